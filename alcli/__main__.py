@@ -1,0 +1,16 @@
+"""``python -m alcli`` and the console script."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    from alcli.cli.console import run
+
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

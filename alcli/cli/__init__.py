@@ -1,0 +1,44 @@
+"""The command line. One file = one command (``export_csv.py`` → ``alcli export-csv``); nothing heavy at the top."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import click
+
+from alcli import __version__
+
+NOT_COMMANDS = ("console", "options")
+
+
+class Commands(click.Group):
+    """The folder is the list of commands."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Names in the order in which they are used in a cycle, then the rest."""
+        modules = [module.name for module in pkgutil.iter_modules(__path__)]
+        names = [module.replace("_", "-") for module in modules if module not in NOT_COMMANDS]
+        first = ["quickstart", "init", "cycle", "pull", "train", "score", "export-csv", "push", "status", "list"]
+        return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command called ``name``, which its file calls ``command``."""
+        if name not in self.list_commands(context):
+            return None
+        command: click.Command = importlib.import_module(f"alcli.cli.{name.replace('-', '_')}").command
+        return command
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `alcli quickstart`: no account, no network, no GPU. Exit codes: alcli list exit-codes",
+)
+@click.version_option(__version__, package_name="alcli")
+def cli() -> None:
+    """Turn an annotation project into a ranked to-do list for its annotators, every labelling cycle.
+
+    alcli pulls the current annotations, trains a model with its learned-loss head, scores all other images and puts
+    the ones worth annotating first back in front of your annotators.
+    """

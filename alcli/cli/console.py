@@ -1,0 +1,205 @@
+"""What the command line prints, and the one place where errors become exit codes.
+
+Results go to stdout, everything else to stderr; with ``--json`` stdout is one JSON document, also on failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted
+
+SCHEMA_VERSION = 1
+SECONDS_BETWEEN_LINES = 30
+SHOWN_PROBLEMS = 5
+
+
+class Console:
+    """Where one invocation's output goes; it is the steps' Progress."""
+
+    def __init__(self, as_json: bool, quiet: bool, verbose: bool) -> None:
+        self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
+
+    def result(self, document: dict[str, Any], text: str = "") -> None:
+        """Print the outcome: the document with ``--json``, else the text; nothing with ``--quiet``."""
+        if self.as_json:
+            click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str))
+        elif text and not self.quiet:
+            click.echo(text)
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table for people; data is shown as it is, never read as markup."""
+        if self.as_json or self.quiet:
+            return
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in header:
+            numbers = bool(rows) and all(_is_number(row[header.index(column)]) for row in rows)
+            table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(visible(str(cell))) for cell in row))
+        RichConsole(width=None if sys.stdout.isatty() else 120).print(table)
+
+    def say(self, text: str) -> None:
+        """One line on stderr."""
+        if not self.quiet:
+            click.echo(visible(text), err=True)
+
+    def problems(self, refusals: Sequence[Any]) -> None:
+        """Name what could not be used, the first few with their reasons."""
+        for refusal in refusals[:SHOWN_PROBLEMS]:
+            self.say(f"  left out: {refusal.name}: {refusal.reason}")
+        if len(refusals) > SHOWN_PROBLEMS:
+            self.say(f"  … and {len(refusals) - SHOWN_PROBLEMS} more: alcli list quarantine")
+
+    @contextlib.contextmanager
+    def track(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A progress bar with rate and time left on a terminal; elsewhere a line every half minute."""
+        if self.quiet or total == 0:
+            yield lambda units: None
+        elif sys.stderr.isatty():
+            with self._bar(description, total) as advance:
+                yield advance
+        else:
+            yield _Lines(description, total)
+
+    @contextlib.contextmanager
+    def _bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+        from rich import progress
+        from rich.console import Console as RichConsole
+
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[rate]}"),
+            progress.TimeRemainingColumn(),
+        )
+        with progress.Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+            task = bar.add_task(description, total=total, rate="")
+            started = time.monotonic()
+
+            def advance(units: int) -> None:
+                bar.advance(task, units)
+                seconds = max(time.monotonic() - started, 1e-9)
+                bar.update(task, rate=f"{bar.tasks[0].completed / seconds:.0f}/s")
+
+            yield advance
+
+
+class _Lines:
+    """Progress without a terminal: a line now and then, so that a log stays short."""
+
+    def __init__(self, description: str, total: int) -> None:
+        self._description, self._total, self._done = description, total, 0
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, units: int) -> None:
+        self._done += units
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = now
+        rate = self._done / (now - self._started)
+        left = (self._total - self._done) / max(rate, 1e-9)
+        click.echo(
+            f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left", err=True
+        )
+
+
+def visible(text: str) -> str:
+    """The text with control characters escaped, so that a file name cannot steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def ending(problems: Sequence[Any]) -> int:
+    """The exit code of a run that reached its end."""
+    return PARTIAL if problems else DONE
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; every error becomes one message and its exit code."""
+    from alcli.cli import cli
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    _listen_to_signals()
+    try:
+        code = cli.main(arguments, prog_name="alcli", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        _report({"what": error.format_message(), "kept": "Nothing was changed.", "do": ""}, 2, as_json, error.show)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(Interrupted(signal.SIGINT), as_json)
+    except AlcliError as error:
+        return _fail(error, as_json)
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; what Python would flush at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        return _fail(_bug(error), as_json)
+
+
+def _fail(error: AlcliError, as_json: bool) -> int:
+    _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_sentences(error), err=True))
+    return error.exit_code
+
+
+def _sentences(error: AlcliError) -> str:
+    return visible("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part))
+
+
+def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], Any]) -> None:
+    show()
+    if as_json:
+        document = {"schema_version": SCHEMA_VERSION, "error": parts, "exit_code": code}
+        click.echo(json.dumps(document, indent=2))
+
+
+def _bug(error: Exception) -> AlcliError:
+    """An internal error: the traceback goes to a file that can be sent, not to the terminal."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="alcli-crash-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as stream:
+        stream.write("".join(traceback.format_exception(error)))
+    return AlcliError(
+        f"Internal error: {type(error).__name__}: {error}",
+        kept="Finished steps are kept.",
+        do=f"Please report this bug with {Path(stream.name)}.",
+    )
+
+
+def _listen_to_signals() -> None:
+    def stop(number: int, frame: object) -> None:
+        raise Interrupted(number)
+
+    with contextlib.suppress(ValueError):  # not in the main thread, as in some tests
+        signal.signal(signal.SIGTERM, stop)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True

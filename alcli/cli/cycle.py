@@ -1,0 +1,75 @@
+"""``alcli cycle``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from alcli.cli import options
+from alcli.cli.console import ending
+
+
+@click.command()
+@options.budget
+@options.strategy
+@options.validation
+@options.dry_run
+@options.shared
+def command(session: options.Session, dry_run: bool) -> int:
+    """Run one whole labelling cycle: pull, train, score, export, push. This is the line for cron.
+
+    An interrupted cycle goes on where it stopped. With nothing new on the platform it says so and ends.
+
+    \b
+    Examples:
+      alcli cycle
+      alcli cycle -w W --json
+      0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
+    """
+    from alcli.cycle import run_cycle
+
+    with session.writing() as context:
+        if dry_run:
+            return _dry_run(session, context)
+        result = run_cycle(context)
+        folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
+        pool = context.workspace.store.pool().counts()
+    document: dict[str, Any] = {
+        "cycle": result.number,
+        "nothing_new": result.nothing_new,
+        "pool": pool,
+        "steps": {step.step: dict(step.summary) for step in result.steps},
+        "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
+        "folder": folder,
+    }
+    session.console.problems(result.problems)
+    session.console.result(document, _text(document, result.nothing_new))
+    return ending(result.problems)
+
+
+def _text(document: dict[str, Any], nothing_new: bool) -> str:
+    if nothing_new:
+        return f"Nothing new since cycle {document['cycle']}: nothing to do."
+    train, score, push = (document["steps"][name] for name in ("train", "score", "push"))
+    metrics = ", ".join(f"{name} {value:.3f}" for name, value in train.get("metrics", {}).items())
+    learned = f"trained on {train['trained_on']} images" + (f" ({metrics} on {train['held_out']} held out)" if metrics else "")
+    if train.get("cold_start"):
+        learned = "no annotation yet: cold start"
+    if "reused_from" in train:
+        learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
+    return (
+        f"Cycle {document['cycle']}: {learned}.\n"
+        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for; "
+        f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left.\n"
+        f"The list: {document['folder']}/priorities.csv"
+    )
+
+
+def _dry_run(session: options.Session, context: Any) -> int:
+    from alcli.steps.pull import pull
+
+    summary = dict(pull(context, dry_run=True).summary)
+    text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
+    session.console.result({"dry_run": True, "pull": summary}, f"A cycle would start from: {text}. Nothing was changed.")
+    return 0

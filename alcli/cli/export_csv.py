@@ -1,0 +1,78 @@
+"""``alcli export-csv``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alcli.cli import options
+from alcli.cli.console import Console
+
+if TYPE_CHECKING:
+    from alcli.items import QueryRow
+
+STDOUT = Path("-")
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("priorities.csv"),
+    show_default=True,
+    help="Where to write; - is stdout.",
+)
+@options.top
+@options.shared
+def command(session: options.Session, output: Path, top: int | None) -> int:
+    """Write the priority list as a CSV file: name,entropy_value, best first.
+
+    These are exactly the columns that SuperAnnotate imports; entropy_value falls with the rank, so that no order is
+    lost. Beside the file a wide one (NAME.wide.csv) has rank, raw score, percentile, cycle, strategy and model.
+
+    \b
+    Examples:
+      alcli export-csv -o priorities.csv
+      alcli export-csv --top 100 -o - | head
+    """
+    from alcli.config import load
+    from alcli.progress import Silent
+    from alcli.steps import Context
+    from alcli.steps.export import constants, current_rows, last_scores
+
+    with session.reading() as workspace:
+        context = Context(workspace, load(workspace.root, session.overrides), Silent())
+        scored = last_scores(context)
+        rows = current_rows(context, scored, top)
+    write(session.console, output, rows, constants(scored), {"cycle": scored.cycle, "head": head(rows)})
+    return 0
+
+
+def write(
+    console: Console, output: Path, rows: Sequence[QueryRow], fixed: dict[str, Any], document: dict[str, Any]
+) -> None:
+    """Write the rows to a file or stdout, then show the head of the list."""
+    from alcli.priorities import write_files, write_narrow
+    from alcli.workspace import machine_errors
+
+    if output == STDOUT:
+        write_narrow(sys.stdout, rows)
+        return
+    with machine_errors(output):
+        wide = write_files(output, rows, fixed)
+    console.result({**document, "rows": len(rows), "csv": str(output), "wide_csv": str(wide)})
+    console.table(
+        f"{len(rows)} images, best first: {output} (everything else: {wide})",
+        ("rank", "name", "score"),
+        [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:5]],
+    )
+
+
+def head(rows: Sequence[QueryRow], count: int = 10) -> list[dict[str, Any]]:
+    """The first rows for ``--json``."""
+    return [{"rank": row.rank, "name": row.item.name, "score": row.score} for row in rows[:count]]

@@ -1,0 +1,106 @@
+"""``alcli list``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from alcli.cli import options
+
+Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+
+@click.command()
+@click.argument(
+    "what",
+    type=click.Choice(
+        ["strategies", "tasks", "models", "platforms", "formats", "items", "quarantine", "cycles", "exit-codes"]
+    ),
+)
+@options.shared
+def command(session: options.Session, what: str) -> int:
+    """List what alcli knows (strategies, models, …) or what the workspace holds (items, quarantine, cycles).
+
+    \b
+    Examples:
+      alcli list strategies
+      alcli list quarantine -w W
+    """
+    header, rows = _TABLES[what](session)
+    session.console.result({what.replace("-", "_"): [dict(zip(header, row, strict=True)) for row in rows]})
+    session.console.table(what, header, rows)
+    return 0
+
+
+def _plugins(kind: str) -> Callable[[options.Session], Table]:
+    def table(session: options.Session) -> Table:
+        from alcli import plugins
+
+        rows = [(name, _first_sentence(plugins.load(kind, name))) for name in plugins.names(kind)]
+        return ("name", "what it does"), rows
+
+    return table
+
+
+def _first_sentence(plugin: Any) -> str:
+    return str(plugin.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _strategies(session: options.Session) -> Table:
+    from alcli import plugins
+
+    rows = []
+    for name in plugins.names("strategies"):
+        strategy = plugins.load("strategies", name)
+        rows.append((name, ", ".join(sorted(strategy.needs)) or "nothing", _first_sentence(strategy)))
+    return ("name", "needs", "what it does"), rows
+
+
+def _models(session: options.Session) -> Table:
+    from alcli import plugins
+
+    tasks = [(name, plugins.load("tasks", name)) for name in plugins.names("tasks")]
+    rows = [
+        (name, model, "default" if model == task.light_model else "") for name, task in tasks for model in task.models
+    ]
+    return ("task", "model", ""), rows
+
+
+def _items(session: options.Session) -> Table:
+    with session.reading() as workspace:
+        pool = workspace.store.pool()
+    rows = [(item.name, pool.state(item), item.folder) for _, item in sorted(pool.items.items())]
+    return ("name", "state", "folder"), rows
+
+
+def _quarantine(session: options.Session) -> Table:
+    with session.reading() as workspace:
+        rows = [(row["name"], row["reason"], row["since"]) for row in workspace.store.quarantined()]
+    return ("name", "reason", "since"), rows
+
+
+def _cycles(session: options.Session) -> Table:
+    with session.reading() as workspace:
+        rows = [(row["number"], row["started"], row["finished"] or "open") for row in workspace.store.cycles()]
+    return ("cycle", "started", "finished"), rows
+
+
+def _exit_codes(session: options.Session) -> Table:
+    from alcli.errors import EXIT_CODES
+
+    return ("code", "meaning"), list(EXIT_CODES.items())
+
+
+_TABLES: dict[str, Callable[[options.Session], Table]] = {
+    "strategies": _strategies,
+    "tasks": _plugins("tasks"),
+    "models": _models,
+    "platforms": _plugins("platforms"),
+    "formats": _plugins("formats"),
+    "items": _items,
+    "quarantine": _quarantine,
+    "cycles": _cycles,
+    "exit-codes": _exit_codes,
+}

@@ -1,0 +1,112 @@
+"""Options that several commands share, and the object that every command works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alcli.cli.console import Console
+
+if TYPE_CHECKING:
+    from alcli.steps import Context
+    from alcli.workspace import Workspace
+
+Command = Callable[..., Any]
+
+
+class Session:
+    """The console and the workspace of one invocation, opened when first asked for."""
+
+    def __init__(self, console: Console, root: Path | None, overrides: list[str]) -> None:
+        self.console, self.overrides = console, overrides
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        """The workspace's folder: ``-w``, or the nearest upward."""
+        from alcli.workspace import Workspace
+
+        return self._root if self._root is not None else Workspace.find(Path.cwd())
+
+    @contextmanager
+    def reading(self) -> Iterator[Workspace]:
+        """The workspace, for commands that change nothing; needs no lock."""
+        from alcli.workspace import Workspace
+
+        workspace = Workspace.open(self.root, read_only=True)
+        try:
+            yield workspace
+        finally:
+            workspace.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Context]:
+        """A step's context in the locked workspace."""
+        from alcli.steps import Context
+        from alcli.workspace import Workspace, machine_errors
+
+        workspace = Workspace.open(self.root)
+        try:
+            config = workspace.configuration(self.overrides)
+            with workspace.lock(), machine_errors(workspace.root):
+                yield Context(workspace, config, self.console)
+        finally:
+            workspace.close()
+
+
+def shared(command: Command) -> Command:
+    """``-w --json -q -v`` and ``--set`` for a command; it is given a Session as ``session``."""
+
+    def called(
+        workspace: Path | None, as_json: bool, quiet: bool, verbose: bool, settings: tuple[str, ...], **rest: Any
+    ) -> Any:
+        console = Console(as_json, quiet, verbose)
+        overrides = [*settings, *(f"{place}={value}" for place, value in _overrides(rest))]
+        return command(session=Session(console, workspace, overrides), **rest)
+
+    called.__doc__, called.__name__ = command.__doc__, command.__name__
+    called.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in reversed(_SHARED):
+        called = option(called)
+    return called
+
+
+def setting(flag: str, place: str, help: str, **options: Any) -> Callable[[Command], Command]:
+    """A flag that stands for one ``section.key`` of the configuration."""
+    return click.option(flag, SETTING_PREFIX + place.replace(".", "__"), help=f"{help}  [{place}]", **options)
+
+
+SETTING_PREFIX = "setting_"
+
+
+def _overrides(rest: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Take the settings out of a command's arguments."""
+    names = [name for name in rest if name.startswith(SETTING_PREFIX)]
+    given = [(name.removeprefix(SETTING_PREFIX).replace("__", "."), rest.pop(name)) for name in names]
+    return [(place, value) for place, value in given if value is not None]
+
+
+_SHARED = [
+    click.option(
+        "-w",
+        "--workspace",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The workspace; default: the nearest folder upward with an alcli.toml.",
+    ),
+    click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting, for this run."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="Errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="More about what happens."),
+]
+
+budget = setting("--budget", "selection.budget", "How many images are asked for per cycle.", type=click.IntRange(1))
+strategy = setting("--strategy", "strategy.name", "How images are ranked; `alcli list strategies`.")
+validation = setting(
+    "--validation", "train.validation", "Share of the annotated images held out to measure on.", type=click.FloatRange(0, 1)
+)
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
+top = click.option("--top", type=click.IntRange(1), help="Only the first N rows.")

@@ -1,0 +1,34 @@
+"""``alcli pull``."""
+
+from __future__ import annotations
+
+import click
+
+from alcli.cli import options
+from alcli.cli.console import ending
+
+
+@click.command()
+@options.dry_run
+@options.shared
+def command(session: options.Session, dry_run: bool) -> int:
+    """Read the platform's items and annotations into the workspace; only what changed is read.
+
+    \b
+    Examples:
+      alcli pull
+      alcli pull -w W --dry-run
+    """
+    from alcli.steps.pull import pull
+
+    with session.writing() as context:
+        result = pull(context, dry_run)
+    summary = result.summary
+    session.console.problems(result.problems)
+    session.console.result(
+        {"dry_run": dry_run, **summary, "problems": [{"name": r.name, "reason": r.reason} for r in result.problems]},
+        f"{summary['items']} images, {summary['labeled']} annotated; {summary['new_items']} new, "
+        f"{summary['vanished_items']} vanished, {summary['annotations_read']} annotations read."
+        + (" Nothing was changed." if dry_run else ""),
+    )
+    return ending(result.problems)

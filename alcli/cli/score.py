@@ -1,0 +1,49 @@
+"""``alcli score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from alcli.cli import options
+from alcli.cli.console import ending
+
+
+@click.command()
+@options.strategy
+@options.budget
+@options.top
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the CSV; - is stdout.")
+@options.shared
+def command(session: options.Session, top: int | None, output: Path | None) -> int:
+    """Rank the unannotated images with the model of the last finished training.
+
+    \b
+    Examples:
+      alcli score
+      alcli score --strategy entropy --top 20
+      alcli score -o - | head
+    """
+    from alcli.cli.export_csv import head, write
+    from alcli.steps.export import constants, current_rows, last_scores
+    from alcli.steps.score import score
+
+    with session.writing() as context:
+        cycles = context.workspace.store.cycles()
+        number = cycles[-1]["number"] if cycles else 0
+        result = score(context, number)
+        scored = last_scores(context, number)
+        rows = current_rows(context, scored, top)
+    session.console.problems(result.problems)
+    document = {"cycle": number, **result.summary, "head": head(rows)}
+    if output is not None:
+        write(session.console, output, rows, constants(scored), document)
+    else:
+        session.console.result(document)
+        session.console.table(
+            f"The first of {len(rows)} images by {result.summary['strategy']}, cycle {number}",
+            ("rank", "name", "score"),
+            [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:10]],
+        )
+    return ending(result.problems)

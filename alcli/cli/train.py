@@ -1,0 +1,38 @@
+"""``alcli train``."""
+
+from __future__ import annotations
+
+import click
+
+from alcli.cli import options
+from alcli.cli.console import ending
+
+
+@click.command()
+@options.validation
+@options.setting("--epochs", "train.epochs", "Passes over the annotated images.", type=click.IntRange(1))
+@options.shared
+def command(session: options.Session) -> int:
+    """Train the model and its learned-loss head on the annotated images that were pulled.
+
+    The model of the previous cycle is the start, unless train.init is "scratch".
+
+    \b
+    Examples:
+      alcli train
+      alcli train --epochs 50 --set train.optimizer=sgd --set train.learning_rate=0.01
+    """
+    from alcli.cycle import open_cycle
+    from alcli.steps.train import train
+
+    with session.writing() as context:
+        number = open_cycle(context)
+        result = train(context, number)
+    metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.summary.get("metrics", {}).items())
+    session.console.problems(result.problems)
+    session.console.result(
+        {"cycle": number, "already_done": result.already_done, **result.summary},
+        f"Cycle {number}: {'already trained' if result.already_done else 'trained'} "
+        f"on {result.summary['trained_on']} images. {metrics or 'No metric.'}\nNext: alcli score",
+    )
+    return ending(result.problems)

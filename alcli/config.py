@@ -1,0 +1,245 @@
+"""``alcli.toml``, environment and flags → one checked object.
+
+Precedence: flag > ``ALCLI_SECTION_KEY`` in the environment > ``alcli.toml`` > default. Relative paths in the file are
+relative to the workspace. An unknown key is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import tomlkit
+import tomlkit.exceptions
+from pydantic import BaseModel, ConfigDict, Field
+
+from alcli.errors import UsageError
+from alcli.files import atomic_write
+from alcli.plugins import did_you_mean
+
+FILE_NAME = "alcli.toml"
+
+
+class Section(BaseModel):
+    """One table of ``alcli.toml``; unknown keys are refused and values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PlatformOptions(Section):
+    """Where items and annotations live and where the list goes."""
+
+    name: str = "folder"
+    images: Path | None = Field(None, description="folder of images, searched recursively")
+    annotations: Path | None = Field(None, description="folder of Pascal VOC XML, or one COCO JSON file")
+    format: str = Field("auto", description="annotation format; auto recognises it")
+    queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
+    project: str | None = Field(None, description="project on a remote platform")
+
+
+class TaskOptions(Section):
+    """What the model has to learn."""
+
+    name: str = "detection"
+    classes: tuple[str, ...] = Field((), description="class names; empty: those found in the annotations")
+    aggregate: Literal["mean", "sum", "max"] = Field("mean", description="how the entropies of boxes become one number")
+    count_power: float = Field(0.0, ge=0, le=1, description="divide by the expected objects to this power")
+
+    @pydantic.field_validator("classes", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        # `--classes cat,dog` and ALCLI_TASK_CLASSES=cat,dog arrive as one text.
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+class ModelOptions(Section):
+    """Which network, and what it starts from."""
+
+    name: str = Field("", description="empty: the task's light model")
+    weights: str = Field("none", description="none, imagenet, or a path to a safetensors file")
+    input_size: int | None = Field(None, ge=64, le=2048, description="side in pixels; default: the model's own")
+
+
+class TrainOptions(Section):
+    """One training run; the learned-loss part follows Yoo & Kweon (CVPR 2019)."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(16, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only")
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["cosine", "steps"] = "cosine"
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps with a rising learning rate")
+    milestones: tuple[float, ...] = Field((0.8,), description="schedule = steps: shares after which the rate is ×0.1")
+    loss_weight: float = Field(1.0, ge=0, description="λ, weight of the loss-prediction term (eq. 3); 0 turns it off")
+    margin: float = Field(1.0, gt=0, description="ξ of the ranking loss (eq. 2)")
+    detach_after: float = Field(0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model")
+    init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
+    freeze_backbone: bool = False
+    validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
+    augment: Literal["ssd", "flip", "none"] = "flip"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
+    workers: int | None = Field(None, ge=0, description="processes that decode images; default: one per core, at most 8")
+    seed: int = Field(0, ge=0)
+
+
+class ScoreOptions(Section):
+    """One pass over the pool."""
+
+    batch_size: int = Field(16, ge=1)
+    shard: int = Field(512, ge=1, description="items per resumable part of the pass")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    workers: int | None = Field(None, ge=0)
+
+
+class StrategyOptions(Section):
+    """How signals become acquisition scores."""
+
+    name: str = "learned-loss"
+
+
+class SelectionOptions(Section):
+    """How many items are asked for per cycle."""
+
+    budget: int = Field(100, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class Config(Section):
+    """Everything one run needs to know."""
+
+    platform: PlatformOptions = PlatformOptions()
+    task: TaskOptions = TaskOptions()
+    model: ModelOptions = ModelOptions()
+    train: TrainOptions = TrainOptions()
+    score: ScoreOptions = ScoreOptions()
+    strategy: StrategyOptions = StrategyOptions()
+    selection: SelectionOptions = SelectionOptions()
+
+    def resolved(self, workspace: Path) -> Config:
+        """The same with every relative path taken from the workspace."""
+        platform = self.platform.model_copy(
+            update={
+                key: (workspace / value).resolve()
+                for key in ("images", "annotations", "queue")
+                if (value := getattr(self.platform, key)) is not None
+            }
+        )
+        weights = self.model.weights
+        if weights not in ("none", "imagenet"):
+            weights = str((workspace / weights).resolve())
+        model = self.model.model_copy(update={"weights": weights})
+        return self.model_copy(update={"platform": platform, "model": model})
+
+
+def load(workspace: Path, overrides: Iterable[str] = (), environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of a workspace, paths resolved.
+
+    Args:
+        workspace: the folder with ``alcli.toml``.
+        overrides: ``section.key=value`` texts that win over file and environment.
+        environ: searched for ``ALCLI_SECTION_KEY``.
+
+    Raises:
+        UsageError: unreadable file, unknown key, wrong type or value.
+    """
+    document = _read(workspace / FILE_NAME)
+    for place, value in [*_from_environment(environ), *map(parse_override, overrides)]:
+        _put(document, place, value)
+    return check(document).resolved(workspace)
+
+
+def check(document: Mapping[str, Any]) -> Config:
+    """The document as a Config; raises UsageError naming every bad key and the nearest good one."""
+    try:
+        return Config.model_validate(document)
+    except pydantic.ValidationError as error:
+        complaints = [_complaint(detail) for detail in error.errors()]
+        raise UsageError(
+            "The configuration cannot be used: " + " ".join(complaints),
+            do=f"Correct {FILE_NAME}, the ALCLI_ variables or the flags.",
+        ) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``"train.epochs=8"`` → ``("train.epochs", 8)``; a value that is not TOML is taken as text.
+
+    Raises:
+        UsageError: there is no ``section.key=``.
+    """
+    place, separator, value = text.partition("=")
+    if not separator or place.count(".") != 1:
+        raise UsageError(f"{text!r} is not of the form section.key=value.", do="For example: --set train.epochs=8")
+    return place.strip(), _value(value.strip())
+
+
+def write(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write ``section.key`` settings as a new ``alcli.toml`` with every section's purpose beside it."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment("alcli: active learning for this annotation project. `alcli --help`"))
+    for name, field in Config.model_fields.items():
+        keys = {place.split(".")[1]: value for place, value in settings.items() if place.split(".")[0] == name}
+        if not keys:
+            continue
+        table = tomlkit.table()
+        table.comment(str((field.annotation.__doc__ or "").splitlines()[0]) if field.annotation else "")
+        for key, value in keys.items():
+            table.add(key, str(value) if isinstance(value, Path) else value)
+        document.add(name, table)
+    with atomic_write(path) as stream:
+        stream.write(tomlkit.dumps(document))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
+    except tomlkit.exceptions.ParseError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", do="Correct that line.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text.", do="Save it as UTF-8.") from None
+    except FileNotFoundError:
+        return {}
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any]]:
+    settings = []
+    for name, section in Config.model_fields.items():
+        for key in _keys(section.annotation):
+            variable = f"ALCLI_{name}_{key}".upper()
+            if variable in environ:
+                settings.append((f"{name}.{key}", _value(environ[variable])))
+    return settings
+
+
+def _keys(section: Any) -> list[str]:
+    return list(section.model_fields)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomlkit.parse(f"value = {text}").unwrap()["value"]
+    except tomlkit.exceptions.ParseError:
+        return text
+
+
+def _put(document: dict[str, Any], place: str, value: Any) -> None:
+    section, key = place.split(".")
+    table = document.setdefault(section, {})
+    if isinstance(table, dict):
+        table[key] = value
+
+
+def _complaint(detail: Any) -> str:
+    place = [str(part) for part in detail["loc"]]
+    shown = ".".join(place)
+    if detail["type"] != "extra_forbidden":
+        return f"{shown} = {detail['input']!r}: {detail['msg'].lower()}."
+    if len(place) == 1:
+        return f"Unknown section {shown!r}. {did_you_mean(shown, Config.model_fields)}"
+    known = [f"{place[0]}.{key}" for key in _keys(Config.model_fields[place[0]].annotation)]
+    return f"Unknown key {shown!r}. {did_you_mean(shown, known)}"

@@ -1,0 +1,87 @@
+"""One turn of the five steps; resumed where it stopped, and idle when there is nothing new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from alcli.files import atomic_write, sha256_of_text
+from alcli.items import LABELED, UNLABELED, Refusal
+from alcli.steps import Context, StepResult
+from alcli.workspace import now
+
+
+@dataclass(frozen=True)
+class CycleResult:
+    """How a cycle ended.
+
+    Attributes:
+        number: the cycle, None when nothing was new and there has never been one.
+        nothing_new: the last cycle already stands on all that is there now.
+        steps: in order, as far as they ran.
+    """
+
+    number: int | None
+    nothing_new: bool
+    steps: Sequence[StepResult]
+
+    @property
+    def problems(self) -> list[Refusal]:
+        """What the steps could not use."""
+        return [refusal for step in self.steps for refusal in step.problems]
+
+
+def run_cycle(context: Context) -> CycleResult:
+    """Pull, train, score, export, push: what an earlier, interrupted run finished is not done again."""
+    from alcli.steps.pull import pull
+
+    pulled = pull(context)
+    cycles = context.workspace.store.cycles()
+    inputs = _inputs(context)
+    if cycles and cycles[-1]["finished"] and cycles[-1]["inputs"] == inputs:
+        return CycleResult(cycles[-1]["number"], True, (pulled,))
+    number = open_cycle(context)
+    results = [pulled]
+    for name, step in _steps():
+        context.progress.say(f"Cycle {number}: {name}")
+        results.append(step(context, number))
+    context.workspace.store.finish_cycle(number, inputs, now())
+    return CycleResult(number, False, results)
+
+
+def open_cycle(context: Context) -> int:
+    """The number of the cycle that is open, or of a new one."""
+    store = context.workspace.store
+    cycles = store.cycles()
+    if cycles and cycles[-1]["finished"] is None:
+        number = int(cycles[-1]["number"])
+    else:
+        number = int(cycles[-1]["number"]) + 1 if cycles else 1
+        store.start_cycle(number, "", now())
+    with atomic_write(context.workspace.cycle_folder(number) / "config.json") as stream:
+        stream.write(json.dumps(context.config.model_dump(mode="json"), indent=2) + "\n")
+    return number
+
+
+def _steps() -> list[tuple[str, Callable[[Context, int], StepResult]]]:
+    # Here, so that only a cycle that does something pays for torch.
+    from alcli.steps.export import export
+    from alcli.steps.push import push
+    from alcli.steps.score import score
+    from alcli.steps.train import train
+
+    return [("train", train), ("score", score), ("export", export), ("push", push)]
+
+
+def _inputs(context: Context) -> str:
+    """Changes when annotations, pool or configuration change; knows nothing of what alcli did."""
+    pool = context.workspace.store.pool()
+    labeled = [item.id for item in pool.items.values() if item.state == LABELED]
+    annotations = context.workspace.store.annotations(sorted(labeled))
+    unlabeled = sorted((item.id, item.version) for item in pool.items.values() if item.state == UNLABELED)
+    return sha256_of_text(
+        context.config.model_dump_json(),
+        *(part for row in annotations for part in (row.item_id, row.to_json())),
+        *(part for pair in unlabeled for part in pair),
+    )

@@ -1,0 +1,117 @@
+"""Everything alcli raises on purpose, and the exit code that cron sees.
+
+AlcliError                     exit 1    a fault in alcli itself
+├── UsageError                 exit 2    the request or the configuration makes no sense
+├── AuthError                  exit 4    a token is missing, rejected or not allowed to do this
+├── DataError                  exit 5    annotations, classes, weights or scores that cannot be used
+├── PlatformError              exit 6    the platform or the network is not available; try later
+├── MachineError               exit 7    disk, memory or permission of this machine
+├── WorkspaceMissing           exit 10   there is no workspace here
+├── WorkspaceLocked            exit 11   another run holds the workspace
+├── WorkspaceDamaged           exit 12   a file of the workspace is not what was written
+├── WorkspaceTooNew            exit 13   a newer alcli made this workspace
+└── Interrupted                exit 130 / 143   stopped by a signal after a clean stop
+
+A run that ends well but had to leave items out exits 3 (``PARTIAL``); that is a result, not an error.
+"""
+
+from __future__ import annotations
+
+DONE = 0
+PARTIAL = 3
+
+
+class AlcliError(Exception):
+    """A failure told in three parts: what happened, what was kept, what to do."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, kept: str = "Nothing was changed.", do: str = "") -> None:
+        super().__init__(what)
+        self.what, self.kept, self.do = what, kept, do
+
+    def parts(self) -> dict[str, str]:
+        """The three parts by name, for ``--json``."""
+        return {"what": self.what, "kept": self.kept, "do": self.do}
+
+
+class UsageError(AlcliError):
+    """The request or the configuration makes no sense."""
+
+    exit_code = 2
+
+
+class AuthError(AlcliError):
+    """A token is missing, rejected or not allowed to do this."""
+
+    exit_code = 4
+
+
+class DataError(AlcliError):
+    """An annotation, class, weight or score that cannot be used."""
+
+    exit_code = 5
+
+
+class PlatformError(AlcliError):
+    """The platform or the network is not available; try later."""
+
+    exit_code = 6
+
+
+class MachineError(AlcliError):
+    """Disk, memory or permission of this machine."""
+
+    exit_code = 7
+
+
+class WorkspaceMissing(AlcliError):
+    """There is no workspace where one was looked for."""
+
+    exit_code = 10
+
+
+class WorkspaceLocked(AlcliError):
+    """Another run holds the workspace."""
+
+    exit_code = 11
+
+
+class WorkspaceDamaged(AlcliError):
+    """A file of the workspace is not what was written."""
+
+    exit_code = 12
+
+
+class WorkspaceTooNew(AlcliError):
+    """A newer alcli made this workspace."""
+
+    exit_code = 13
+
+
+class Interrupted(AlcliError):
+    """Stopped by a signal; the same command continues."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(
+            "Stopped by a signal.", kept="Finished steps are kept.", do="Run the same command to go on."
+        )
+        self.exit_code = 128 + signal_number
+
+
+EXIT_CODES = {
+    0: "done, or nothing to do",
+    1: "internal error (a bug); the report file is named",
+    2: "usage or configuration",
+    3: "done, but some items were skipped, quarantined or refused",
+    4: "authentication or permission",
+    5: "data: annotations, classes, scores that cannot be used",
+    6: "platform or network not available; try later",
+    7: "machine: disk, memory, permission",
+    10: "no workspace",
+    11: "workspace locked by another run",
+    12: "workspace damaged",
+    13: "workspace from a newer version",
+    130: "interrupted (SIGINT) after a clean stop",
+    143: "interrupted (SIGTERM) after a clean stop",
+}

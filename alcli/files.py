@@ -1,0 +1,76 @@
+"""Files that are either whole or not there: temporary file, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+TEMPORARY_PREFIX = ".alcli-tmp-"
+PRIVATE = 0o600
+SHARED = 0o644
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "w", permissions: int = PRIVATE) -> Iterator[IO[Any]]:
+    """Open a file that takes the place of ``path`` only when the block ends without an error.
+
+    Text is UTF-8 with line ends as written. After the block the content and its name survive a power cut.
+    """
+    newline = None if "b" in mode else ""
+    encoding = None if "b" in mode else "utf-8"
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(stream.fileno(), permissions)
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what an interrupted ``atomic_write`` left in the folder and below."""
+    for path in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream: IO[bytes]) -> str:
+    # Python 3.10 lacks hashlib.file_digest.
+    digest = hashlib.sha256()
+    while chunk := stream.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of_text(*parts: str) -> str:
+    """One SHA-256 over several texts; ("ab", "c") and ("a", "bc") differ."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()

@@ -1,0 +1,126 @@
+"""Pascal VOC: one XML file an image, boxes as corners in pixels."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from alcli.errors import DataError
+from alcli.files import SHARED, atomic_write
+from alcli.formats._names import ImageNames
+from alcli.items import Annotation, Box, Refusal
+
+LARGEST_FILE = 16 * 2**20
+
+
+class Voc:
+    """A folder of XML files; an image is labelled when its file exists, also with zero objects.
+
+    ``sub/x.xml`` belongs to the image ``sub/x.jpg`` (any suffix); ``x.xml`` at the top also to the only image called
+    ``x``, wherever it lies. Corners are taken as written, without the one-pixel shift of the 2007 tools.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._root = path
+        self._files: dict[str, Path] = {}
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder is read as VOC."""
+        return path.is_dir()
+
+    def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
+        """Image name → size and modification time of its XML; and XML files that fit no image, or several."""
+        images = ImageNames(names, suffixes=False)
+        versions: dict[str, str] = {}
+        refusals: list[Refusal] = []
+        for path in sorted(self._root.rglob("*.xml")):
+            relative = path.relative_to(self._root).as_posix()
+            found = images.find(str(PurePosixPath(relative).with_suffix("")))
+            facts = path.stat()
+            version = f"{facts.st_size}-{facts.st_mtime_ns}"
+            if len(found) == 1 and found[0] not in versions:
+                versions[found[0]] = version
+                self._files[found[0]] = path
+            else:
+                refusals.append(Refusal(f"voc:{relative}", relative, _why(found, self._files), version))
+        return versions, refusals
+
+    def read(self, name: str) -> Annotation:
+        """The boxes of one image; raises DataError saying which object is wrong."""
+        path = self._files[name]
+        root = _parse(path)
+        boxes = []
+        for number, node in enumerate(root.iter("object")):
+            try:
+                boxes.append(_box(node))
+            except DataError as error:
+                raise DataError(f"{path.name}: object {number}: {error.what}") from None
+        return Annotation(name, tuple(boxes), _size(root))
+
+
+def write(path: Path, name: str, annotation: Annotation) -> None:
+    """Write one annotation as VOC XML, whole or not at all."""
+    root = ElementTree.Element("annotation")
+    ElementTree.SubElement(root, "filename").text = name
+    if annotation.size:
+        size = ElementTree.SubElement(root, "size")
+        for key, value in zip(("width", "height", "depth"), (*annotation.size, 3), strict=True):
+            ElementTree.SubElement(size, key).text = str(value)
+    for box in annotation.boxes:
+        node = ElementTree.SubElement(root, "object")
+        ElementTree.SubElement(node, "name").text = box.label
+        corners = ElementTree.SubElement(node, "bndbox")
+        for key, corner in zip(("xmin", "ymin", "xmax", "ymax"), (box.x1, box.y1, box.x2, box.y2), strict=True):
+            ElementTree.SubElement(corners, key).text = f"{corner:.10g}"
+    ElementTree.indent(root)
+    with atomic_write(path, permissions=SHARED) as stream:
+        stream.write(ElementTree.tostring(root, encoding="unicode") + "\n")
+
+
+def _why(found: list[str], taken: dict[str, Path]) -> str:
+    if not found:
+        return "annotation without an image"
+    if len(found) > 1:
+        return f"could belong to {' or '.join(found)}; give the XML the folder of its image"
+    return f"{found[0]} already has {taken[found[0]].name}"
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    content = path.read_bytes()
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{path.name}: {len(content)} bytes is too large for an annotation")
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise DataError(f"{path.name}: declares entities, which an annotation has no need of")
+    try:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path.name}: not valid XML: {error}") from None
+    if root.tag != "annotation":
+        raise DataError(f"{path.name}: the root is <{root.tag}>, expected <annotation>")
+    return root
+
+
+def _box(node: ElementTree.Element) -> Box:
+    label = (node.findtext("name") or "").strip()
+    if not label:
+        raise DataError("has no <name>")
+    corners = [_number(node, key) for key in ("xmin", "ymin", "xmax", "ymax")]
+    return Box(label, *corners)
+
+
+def _number(node: ElementTree.Element, key: str) -> float:
+    text = node.findtext(f"bndbox/{key}")
+    try:
+        return float(text or "")
+    except ValueError:
+        raise DataError(f"<{key}> is {text!r}, expected a number") from None
+
+
+def _size(root: ElementTree.Element) -> tuple[int, int] | None:
+    try:
+        width, height = (int(float(root.findtext(f"size/{key}") or "0")) for key in ("width", "height"))
+    except (ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None

@@ -1,0 +1,129 @@
+"""From an image file to a tensor: one decoder, with every trap of image files handled in one place.
+
+EXIF orientation is applied once, here: everything later lives in the upright frame that annotators see. Sixteen-bit
+images are scaled by their range, not clipped; transparency lies over black; files are judged by content, not by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from alcli.errors import DataError
+from alcli.items import ImageFacts
+
+MOST_PIXELS = 100_000_000
+SMALLEST_SIDE = 8
+LARGEST_RATIO = 50
+
+
+def inspect(path: Path) -> ImageFacts:
+    """Decode the whole file once and say what it is; raises DataError with the reason when it cannot be used."""
+    content = _content(path)
+    upright = _upright(_decoded(content, None))
+    return ImageFacts(hashlib.sha256(content).hexdigest(), *upright.size)
+
+
+def load(path: Path, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """The upright image in RGB.
+
+    Args:
+        at_least: (width, height) needed; a JPEG is decoded at the smallest eighth that still has it.
+
+    Raises:
+        DataError: the file cannot be decoded; the message is the reason.
+    """
+    return _upright(_decoded(_content(path), at_least))
+
+
+def to_tensor(image: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+    """(3, height, width) uint8; resized to ``size`` = (width, height) with antialiasing when given."""
+    if size and image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """(batch, 3, H, W) uint8 → float32, channels last, (x / 255 − mean) / std."""
+    scale = torch.tensor([1 / (255 * value) for value in std], device=images.device).view(1, 3, 1, 1)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(1, 3, 1, 1)
+    images = images.contiguous(memory_format=torch.channels_last).float()
+    return torch.addcmul(shift, images, scale)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError("not a regular file")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}") from None
+    if not content:
+        raise DataError("empty file")
+    return content
+
+
+def _decoded(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(content))
+            _check_size(*image.size)
+            if at_least and image.format == "JPEG":
+                width, height = at_least
+                turned = image.getexif().get(0x0112, 1) >= 5
+                image.draft("RGB", (height, width) if turned else (width, height))
+            image.load()
+    except UnidentifiedImageError:
+        raise DataError("not an image that can be read") from None
+    except DataError:
+        raise
+    except Exception as error:
+        # Decoders of broken files raise nearly anything: OSError, SyntaxError, struct.error, ValueError, …
+        raise DataError(f"cannot be decoded: {error}") from None
+    return image
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise DataError(f"{width}×{height} pixels are more than the {MOST_PIXELS} allowed")
+    if min(width, height) < SMALLEST_SIDE:
+        raise DataError(f"{width}×{height} pixels: a side is shorter than {SMALLEST_SIDE}")
+    if max(width, height) > LARGEST_RATIO * min(width, height):
+        raise DataError(f"{width}×{height} pixels: one side is more than {LARGEST_RATIO} times the other")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:
+        raise DataError(f"EXIF data cannot be read: {error}") from None
+    return _rgb(image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):
+        return _from_wide_grey(np.asarray(image))
+    if image.mode == "F":
+        raise DataError("floating-point pixels have no known range")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_wide_grey(values: np.ndarray) -> Image.Image:
+    """Sixteen bits to eight by the range of the type; ``convert("RGB")`` would clip at 255."""
+    if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+        raise DataError("grey values lie outside 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")

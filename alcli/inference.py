@@ -1,0 +1,101 @@
+"""One streaming pass over items: signals for strategies, predictions for people. Pure functions of model and items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from alcli.config import ScoreOptions
+from alcli.items import Annotation, Refusal
+from alcli.loading import batches, device, precision
+from alcli.loss_head import LossHead
+from alcli.progress import Advance
+from alcli.signals import Signals
+from alcli.tasks import Example, Task
+
+
+def signals(
+    task: Task,
+    model: nn.Module,
+    loss_head: LossHead,
+    examples: Sequence[Example],
+    needs: frozenset[str],
+    options: ScoreOptions,
+    advance: Advance = lambda units: None,
+) -> Iterator[tuple[Signals, list[Refusal]]]:
+    """What the model says about the examples, one part of ``options.shard`` items after the other.
+
+    A part is the same whichever part the pass starts with, so that an interrupted pass can go on.
+
+    Yields:
+        (signals, refusals): rows for the images that could be loaded, in the order given; and the others with reasons.
+    """
+    _ready(model, loss_head)
+    order, sizes = _parts(len(examples), options)
+    stream = batches(task, examples, order, options.workers)
+    for size in sizes:
+        ids: list[str] = []
+        arrays: dict[str, list[np.ndarray]] = {name: [] for name in needs}
+        refusals: list[Refusal] = []
+        for _ in range(size):
+            batch, refused = next(stream)
+            refusals += refused
+            advance(len(refused) + (len(batch.examples) if batch else 0))
+            if batch is None:
+                continue
+            ids += [example.item.id for example in batch.examples]
+            with torch.inference_mode(), precision(options.precision):
+                found, features = task.signals(model, batch, needs)
+                if "predicted_loss" in needs:
+                    found["predicted_loss"] = loss_head(features)
+            for name in needs:
+                arrays[name].append(found[name].float().cpu().numpy())
+        joined = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in arrays.items()}
+        yield Signals(ids, joined), refusals
+
+
+def predictions(
+    task: Task, model: nn.Module, examples: Sequence[Example], options: ScoreOptions
+) -> Iterator[Annotation]:
+    """What the model would annotate on each example that can be loaded, in the order given."""
+    _ready(model)
+    for batch, _ in batches(task, examples, _parts(len(examples), options)[0], options.workers):
+        if batch is not None:
+            with torch.inference_mode(), precision(options.precision):
+                yield from task.predictions(model, batch)
+
+
+def losses(
+    task: Task, model: nn.Module, loss_head: LossHead, examples: Sequence[Example], options: ScoreOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """(true (n,), predicted (n,)) losses of annotated examples: how well the loss head knows the model."""
+    _ready(model, loss_head)
+    true, predicted = [], []
+    for batch, _ in batches(task, examples, _parts(len(examples), options)[0], options.workers):
+        if batch is not None:
+            with torch.inference_mode(), precision(options.precision):
+                actual, features = task.losses(model, batch)
+                expected = loss_head(features)
+            true.append(actual.float().cpu().numpy())
+            predicted.append(expected.cpu().numpy())
+    return np.concatenate(true), np.concatenate(predicted)
+
+
+def _ready(*modules: nn.Module) -> None:
+    for module in modules:
+        module.eval().to(device(), memory_format=torch.channels_last)
+
+
+def _parts(count: int, options: ScoreOptions) -> tuple[list[list[int]], list[int]]:
+    """Batches as positions, none across two parts; and the number of batches of each part."""
+    order: list[list[int]] = []
+    sizes = []
+    for start in range(0, count, options.shard):
+        stop = min(start + options.shard, count)
+        part = [list(range(i, min(i + options.batch_size, stop))) for i in range(start, stop, options.batch_size)]
+        order += part
+        sizes.append(len(part))
+    return order, sizes

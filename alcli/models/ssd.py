@@ -1,0 +1,307 @@
+"""SSD detectors from torchvision's parts, and what torchvision lacks: one multibox loss for each image.
+
+Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016; SSDLite: Sandler et al., "MobileNetV2", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import (
+    MobileNet_V2_Weights,
+    MobileNet_V3_Large_Weights,
+    VGG16_Weights,
+    mobilenet_v2,
+    mobilenet_v3_large,
+    vgg16,
+)
+from torchvision.models.detection import ssd300_vgg16
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.ssd import SSD
+from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet, SSDLiteHead
+from torchvision.ops import batched_nms, box_iou
+from torchvision.ops.misc import Conv2dNormActivation
+
+from alcli.errors import UsageError
+from alcli.models.weights import load_trunk
+
+NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+V3_LAST_HALVING = 13
+"""Position of the last block with stride 2 in MobileNetV3-Large."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one forward pass gives.
+
+    Attributes:
+        features: source maps [(batch, C_i, H_i, W_i)].
+        logits: (batch, anchors, 1 + classes), background first.
+        regression: (batch, anchors, 4) offsets from the anchors.
+        anchors: (anchors, 4) corners in pixels of the network's input.
+    """
+
+    features: list[Tensor]
+    logits: Tensor
+    regression: Tensor
+    anchors: Tensor
+
+
+def build(name: str, classes: int, weights: str, input_size: int | None) -> SSD:
+    """A detector for ``classes`` classes beside the background.
+
+    Args:
+        name: a key of ``MODELS``.
+        weights: none, imagenet, or a safetensors file of the trunk.
+        input_size: side in pixels; None is the model's own.
+
+    Raises:
+        DataError: the weights do not fit.
+    """
+    return MODELS[name](classes + 1, weights, input_size or INPUT_SIZES[name])
+
+
+def source_maps(model: SSD, images: Tensor) -> list[Tensor]:
+    """The maps [(batch, C_i, H_i, W_i)] on which boxes are predicted; images are normalised (batch, 3, H, W)."""
+    return list(model.backbone(images).values())
+
+
+def forward(model: SSD, images: Tensor) -> Outputs:
+    """Everything but the choice of boxes; images are normalised (batch, 3, H, W) of the model's own size."""
+    features = source_maps(model, images)
+    head = model.head(features)
+    height, width = images.shape[-2:]
+    one_image = ImageList(images[:1], [(height, width)])
+    anchors = model.anchor_generator(one_image, [feature[:1] for feature in features])[0]
+    return Outputs(features, head["cls_logits"].float(), head["bbox_regression"].float(), anchors)
+
+
+def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]]) -> Tensor:
+    """Each image's own multibox loss, normalised by its own matches (SSD eq. 1).
+
+    Their mean weighted by each image's matches is torchvision's batch loss. An image without objects, which
+    torchvision leaves out, trains its three hardest background anchors.
+
+    Args:
+        targets: of each image ``boxes`` (k, 4) corners in input pixels and ``labels`` (k,) from 1.
+
+    Returns:
+        (batch,) losses, finite, each depending on its own image alone.
+    """
+    return torch.stack(
+        [
+            _image_loss(model, outputs, row, target, match(model, outputs.anchors, target["boxes"]))
+            for row, target in enumerate(targets)
+        ]
+    )
+
+
+def match(model: SSD, anchors: Tensor, boxes: Tensor) -> Tensor:
+    """(anchors,) index of the object that each anchor has to find, −1 for background."""
+    if len(boxes) == 0:
+        return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
+    return model.proposal_matcher(box_iou(boxes, anchors))
+
+
+def _image_loss(model: SSD, outputs: Outputs, row: int, target: dict[str, Tensor], matched: Tensor) -> Tensor:
+    foreground = matched >= 0
+    count = int(foreground.sum())
+    wanted = model.box_coder.encode_single(target["boxes"][matched[foreground]], outputs.anchors[foreground])
+    location = F.smooth_l1_loss(outputs.regression[row][foreground], wanted, reduction="sum")
+    labels = torch.zeros(len(matched), dtype=torch.int64, device=matched.device)
+    labels[foreground] = target["labels"][matched[foreground]]
+    confidence = F.cross_entropy(outputs.logits[row], labels, reduction="none")
+    # Hard negative mining: the worst background anchors, three for each match.
+    background = confidence.detach().masked_fill(foreground, -torch.inf)
+    negatives = min(int(model.neg_to_pos_ratio * max(count, 1)), len(matched) - count)
+    hardest = background.topk(negatives, sorted=False).indices
+    return (location + confidence[foreground].sum() + confidence[hardest].sum()) / max(count, 1)
+
+
+def confident_boxes(
+    outputs: Outputs, model: SSD, threshold: float, most: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Of each image the distinct boxes worth talking about, without regard to class.
+
+    Args:
+        threshold: least foreground probability. most: candidates per image before suppression.
+
+    Returns:
+        For each image (boxes (k, 4) in input pixels, probabilities (k, 1 + classes)), most confident first.
+    """
+    probabilities = outputs.logits.softmax(dim=2)
+    score, anchor = (1 - probabilities[:, :, 0]).topk(min(most, probabilities.shape[1]), dim=1)
+    image, position = (score >= threshold).nonzero(as_tuple=True)
+    chosen = anchor[image, position]
+    boxes = model.box_coder.decode_single(outputs.regression[image, chosen], outputs.anchors[chosen])
+    kept = batched_nms(boxes, score[image, position], image, model.nms_thresh)
+    kept = kept[image[kept].argsort(stable=True)]
+    counts = image[kept].bincount(minlength=len(probabilities)).tolist()
+    found = zip(
+        boxes[kept].split(counts), probabilities[image[kept], chosen[kept]].split(counts), strict=True
+    )
+    return list(found)
+
+
+def detections(model: SSD, outputs: Outputs, size: tuple[int, int]) -> list[dict[str, Tensor]]:
+    """torchvision's own choice of boxes: ``boxes`` in input pixels, ``scores``, ``labels`` from 1, for each image."""
+    heads = {"bbox_regression": outputs.regression, "cls_logits": outputs.logits}
+    count = len(outputs.logits)
+    return model.postprocess_detections(heads, [outputs.anchors] * count, [size] * count)
+
+
+def transplant_classes(model: SSD, state: dict[str, Tensor], old: list[str], new: list[str]) -> dict[str, Tensor]:
+    """A state dict for the new classes: rows of known classes move to their new place, unknown ones stay fresh."""
+    fresh = model.state_dict()
+    source = [0, *(1 + old.index(name) if name in old else -1 for name in new)]
+    known = torch.tensor([row >= 0 for row in source])
+    moved = dict(state)
+    for key, value in fresh.items():
+        if key.startswith("head.classification_head") and key in state and state[key].shape != value.shape:
+            rows = state[key].unflatten(0, (-1, 1 + len(old)))[:, [max(row, 0) for row in source]]
+            mask = known.view(1, -1, *[1] * (value.dim() - 1))
+            moved[key] = torch.where(mask, rows, value.unflatten(0, (-1, 1 + len(new)))).flatten(0, 1)
+    return moved
+
+
+class MobileNetV2Maps(nn.Module):
+    """MobileNetV2 with source maps at strides 8, 16, 32 and three more halvings."""
+
+    def __init__(self, trunk: nn.Sequential) -> None:
+        super().__init__()
+        # A stage's first block widens before it halves: its expansion layer is the richest map of the old stride.
+        third, fourth = trunk[7].conv, trunk[14].conv
+        self.trunk = nn.ModuleList(
+            [
+                nn.Sequential(*trunk[:7], third[0]),
+                nn.Sequential(*third[1:], *trunk[8:14], fourth[0]),
+                nn.Sequential(*fourth[1:], *trunk[15:]),
+            ]
+        )
+        self.extra = nn.ModuleList([_halving(1280, 512), _halving(512, 256), _halving(256, 128)])
+
+    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        """(batch, 3, H, W) → six maps by name."""
+        return _chain([*self.trunk, *self.extra], images)
+
+
+class TinyMaps(nn.Module):
+    """Four small maps at strides 8 to 64: trains from nothing in a minute on two cores."""
+
+    CHANNELS = (48, 64, 96, 96)
+
+    def __init__(self) -> None:
+        super().__init__()
+        stem = nn.Sequential(_conv(3, 16, 2), _conv(16, 32, 2), _conv(32, self.CHANNELS[0], 2), _conv(48, 48, 1))
+        pairs = zip(self.CHANNELS[:-1], self.CHANNELS[1:], strict=True)
+        self.trunk = nn.ModuleList([stem, *(nn.Sequential(_conv(a, b, 2), _conv(b, b, 1)) for a, b in pairs)])
+
+    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        """(batch, 3, H, W) → four maps by name."""
+        return _chain(list(self.trunk), images)
+
+
+def _chain(stages: list[nn.Module], images: Tensor) -> OrderedDict[str, Tensor]:
+    maps = OrderedDict()
+    for number, stage in enumerate(stages):
+        images = stage(images)
+        maps[str(number)] = images
+    return maps
+
+
+def _conv(inputs: int, outputs: int, stride: int) -> nn.Module:
+    return Conv2dNormActivation(inputs, outputs, 3, stride)
+
+
+def _halving(inputs: int, outputs: int) -> nn.Module:
+    middle = outputs // 2
+    return nn.Sequential(
+        Conv2dNormActivation(inputs, middle, 1, activation_layer=nn.ReLU6),
+        Conv2dNormActivation(middle, middle, 3, stride=2, groups=middle, activation_layer=nn.ReLU6),
+        Conv2dNormActivation(middle, outputs, 1, activation_layer=nn.ReLU6),
+    )
+
+
+def _ssd300_vgg16(classes: int, weights: str, input_size: int) -> SSD:
+    # torchvision takes the trunk's weights only as its own download: the trunk is built apart, then put in.
+    model = ssd300_vgg16(weights=None, weights_backbone=None, num_classes=classes, trainable_backbone_layers=5)
+    trunk = load_trunk(vgg16, VGG16_Weights.IMAGENET1K_FEATURES, weights)
+    if trunk is not None:
+        _copy_vgg(model, trunk.features)
+    model.transform.fixed_size = (input_size, input_size)
+    return model
+
+
+def _copy_vgg(model: SSD, features: nn.Sequential) -> None:
+    """Fill the backbone's thirteen VGG convolutions, which stand there in the trunk's order."""
+    wanted = [layer for layer in features if isinstance(layer, nn.Conv2d)]
+    places = [layer for layer in model.backbone.modules() if isinstance(layer, nn.Conv2d)][: len(wanted)]
+    for place, layer in zip(places, wanted, strict=True):
+        place.load_state_dict(layer.state_dict())
+
+
+def _ssdlite320_mobilenet_v3(classes: int, weights: str, input_size: int) -> SSD:
+    # As torchvision does: without pretrained weights the trunk's tail is half as wide.
+    make = partial(mobilenet_v3_large, norm_layer=NORM, reduced_tail=weights == "none")
+    trunk = load_trunk(make, MobileNet_V3_Large_Weights.IMAGENET1K_V1, weights) or make(weights=None)
+    maps = SSDLiteFeatureExtractorMobileNet(trunk.features, V3_LAST_HALVING, NORM)
+    return _ssdlite(maps, classes, input_size, NORM, min_ratio=0.2, mean=0.5, std=0.5)
+
+
+def _ssd_mobilenet_v2(classes: int, weights: str, input_size: int) -> SSD:
+    trunk = load_trunk(mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V1, weights) or mobilenet_v2(weights=None)
+    return _ssdlite(MobileNetV2Maps(trunk.features), classes, input_size, nn.BatchNorm2d, min_ratio=0.08)
+
+
+def _ssd_tiny(classes: int, weights: str, input_size: int) -> SSD:
+    if weights != "none":
+        raise UsageError(f"ssd-tiny has no pretrained weights, got {weights!r}.", do="Set model.weights = \"none\".")
+    return _ssdlite(TinyMaps(), classes, input_size, nn.BatchNorm2d, min_ratio=0.12)
+
+
+def _ssdlite(
+    maps: nn.Module,
+    classes: int,
+    size: int,
+    norm: Callable[..., nn.Module],
+    min_ratio: float,
+    mean: float | None = None,
+    std: float | None = None,
+) -> SSD:
+    with torch.inference_mode():
+        channels = [feature.shape[1] for feature in maps.eval()(torch.zeros(1, 3, size, size)).values()]
+    maps.train()
+    boxes = DefaultBoxGenerator([[2, 3]] * len(channels), min_ratio=min_ratio, max_ratio=0.95)
+    head = SSDLiteHead(channels, boxes.num_anchors_per_location(), classes, norm)
+    return SSD(
+        maps,
+        boxes,
+        (size, size),
+        classes,
+        head=head,
+        image_mean=[mean] * 3 if mean else None,
+        image_std=[std] * 3 if std else None,
+        score_thresh=0.001,
+        nms_thresh=0.55,
+        detections_per_img=300,
+        topk_candidates=300,
+    )
+
+
+MODELS: dict[str, Callable[[int, str, int], SSD]] = {
+    "ssd300-vgg16": _ssd300_vgg16,
+    "ssdlite320-mobilenet-v3": _ssdlite320_mobilenet_v3,
+    "ssd-mobilenet-v2": _ssd_mobilenet_v2,
+    "ssd-tiny": _ssd_tiny,
+}
+"""Names on the command line → builders of (classes with background, weights, input size)."""
+
+INPUT_SIZES = {"ssd300-vgg16": 300, "ssdlite320-mobilenet-v3": 320, "ssd-mobilenet-v2": 320, "ssd-tiny": 128}
+"""Each model's own side in pixels."""

@@ -1,0 +1,163 @@
+"""A folder of images and a folder or file of annotations: the embedded default platform."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from alcli import plugins
+from alcli.config import PlatformOptions
+from alcli.errors import DataError, PlatformError, UsageError
+from alcli.files import SHARED, atomic_write
+from alcli.formats import Format
+from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.priorities import priorities, read, write_rows
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
+
+
+class Folder:
+    """Images below a folder; an item's id and name are its path relative to that folder.
+
+    Pushing writes ``queue.csv`` beside the annotations, where the team looks; the whole file is replaced at once.
+    """
+
+    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+        if options.images is None:
+            raise UsageError("The folder platform needs a folder of images.", do="Set platform.images.")
+        self._images = options.images
+        self._annotations = options.annotations
+        self._format = options.format
+        self._queue = options.queue or _beside(options.annotations or options.images)
+        self._labels: Format | None = None
+
+    def items(self) -> Iterator[Item | Refusal]:
+        """Every image below the folder; raises PlatformError when the folder is not there."""
+        if not self._images.is_dir():
+            raise PlatformError(f"There is no folder {self._images}.", do="Is the disk mounted? See platform.images.")
+        images, refusals = _scan(self._images)
+        versions, orphans = self._open_labels().labeled(sorted(images)) if self._annotations else ({}, [])
+        for name, (path, version) in sorted(images.items()):
+            state = LABELED if name in versions else UNLABELED
+            yield Item(name, name, path_to_uri(path), "", state, f"{version}/{versions.get(name, '')}")
+        yield from refusals
+        yield from orphans
+
+    def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
+        """The annotation of each item, read now; what cannot be read is refused with its reason."""
+        if self._labels is None:
+            # Only listing finds out which file belongs to which image.
+            for _ in self.items():
+                pass
+        labels = self._open_labels()
+        for item in items:
+            try:
+                yield labels.read(item.id)
+            except DataError as error:
+                yield Refusal(item.id, item.name, error.what, item.version)
+
+    def image(self, item: Item) -> Path:
+        """The image file itself."""
+        return uri_to_path(item.uri)
+
+    def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
+        """Replace the queue by these rows, in their order."""
+        with atomic_write(self._queue, permissions=SHARED) as stream:
+            pairs = zip(query, priorities(len(query)), strict=True)
+            rows = ((row.rank, row.item.name, priority, "yes" if row.asked else "no") for row, priority in pairs)
+            write_rows(stream, QUEUE_COLUMNS, rows)
+        for row in query:
+            yield Receipt(row.item.id, row.rank, accepted=True)
+
+    def queue(self) -> Sequence[QueuedItem]:
+        """What ``queue.csv`` says; empty when there is none yet."""
+        if not self._queue.is_file():
+            return []
+        rows = read(self._queue)
+        if rows and not set(QUEUE_COLUMNS) <= set(rows[0]):
+            raise DataError(f"{self._queue} was not written by alcli.", do="Move it away, then push again.")
+        return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
+
+    def _open_labels(self) -> Format:
+        if self._labels is None:
+            path = self._annotations
+            if path is None or not path.exists():
+                raise PlatformError(f"There are no annotations at {path}.", do="See platform.annotations.")
+            self._labels = _format_of(path, self._format)(path)
+        return self._labels
+
+
+def path_to_uri(path: Path) -> str:
+    """A ``file:`` URI that keeps every byte of the path."""
+    return "file://" + quote(os.fsencode(path))
+
+
+def uri_to_path(uri: str) -> Path:
+    """The path that ``path_to_uri`` was given."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def _beside(annotations: Path) -> Path:
+    folder = annotations if annotations.is_dir() else annotations.parent
+    return folder / "queue.csv"
+
+
+def _format_of(path: Path, name: str) -> type:
+    if name != "auto":
+        return plugins.load("formats", name)
+    candidates = [plugins.load("formats", known) for known in plugins.names("formats")]
+    for candidate in candidates:
+        if candidate.recognises(path):
+            return candidate
+    raise UsageError(f"{path}: no annotation format recognises it.", do="Set platform.format. " + _known_formats())
+
+
+def _known_formats() -> str:
+    return f"There are: {', '.join(plugins.names('formats'))}."
+
+
+def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
+    """Images below the root as name → (path, version); hidden files and linked folders are not entered."""
+    images: dict[str, tuple[Path, str]] = {}
+    refusals: list[Refusal] = []
+    folders = [root]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path)
+                elif path.suffix.lower() in SUFFIXES:
+                    _put(entry, path, root, images, refusals)
+    return images, refusals
+
+
+def _put(
+    entry: os.DirEntry[str], path: Path, root: Path, images: dict[str, tuple[Path, str]], refusals: list[Refusal]
+) -> None:
+    name = _text(path.relative_to(root).as_posix())
+    try:
+        facts = entry.stat()
+    except OSError as error:
+        refusals.append(Refusal(name, name, f"cannot be opened: {error.strerror}"))
+        return
+    if not stat.S_ISREG(facts.st_mode):
+        # Opening a pipe would wait for ever.
+        refusals.append(Refusal(name, name, "not a regular file"))
+        return
+    images[name] = (path, f"{facts.st_size}-{facts.st_mtime_ns}")
+
+
+def _text(name: str) -> str:
+    """The name as valid UTF-8; bytes that are not are percent-escaped, together with the percent signs."""
+    raw = os.fsencode(name)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(raw, safe="/ !#$&'()*+,:;=?@[]~")

@@ -1,0 +1,118 @@
+"""What a platform is told, and the CSV files that say it: derived from ranks, so that no order is ever lost.
+
+The narrow file has exactly the columns ``name,entropy_value`` that SuperAnnotate imports; the wide file beside it
+has everything else. Plain decimals, UTF-8, ``\\n``, best first, no ties.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+from alcli.errors import DataError
+from alcli.files import SHARED, atomic_write
+from alcli.items import QueryRow
+
+NARROW = ("name", "entropy_value")
+WIDE = ("rank", "name", "folder", "id", "score", "score_percentile", "asked", "cycle", "strategy", "model", "reason")
+FINE = 100_000
+"""Up to so many items, five decimals in (0, 1] tell them apart."""
+MOST = 1_000_000
+"""The largest priority that SuperAnnotate keeps; beyond so many items no order can be told."""
+
+
+def priorities(count: int) -> list[str]:
+    """One priority for each rank, best first, strictly falling, in a form that platforms keep digit for digit.
+
+    Up to 100,000 items: five decimals in (0, 1]. Up to 1,000,000: whole numbers.
+
+    Raises:
+        DataError: more than 1,000,000 items.
+    """
+    if count > MOST:
+        raise DataError(
+            f"{count} items are more than the {MOST} whose order a platform can keep.",
+            do=f"Limit the list: --top {MOST}",
+        )
+    if count > FINE:
+        return [str(count - position) for position in range(count)]
+    # Whole hundred-thousandths: consecutive ranks lie at least one apart, so flooring makes no ties.
+    levels = ((count - position) * FINE // count for position in range(count))
+    return [f"{level // FINE}.{level % FINE:05d}" for level in levels]
+
+
+def plain(value: float) -> str:
+    """A number without an exponent that reads back as the same float."""
+    return format(Decimal(repr(float(value))), "f")
+
+
+def write_narrow(stream: IO[str], rows: Sequence[QueryRow]) -> None:
+    """Write ``name,entropy_value``, one line a row, best first."""
+    pairs = zip(rows, priorities(len(rows)), strict=True)
+    write_rows(stream, NARROW, ((row.item.name, priority) for row, priority in pairs))
+
+
+def write_wide(stream: IO[str], rows: Sequence[QueryRow], constants: dict[str, Any]) -> None:
+    """Write everything known about each row; ``constants`` are cycle, strategy and model."""
+    write_rows(stream, WIDE, (_wide_row(row, constants) for row in rows))
+
+
+def write_files(narrow: Path, rows: Sequence[QueryRow], constants: dict[str, Any]) -> Path:
+    """Write the narrow file and, beside it, the wide one (``NAME.wide.csv``); returns the wide one's path."""
+    wide = narrow.with_suffix(".wide" + (narrow.suffix or ".csv"))
+    with atomic_write(wide, permissions=SHARED) as stream:
+        write_wide(stream, rows, constants)
+    with atomic_write(narrow, permissions=SHARED) as stream:
+        write_narrow(stream, rows)
+    return wide
+
+
+def write_rows(stream: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write RFC 4180 lines that every reader, and ``read``, takes apart again exactly."""
+    lean = csv.writer(stream, lineterminator="\n")
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    lean.writerow(header)
+    for row in rows:
+        # A lone carriage return ends a line for most readers, but Python only quotes its own line end.
+        (quoted if any("\r" in str(value) for value in row) else lean).writerow(row)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file as texts, exactly as written: ``NA`` and ``001`` stay what they are.
+
+    Raises:
+        DataError: a line has too many or too few columns.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(_checked(csv.reader(stream, strict=True), path))
+
+
+def _wide_row(row: QueryRow, constants: dict[str, Any]) -> list[Any]:
+    values = {
+        "rank": row.rank,
+        "name": row.item.name,
+        "folder": row.item.folder,
+        "id": row.item.id,
+        "score": plain(row.score),
+        "asked": "yes" if row.asked else "no",
+        **constants,
+        **row.details,
+    }
+    return [values.get(column, "") for column in WIDE]
+
+
+def _checked(lines: Iterable[list[str]], path: Path) -> Iterable[dict[str, str]]:
+    header: list[str] | None = None
+    try:
+        for number, line in enumerate(lines, 1):
+            if header is None:
+                header = line
+            elif len(line) != len(header):
+                raise DataError(f"{path}, row {number}: {len(line)} columns, expected {len(header)}.")
+            else:
+                yield dict(zip(header, line, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path} is not a CSV file: {error}.") from None

@@ -1,0 +1,64 @@
+"""What the model said about n items: frozen arrays, one row each, checked at birth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alcli.errors import DataError, UsageError
+
+DESCRIPTIONS = {
+    "predicted_loss": "(n,) the loss head's output, unitless; only its order means anything",
+    "entropy": "(n,) uncertainty of the predictions in nats, aggregated as the task says",
+}
+"""Every signal a strategy may ask for."""
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Arrays about n items, row i of each belonging to ``item_ids[i]``.
+
+    Attributes:
+        item_ids: n ids, unique.
+        arrays: signal name → (n,) or (n, d) floating array; a NaN row means the model gave no answer.
+
+    Raises:
+        DataError: ids occur twice, or an array has another number of rows.
+    """
+
+    item_ids: Sequence[str]
+    arrays: Mapping[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        if len(set(self.item_ids)) != len(self.item_ids):
+            raise DataError("Signals name an item twice.")
+        for name, array in self.arrays.items():
+            if len(array) != len(self.item_ids):
+                raise DataError(f"Signal {name!r} has {len(array)} rows for {len(self.item_ids)} items.")
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """One signal by name; raises UsageError naming those that are there."""
+        if name not in self.arrays:
+            known = ", ".join(sorted(self.arrays)) or "none"
+            raise UsageError(f"The signal {name!r} was not computed; there are: {known}.")
+        return self.arrays[name]
+
+    def finite(self) -> np.ndarray:
+        """(n,) bool: rows in which every signal is finite."""
+        mask = np.ones(len(self), dtype=bool)
+        for array in self.arrays.values():
+            mask &= np.isfinite(array).reshape(len(self), -1).all(axis=1)
+        return mask
+
+    def take(self, rows: np.ndarray) -> Signals:
+        """The given rows, (k,) integer positions or an (n,) mask, in that order."""
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return Signals(
+            [self.item_ids[row] for row in positions],
+            {name: array[positions] for name, array in self.arrays.items()},
+        )

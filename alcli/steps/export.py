@@ -1,0 +1,49 @@
+"""Export: the ranked list as CSV files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alcli.errors import UsageError
+from alcli.files import sha256_of_text
+from alcli.items import UNLABELED, QueryRow
+from alcli.priorities import write_files
+from alcli.steps import Context, StepResult
+from alcli.steps.score import scored_rows
+from alcli.workspace import StepRecord
+
+
+def export(context: Context, cycle: int) -> StepResult:
+    """Write ``priorities.csv`` and ``priorities.wide.csv`` into the cycle's folder."""
+    scored = last_scores(context, cycle)
+    inputs = sha256_of_text(str(scored.sha256))
+    done = context.workspace.done(cycle, "export", inputs)
+    if done:
+        return StepResult("export", cycle, done.summary, already_done=True)
+    rows = scored_rows(context, scored)
+    path = context.workspace.cycle_folder(cycle) / "priorities.csv"
+    write_files(path, rows, constants(scored))
+    record = context.workspace.finish_step(cycle, "export", inputs, path, {"rows": len(rows)})
+    return StepResult("export", cycle, record.summary)
+
+
+def last_scores(context: Context, cycle: int | None = None) -> StepRecord:
+    """The newest finished score step, or that of one cycle; raises UsageError when there is none."""
+    number = cycle if cycle is not None else context.workspace.store.last_step("score")
+    record = context.workspace.step(number, "score") if number is not None else None
+    if record is None:
+        raise UsageError("Nothing has been scored yet.", do="Run `alcli score`, or the whole `alcli cycle`.")
+    return record
+
+
+def current_rows(context: Context, scored: StepRecord, top: int | None = None) -> list[QueryRow]:
+    """The ranked list without items labelled or skipped since, best first; at most ``top`` rows."""
+    rows = [row for row in scored_rows(context, scored) if row.item.state == UNLABELED]
+    return rows[:top]
+
+
+def constants(scored: StepRecord) -> dict[str, Any]:
+    """The columns of the wide CSV that are the same in every row."""
+    model = f"{scored.summary['model']}@cycle{scored.summary['model_cycle']}"
+    reason = "cold start: seeded random order" if scored.summary["cold_start"] else ""
+    return {"cycle": scored.cycle, "strategy": scored.summary["strategy"], "model": model, "reason": reason}

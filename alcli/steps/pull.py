@@ -1,0 +1,59 @@
+"""Pull: make the workspace's pool what the platform shows now; read only what changed."""
+
+from __future__ import annotations
+
+from alcli.errors import DataError
+from alcli.items import LABELED, Annotation, Item, Refusal
+from alcli.steps import Context, StepResult
+from alcli.workspace import now
+
+
+def pull(context: Context, dry_run: bool = False) -> StepResult:
+    """List all items, read new and changed annotations, remember both in one transaction.
+
+    Raises:
+        DataError: the platform has no image at all.
+        PlatformError: it cannot be reached, or answered only in part.
+    """
+    store = context.workspace.store
+    before = store.pool().items
+    listed = list(context.platform.items())
+    items = [row for row in listed if isinstance(row, Item)]
+    refused = [row for row in listed if isinstance(row, Refusal)]
+    if not items:
+        raise DataError(
+            "The platform has no image at all.",
+            kept="What was pulled before is kept.",
+            do="Check platform.images (or the project and folder names) in alcli.toml.",
+        )
+    known = store.annotation_versions()
+    broken = {row["item_id"]: row["version"] for row in store.quarantined() if row["stage"] == "reading"}
+    wanted = [
+        item
+        for item in items
+        if item.state == LABELED and item.version not in (known.get(item.id), broken.get(item.id))
+    ]
+    read: list[tuple[Item, Annotation]] = []
+    unreadable: list[Refusal] = []
+    with context.progress.track("Reading annotations", len(wanted)) as advance:
+        for item, answer in zip(wanted, context.platform.annotations(wanted), strict=True):
+            if isinstance(answer, Annotation):
+                read.append((item, answer))
+            else:
+                unreadable.append(answer)
+            advance(1)
+    now_ids = {item.id for item in items}
+    problems: list[Refusal] = []
+    if not dry_run:
+        store.replace_items(items, read)
+        problems += store.quarantine("listing", refused, now(), complete=True)
+        problems += store.quarantine("reading", unreadable, now(), complete=False)
+    summary = {
+        "items": len(items),
+        "labeled": sum(item.state == LABELED for item in items),
+        "new_items": len(now_ids - set(before)),
+        "vanished_items": len(set(before) - now_ids),
+        "annotations_read": len(read),
+        "refused": len(refused) + len(unreadable),
+    }
+    return StepResult("pull", None, summary, problems=tuple(problems))

@@ -1,0 +1,195 @@
+"""Train: a model with its loss head on the annotated items, and what it is worth on the held-out ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.stats import spearmanr
+
+from alcli import inference
+from alcli.config import Config, TrainOptions
+from alcli.errors import DataError
+from alcli.files import atomic_write, sha256_of_text
+from alcli.loss_head import LossHead
+from alcli.models import storage
+from alcli.models.weights import load_strictly
+from alcli.steps import Context, StepResult
+from alcli.steps.examples import Examples, make_task, prepare
+from alcli.tasks import Example, Task
+from alcli.training import Diverged, feature_channels, seed_everything
+from alcli.training import train as run_epochs
+from alcli.workspace import StepRecord
+
+
+def train(context: Context, cycle: int) -> StepResult:
+    """Train for one cycle; reuses an earlier model when nothing it depends on has changed.
+
+    Without a single usable annotation there is nothing to train: the cycle is a cold start, and says so.
+
+    Raises:
+        DataError: weights that do not fit, or training diverged twice.
+    """
+    examples = prepare(context)
+    inputs = sha256_of_text(examples.fingerprint, _settings(context.config))
+    earlier = _same_training(context, cycle, inputs)
+    if earlier is not None:
+        if earlier.cycle != cycle:
+            summary = {**earlier.summary, "reused_from": earlier.cycle}
+            earlier = context.workspace.finish_step(cycle, "train", inputs, earlier.file, summary)
+        return StepResult("train", cycle, earlier.summary, True, examples.problems)
+    if not examples.training or not examples.classes:
+        return _cold_start(context, cycle, inputs, examples)
+    return _train(context, cycle, inputs, examples)
+
+
+def _same_training(context: Context, cycle: int, inputs: str) -> StepRecord | None:
+    """The newest finished training with the same inputs and an intact file, this cycle's first."""
+    numbers = [row["number"] for row in context.workspace.store.cycles() if row["number"] <= cycle]
+    for number in sorted({cycle, *numbers}, reverse=True):
+        record = context.workspace.done(number, "train", inputs)
+        if record:
+            return record
+    return None
+
+
+def _settings(config: Config) -> str:
+    """What the weights depend on beside the examples, as text."""
+    sections = {"task": config.task, "model": config.model, "train": config.train}
+    content = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    del content["train"]["workers"]
+    return json.dumps(content, sort_keys=True)
+
+
+def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
+    context.progress.say(
+        "No usable annotation yet, so there is no model: this cycle asks in seeded random order (cold start)."
+    )
+    summary: dict[str, Any] = {"cold_start": True, "trained_on": 0, "held_out": len(examples.held_out)}
+    record = context.workspace.finish_step(cycle, "train", inputs, None, summary)
+    return StepResult("train", cycle, record.summary, problems=examples.problems)
+
+
+def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
+    options = context.config.train
+    _say_what(context, examples)
+    try:
+        task, model, loss_head, origin = _trained(context, cycle, examples, options)
+    except Diverged:
+        options = options.model_copy(update={"learning_rate": options.learning_rate / 10})
+        context.progress.say(f"The loss is not finite; once more with learning rate {options.learning_rate:g}.")
+        try:
+            task, model, loss_head, origin = _trained(context, cycle, examples, options)
+        except Diverged:
+            raise DataError(
+                "Training diverged twice: the loss is not finite.",
+                kept="The previous cycle's model is kept.",
+                do="Lower train.learning_rate, or look at the annotations that came last.",
+            ) from None
+    path = context.workspace.cycle_folder(cycle) / "model.safetensors"
+    storage.save(path, model, loss_head, _manifest(context.config, task, loss_head))
+    summary = {
+        "model": task.model_name,
+        "classes": list(examples.classes),
+        "trained_on": len(examples.training),
+        "held_out": len(examples.held_out),
+        "started_from": origin,
+        "learning_rate": options.learning_rate,
+        "metrics": _metrics(context, task, model, loss_head, examples.held_out),
+    }
+    with atomic_write(path.with_name("metrics.json")) as stream:
+        stream.write(json.dumps(summary, indent=2) + "\n")
+    record = context.workspace.finish_step(cycle, "train", inputs, path, summary)
+    return StepResult("train", cycle, record.summary, problems=examples.problems)
+
+
+def _say_what(context: Context, examples: Examples) -> None:
+    if len(examples.classes) == 1:
+        context.progress.say(
+            f"There is one class only ({examples.classes[0]}): entropy then tells object from background, no more."
+        )
+    if not examples.held_out and context.config.train.validation > 0:
+        context.progress.say("No annotated image falls into the held-out share yet: this cycle has no metric.")
+
+
+def _trained(
+    context: Context, cycle: int, examples: Examples, options: TrainOptions
+) -> tuple[Task, torch.nn.Module, LossHead, str]:
+    """(task, model, loss head, what they started from)."""
+    seed_everything(options.seed)
+    task = make_task(context.config, examples.classes)
+    model = task.build_model()
+    loss_head = LossHead(feature_channels(task, model))
+    origin = context.config.model.weights
+    if options.init == "warm":
+        origin = _warm_start(context, cycle, task, model, loss_head) or origin
+    with context.progress.track("Training", options.epochs * len(examples.training)) as advance:
+        for report in run_epochs(task, model, loss_head, examples.training, options):
+            advance(report.images)
+            context.progress.say(
+                f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, ranking loss {report.ranking:.3f}"
+            )
+    return task, model, loss_head, origin
+
+
+def _warm_start(
+    context: Context, cycle: int, task: Task, model: torch.nn.Module, loss_head: LossHead
+) -> str | None:
+    """Load the newest earlier model; says from which cycle, or None when there is none that fits."""
+    earlier = [row["number"] for row in context.workspace.store.cycles() if row["number"] < cycle]
+    records = [context.workspace.step(number, "train") for number in reversed(earlier)]
+    record = next((record for record in records if record and record.file), None)
+    if record is None:
+        return None
+    path = context.workspace.verified_file(record)
+    state, head_state, manifest = storage.read(path)
+    wanted = _manifest(context.config, task, loss_head)
+    if faults := storage.differences(manifest, wanted, ("task", "model", "channels")):
+        context.progress.say(f"Cycle {record.cycle}'s model cannot be gone on with ({'; '.join(faults)}).")
+        return None
+    load_strictly(model, task.adapt(model, state, manifest.classes), str(path))
+    load_strictly(loss_head, head_state, str(path))
+    return f"cycle {record.cycle}"
+
+
+def _manifest(config: Config, task: Task, loss_head: LossHead) -> storage.Manifest:
+    channels = tuple(branch.in_features for branch in loss_head.branches)
+    return storage.Manifest(config.task.name, task.model_name, task.classes, task.input_shape, channels)
+
+
+def _metrics(
+    context: Context, task: Task, model: torch.nn.Module, loss_head: LossHead, held_out: Sequence[Example]
+) -> dict[str, float]:
+    """The task's metric on the held-out items, and how well predicted losses rank the true ones there."""
+    if not held_out:
+        return {}
+    options = context.config.score
+    context.progress.say(f"Measuring on {len(held_out)} held-out images.")
+    try:
+        metrics = task.evaluate(held_out, inference.predictions(task, model, held_out, options))
+    except DataError as error:
+        context.progress.say(f"{error.what} This cycle has no metric.")
+        return {}
+    if len(held_out) >= 3:
+        true, predicted = inference.losses(task, model, loss_head, held_out, options)
+        if len(set(true.tolist())) > 1 and len(set(predicted.tolist())) > 1:
+            metrics["loss_rank_correlation"] = float(spearmanr(true, predicted).statistic)
+    return metrics
+
+
+def load_trained(context: Context, record: StepRecord) -> tuple[Task, torch.nn.Module, LossHead, Path]:
+    """The model of a finished training, verified; raises WorkspaceDamaged or DataError."""
+    path = context.workspace.verified_file(record)
+    state, head_state, manifest = storage.read(path)
+    options = context.config.model.model_copy(
+        update={"name": manifest.model, "weights": "none", "input_size": manifest.input_shape[0]}
+    )
+    config = context.config.model_copy(update={"model": options})
+    task = make_task(config, manifest.classes)
+    model, loss_head = task.build_model(), LossHead(manifest.channels)
+    load_strictly(model, state, str(path))
+    load_strictly(loss_head, head_state, str(path))
+    return task, model, loss_head, path

@@ -1,0 +1,192 @@
+"""The tables of the workspace and the statements that read and write them; nothing else speaks SQL."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE items (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, uri TEXT NOT NULL,
+    state TEXT NOT NULL, version TEXT NOT NULL
+);
+CREATE TABLE annotations (item_id TEXT PRIMARY KEY, version TEXT NOT NULL, content TEXT NOT NULL);
+CREATE TABLE images (
+    item_id TEXT PRIMARY KEY, version TEXT NOT NULL, sha256 TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL
+);
+CREATE TABLE quarantine (
+    stage TEXT NOT NULL, item_id TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL,
+    since TEXT NOT NULL, PRIMARY KEY (stage, item_id)
+);
+CREATE TABLE cycles (number INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, inputs TEXT NOT NULL);
+CREATE TABLE steps (
+    cycle INTEGER NOT NULL, step TEXT NOT NULL, inputs TEXT NOT NULL, file TEXT, sha256 TEXT,
+    summary TEXT NOT NULL, finished TEXT NOT NULL, PRIMARY KEY (cycle, step)
+);
+CREATE TABLE receipts (
+    cycle INTEGER NOT NULL, item_id TEXT NOT NULL, position INTEGER NOT NULL, accepted INTEGER NOT NULL,
+    reason TEXT NOT NULL, PRIMARY KEY (cycle, item_id)
+);
+"""
+
+
+class Store:
+    """Reads and writes the workspace's rows; every method is one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    # Items and annotations
+
+    def pool(self, forgiving: str = "") -> Pool:
+        """All items as the last pull saw them; quarantine of the stage ``forgiving`` does not count."""
+        rows = self._connection.execute("SELECT id, name, uri, folder, state, version FROM items")
+        quarantined = self._connection.execute(
+            "SELECT q.item_id FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version"
+            " WHERE q.stage <> ?",
+            (forgiving,),
+        )
+        items = {row["id"]: Item(*row) for row in rows}
+        return Pool(items, frozenset(row["item_id"] for row in quarantined))
+
+    def replace_items(self, items: Iterable[Item], changed: Iterable[tuple[Item, Annotation]]) -> None:
+        """Make the pool what the platform lists now; annotations of items no longer labeled go."""
+        with self._transaction() as execute:
+            execute("DELETE FROM items")
+            self._connection.executemany(
+                "INSERT INTO items (id, name, folder, uri, state, version) VALUES (?, ?, ?, ?, ?, ?)",
+                ((item.id, item.name, item.folder, item.uri, item.state, item.version) for item in items),
+            )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
+                ((item.id, item.version, annotation.to_json()) for item, annotation in changed),
+            )
+            execute(
+                "DELETE FROM annotations WHERE item_id NOT IN (SELECT id FROM items WHERE state = 'labeled')"
+            )
+            execute("DELETE FROM images WHERE item_id NOT IN (SELECT id FROM items)")
+            # Quarantine of another version of the file is settled: the item was mended or replaced.
+            execute(
+                "DELETE FROM quarantine WHERE stage <> 'listing' AND NOT EXISTS"
+                " (SELECT 1 FROM items i WHERE i.id = quarantine.item_id AND i.version = quarantine.version)"
+            )
+
+    def annotation_versions(self) -> dict[str, str]:
+        """item id → version of its item when the annotation was read."""
+        rows = self._connection.execute("SELECT item_id, version FROM annotations")
+        return {row["item_id"]: row["version"] for row in rows}
+
+    def annotations(self, item_ids: Iterable[str]) -> list[Annotation]:
+        """The stored annotations of these items, in that order; items without one are left out."""
+        found = []
+        for item_id in item_ids:
+            row = self._connection.execute(
+                "SELECT content FROM annotations WHERE item_id = ?", (item_id,)
+            ).fetchone()
+            if row:
+                found.append(Annotation.from_json(item_id, row["content"]))
+        return found
+
+    def images(self) -> dict[str, tuple[str, ImageFacts]]:
+        """item id → (version, what its image file was found to be)."""
+        rows = self._connection.execute("SELECT item_id, version, sha256, width, height FROM images")
+        return {row[0]: (row[1], ImageFacts(*row[2:])) for row in rows}
+
+    def put_images(self, rows: Iterable[tuple[Item, ImageFacts]]) -> None:
+        """Remember what image files were found to be."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)",
+                ((item.id, item.version, facts.sha256, facts.width, facts.height) for item, facts in rows),
+            )
+
+    # Quarantine
+
+    def quarantine(self, stage: str, refusals: Iterable[Refusal], since: str, complete: bool) -> list[Refusal]:
+        """Remember what cannot be used; returns only what was not known before in this version.
+
+        Args:
+            stage: listing, reading, image or encoding: who found it.
+            complete: whether ``refusals`` is all that this stage refuses now, so that the rest can go.
+        """
+        refusals = list(refusals)
+        rows = self._connection.execute("SELECT * FROM quarantine WHERE stage = ?", (stage,)).fetchall()
+        known = {row["item_id"]: (row["version"], row["reason"]) for row in rows}
+        new = [refusal for refusal in refusals if known.get(refusal.id) != (refusal.version, refusal.reason)]
+        gone = set(known) - {refusal.id for refusal in refusals} if complete else set()
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)",
+                ((stage, row.id, row.name, row.version, row.reason, since) for row in new),
+            )
+            self._connection.executemany(
+                "DELETE FROM quarantine WHERE stage = ? AND item_id = ?", ((stage, item_id) for item_id in gone)
+            )
+        return new
+
+    def quarantined(self) -> list[sqlite3.Row]:
+        """Rows with stage, item_id, name, reason, since, in the order of their names."""
+        return self._connection.execute(
+            "SELECT q.* FROM quarantine q LEFT JOIN items i ON i.id = q.item_id"
+            " WHERE i.version IS NULL OR i.version = q.version ORDER BY q.name, q.item_id"
+        ).fetchall()
+
+    # Cycles, steps, receipts
+
+    def start_cycle(self, number: int, inputs: str, started: str) -> None:
+        """Open a cycle."""
+        with self._transaction() as execute:
+            execute("INSERT INTO cycles VALUES (?, ?, NULL, ?)", (number, started, inputs))
+
+    def finish_cycle(self, number: int, inputs: str, finished: str) -> None:
+        """Close a cycle; ``inputs`` is what it was made from."""
+        with self._transaction() as execute:
+            execute("UPDATE cycles SET finished = ?, inputs = ? WHERE number = ?", (finished, inputs, number))
+
+    def cycles(self) -> list[sqlite3.Row]:
+        """Rows with number, started, finished (None while open), inputs; oldest first."""
+        return self._connection.execute("SELECT * FROM cycles ORDER BY number").fetchall()
+
+    def put_step(
+        self, cycle: int, step: str, inputs: str, file: str | None, sha256: str | None, summary: str, finished: str
+    ) -> None:
+        """Record a finished step."""
+        with self._transaction() as execute:
+            execute(
+                "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (cycle, step, inputs, file, sha256, summary, finished),
+            )
+
+    def get_step(self, cycle: int, step: str) -> sqlite3.Row | None:
+        """One finished step, or None."""
+        return self._connection.execute(
+            "SELECT * FROM steps WHERE cycle = ? AND step = ?", (cycle, step)
+        ).fetchone()
+
+    def last_step(self, step: str) -> int | None:
+        """The newest cycle in which this step was finished."""
+        row = self._connection.execute("SELECT MAX(cycle) AS cycle FROM steps WHERE step = ?", (step,)).fetchone()
+        return row["cycle"]
+
+    def put_receipts(self, cycle: int, receipts: Sequence[Receipt]) -> None:
+        """Remember what the platform answered."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?)",
+                ((cycle, row.item_id, row.position, row.accepted, row.reason) for row in receipts),
+            )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection.execute
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")

@@ -1,0 +1,20 @@
+"""How signals become acquisition scores. One file = one strategy, numpy only."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from alcli.signals import Signals
+
+
+class QueryStrategy(Protocol):
+    """Signals in, acquisition scores out; knows neither models nor platforms."""
+
+    needs: frozenset[str]
+    """Names of signals; inference computes only these."""
+
+    def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
+        """(n,) float64, finite, higher = annotate sooner. The caller sorts rows by item id first."""
+        ...

@@ -1,0 +1,93 @@
+"""What a model has to learn: network, per-item loss, signals, metric. One file = one task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from alcli.items import Annotation, ImageFacts, Item
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image ready to be loaded.
+
+    Attributes:
+        path: local file.
+        annotation: checked, in pixels of the upright image; None for an item of the pool.
+        size: (width, height) of the upright image; None where nobody has looked yet.
+    """
+
+    item: Item
+    path: Path
+    annotation: Annotation | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples as the model takes them.
+
+    Attributes:
+        images: (batch, 3, H, W) uint8.
+        targets: one dict of tensors per example; empty for items of the pool.
+        sizes: (width, height) of each upright image before resizing.
+    """
+
+    examples: Sequence[Example]
+    images: Tensor
+    targets: list[dict[str, Tensor]]
+    sizes: list[tuple[int, int]]
+
+
+class Task(Protocol):
+    """What training and inference ask of a task; made as ``Task(task_options, model_options, classes)``."""
+
+    classes: tuple[str, ...]
+    model_name: str
+    input_shape: tuple[int, int]
+    """(height, width) of what the network takes."""
+
+    def build_model(self) -> nn.Module:
+        """The network with its starting weights."""
+        ...
+
+    def backbone(self, model: nn.Module) -> nn.Module:
+        """The part that ``train.freeze_backbone`` holds still."""
+        ...
+
+    def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
+        """A labelled example; raises DataError with the reason when the annotation is broken."""
+        ...
+
+    def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
+        """Image (3, H, W) uint8, target, and size before resizing; runs in a worker process; raises DataError."""
+        ...
+
+    def losses(self, model: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """(batch,) true loss of each item, and feature maps [(batch, C_i, H_i, W_i)] for the loss head."""
+        ...
+
+    def features(self, model: nn.Module, batch: Batch) -> list[Tensor]:
+        """The same feature maps without the losses."""
+        ...
+
+    def signals(self, model: nn.Module, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The signals asked for, (batch,) or (batch, d) each, and the feature maps for the loss head."""
+        ...
+
+    def predictions(self, model: nn.Module, batch: Batch) -> list[Annotation]:
+        """What the model would annotate, in pixels of the upright images."""
+        ...
+
+    def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
+        """The field's own metric in [0, 1], by its own tool; the first entry is the headline."""
+        ...
+
+    def adapt(self, model: nn.Module, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
+        """A state dict of a model for other ``classes``, fitted to this task's classes."""
+        ...

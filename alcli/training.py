@@ -1,0 +1,176 @@
+"""The one training loop of all tasks: task losses, the loss head's ranking loss, and a schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from alcli.config import TrainOptions
+from alcli.errors import DataError
+from alcli.items import Refusal
+from alcli.loading import batches, device, precision
+from alcli.loss_head import LossHead, total_loss
+from alcli.tasks import Batch, Example, Task
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """Means over the images of one epoch.
+
+    Attributes:
+        epoch: from 1. loss: the task's mean per-item loss. ranking: the loss head's ranking loss.
+        refusals: images that could not be loaded.
+    """
+
+    epoch: int
+    epochs: int
+    images: int
+    loss: float
+    ranking: float
+    refusals: Sequence[Refusal]
+
+
+class Diverged(Exception):
+    """The loss is not a number any more; the model is worthless."""
+
+
+def feature_channels(task: Task, model: nn.Module) -> tuple[int, ...]:
+    """Channels of the feature maps that the task hands to the loss head."""
+    blank = Batch([], torch.zeros(1, 3, *task.input_shape, dtype=torch.uint8), [], [])
+    was_training = model.training
+    with torch.inference_mode():
+        channels = tuple(feature.shape[1] for feature in task.features(model.eval(), blank))
+    model.train(was_training)
+    return channels
+
+
+def train(
+    task: Task, model: nn.Module, loss_head: LossHead, examples: Sequence[Example], options: TrainOptions
+) -> Iterator[EpochReport]:
+    """Train model and loss head in place, one report an epoch; the caller prints, saves, stops.
+
+    The ranking loss reaches the model until ``detach_after`` of the epochs, then only the loss head (Yoo & Kweon 2019,
+    section 3.2). Same seed, examples and machine: same weights, whatever the number of workers.
+
+    Raises:
+        DataError: there is nothing to train on.
+        Diverged: a loss became infinite or not a number.
+    """
+    if not examples:
+        raise DataError("There is no annotated image to train on.")
+    seed_everything(options.seed)
+    model.to(device(), memory_format=torch.channels_last)
+    loss_head.to(device())
+    backbone = task.backbone(model)
+    backbone.requires_grad_(not options.freeze_backbone)
+    parameters = [*model.parameters(), *loss_head.parameters()]
+    optimizer = _optimizer(model, loss_head, options)
+    per_epoch = math.ceil(len(examples) / options.batch_size)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, per_epoch * options.epochs))
+    for epoch in range(options.epochs):
+        model.train()
+        loss_head.train()
+        if options.freeze_backbone:
+            backbone.eval()
+        detached = epoch >= options.detach_after * options.epochs
+        sums, refusals = np.zeros(3), []
+        for batch, refused in batches(task, examples, _order(len(examples), options, epoch), options.workers,
+                                      options.augment, (options.seed, epoch)):  # fmt: skip
+            refusals += refused
+            if batch is not None:
+                sums += _step(task, model, loss_head, batch, optimizer, parameters, options, detached)
+            scheduler.step()
+        if sums[0] == 0:
+            raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
+        yield EpochReport(
+            epoch + 1, options.epochs, int(sums[0]), sums[1] / sums[0], sums[2] / sums[0], refusals
+        )
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that training draws from."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _step(
+    task: Task,
+    model: nn.Module,
+    loss_head: LossHead,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    options: TrainOptions,
+    detached: bool,
+) -> np.ndarray:
+    """One update; returns (images, summed loss, summed ranking loss)."""
+    count = len(batch.examples)
+    with _steady_norms(model, count), precision(options.precision):
+        losses, features = task.losses(model, batch)
+    losses = losses.float()
+    predicted = loss_head([feature.detach() for feature in features] if detached else features)
+    total = total_loss(losses, predicted, options.loss_weight, options.margin)
+    if not torch.isfinite(total):
+        raise Diverged
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    nn.utils.clip_grad_norm_(parameters, options.gradient_clip)
+    optimizer.step()
+    loss = float(losses.detach().mean())
+    ranking = (float(total.detach()) - loss) / options.loss_weight if options.loss_weight else 0.0
+    return np.array([count, count * loss, count * ranking])
+
+
+@contextlib.contextmanager
+def _steady_norms(model: nn.Module, count: int) -> Iterator[None]:
+    """One image has no batch statistics worth the name: batch norms then use, and keep, their running ones."""
+    norms = [module for module in model.modules() if isinstance(module, NORMS) and module.training]
+    if count > 1:
+        norms = []
+    for norm in norms:
+        norm.eval()
+    yield
+    for norm in norms:
+        norm.train()
+
+
+def _order(count: int, options: TrainOptions, epoch: int) -> list[list[int]]:
+    """The batches of one epoch as positions; every example once, an odd rest as a smaller last batch."""
+    shuffled = np.random.default_rng((options.seed, epoch)).permutation(count).tolist()
+    return [shuffled[start : start + options.batch_size] for start in range(0, count, options.batch_size)]
+
+
+def _optimizer(model: nn.Module, loss_head: LossHead, options: TrainOptions) -> torch.optim.Optimizer:
+    """AdamW or SGD; biases and norms are not decayed."""
+    parameters = [p for module in (model, loss_head) for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, nesterov=True)
+    return torch.optim.AdamW(groups, lr=options.learning_rate)
+
+
+class _schedule:  # noqa: N801 (used like a function)
+    """Factor of the learning rate at each step: linear warm-up, then cosine to zero or ×0.1 at each milestone."""
+
+    def __init__(self, options: TrainOptions, steps: int) -> None:
+        self._options, self._steps = options, steps
+        self._warm = options.warmup * steps
+
+    def __call__(self, step: int) -> float:
+        if step < self._warm:
+            return (step + 1) / (self._warm + 1)
+        if self._options.schedule == "steps":
+            return 0.1 ** sum(step >= share * self._steps for share in self._options.milestones)
+        done = (step - self._warm) / max(self._steps - self._warm, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

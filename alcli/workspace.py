@@ -1,0 +1,247 @@
+"""The workspace: one folder that remembers everything, and survives being killed.
+
+``alcli.toml`` the configuration · ``alcli.db`` items, annotations, cycles, steps, receipts, quarantine ·
+``cycles/0007/`` the files of one cycle · ``cache/`` what can be made again · ``logs/``.
+
+A step is done only when its row says so and the file it names still has the recorded SHA-256. Files are written
+first, whole or not at all; the row that names them comes after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from alcli import config
+from alcli.errors import (
+    MachineError,
+    UsageError,
+    WorkspaceDamaged,
+    WorkspaceLocked,
+    WorkspaceMissing,
+    WorkspaceTooNew,
+)
+from alcli.files import remove_leftovers, sha256_of
+from alcli.store import SCHEMA, SCHEMA_VERSION, Store
+
+DATABASE = "alcli.db"
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What the database knows of one finished step."""
+
+    cycle: int
+    step: str
+    inputs: str
+    file: Path | None
+    sha256: str | None
+    summary: dict[str, Any]
+    finished: str
+
+
+class Workspace:
+    """An existing workspace; open it with ``Workspace.open`` or ``Workspace.find``."""
+
+    def __init__(self, root: Path, connection: sqlite3.Connection) -> None:
+        self.root = root
+        self.store = Store(connection)
+        self._connection = connection
+
+    @classmethod
+    def create(cls, root: Path, settings: dict[str, Any]) -> Workspace:
+        """Make a new workspace with ``section.key`` settings.
+
+        Raises:
+            UsageError: there is one already.
+            MachineError: the folder cannot be written.
+        """
+        if (root / DATABASE).exists() or (root / config.FILE_NAME).exists():
+            raise UsageError(f"{root} is a workspace already.", do="Choose another folder, or edit its alcli.toml.")
+        with machine_errors(root):
+            for folder in (root, root / "cycles", root / "cache", root / "logs"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            connection = _connect(root / DATABASE, read_only=False)
+            with connection:
+                connection.executescript(SCHEMA)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            (root / DATABASE).chmod(0o600)
+            # The configuration comes last: only a folder that has it is a workspace.
+            config.write(root / config.FILE_NAME, settings)
+        return cls(root, connection)
+
+    @classmethod
+    def find(cls, start: Path) -> Path:
+        """The nearest folder upward that has an ``alcli.toml``; raises WorkspaceMissing."""
+        for folder in (start.resolve(), *start.resolve().parents):
+            if (folder / config.FILE_NAME).is_file():
+                return folder
+        raise WorkspaceMissing(
+            f"There is no {config.FILE_NAME} in {start.resolve()} or above.",
+            do="Make a workspace with `alcli init`, or name one with -w.",
+        )
+
+    @classmethod
+    def open(cls, root: Path, read_only: bool = False) -> Workspace:
+        """Open a workspace; readers never wait for writers.
+
+        Raises:
+            WorkspaceMissing, WorkspaceTooNew, WorkspaceDamaged: as their names say.
+            MachineError: a writer meets a read-only folder.
+        """
+        if not (root / config.FILE_NAME).is_file():
+            raise WorkspaceMissing(f"{root} is not a workspace.", do="Make one with `alcli init`.")
+        if not (root / DATABASE).is_file():
+            raise WorkspaceDamaged(f"{root / DATABASE} is missing.", do="Restore it from a backup.")
+        if not read_only and not os.access(root, os.W_OK):
+            raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
+        connection = _connect(root / DATABASE, read_only)
+        _check_version(connection, root)
+        return cls(root, connection)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def configuration(self, overrides: Iterable[str] = ()) -> config.Config:
+        """The workspace's configuration with flags applied."""
+        return config.load(self.root, overrides)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the workspace against other writers; raises WorkspaceLocked naming the holder.
+
+        The lock belongs to this process alone: it ends with it, and a forked decoding worker does not inherit it.
+        The text in the file is information for people, never the decision.
+        """
+        path = self.root / "alcli.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.read(descriptor, 1000).decode("utf-8", "replace").strip()
+                raise WorkspaceLocked(
+                    f"Another run holds this workspace: {holder or 'unknown'}.",
+                    do="Wait for it to end; nothing has to be unlocked by hand.",
+                ) from None
+            os.ftruncate(descriptor, 0)
+            command = " ".join(["alcli", *sys.argv[1:]])
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}".encode(), 0)
+            remove_leftovers(self.root)
+            yield
+        finally:
+            os.close(descriptor)
+
+    # Cycles and steps
+
+    def cycle_folder(self, cycle: int) -> Path:
+        """``cycles/0007`` of cycle 7, made when missing."""
+        folder = self.root / "cycles" / f"{cycle:04d}"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def finish_step(
+        self, cycle: int, step: str, inputs: str, file: Path | None = None, summary: dict[str, Any] | None = None
+    ) -> StepRecord:
+        """Record that a step is done; the file must be on disk already."""
+        sha256 = sha256_of(file) if file else None
+        relative = str(file.relative_to(self.root)) if file else None
+        self.store.put_step(cycle, step, inputs, relative, sha256, json.dumps(summary or {}), now())
+        record = self.step(cycle, step)
+        assert record is not None
+        return record
+
+    def step(self, cycle: int, step: str) -> StepRecord | None:
+        """The record of a finished step, unverified; None when the step is not done."""
+        row = self.store.get_step(cycle, step)
+        if row is None:
+            return None
+        file = self.root / row["file"] if row["file"] else None
+        return StepRecord(
+            cycle, step, row["inputs"], file, row["sha256"], json.loads(row["summary"]), row["finished"]
+        )
+
+    def done(self, cycle: int, step: str, inputs: str) -> StepRecord | None:
+        """The record if the step is done with exactly these inputs and its file is intact, else None."""
+        record = self.step(cycle, step)
+        if record is None or record.inputs != inputs:
+            return None
+        if record.file and (not record.file.is_file() or sha256_of(record.file) != record.sha256):
+            return None
+        return record
+
+    def verified_file(self, record: StepRecord) -> Path:
+        """The file of a step; raises WorkspaceDamaged when it is not what was written."""
+        if record.file is None or not record.file.is_file():
+            raise WorkspaceDamaged(
+                f"{record.file} of cycle {record.cycle} is missing.", do=f"Run `alcli {record.step}` again."
+            )
+        if sha256_of(record.file) != record.sha256:
+            raise WorkspaceDamaged(
+                f"{record.file} is not what cycle {record.cycle} wrote (its SHA-256 differs).",
+                do=f"Delete it and run `alcli {record.step}` again, or restore a backup.",
+            )
+        return record.file
+
+
+def now() -> str:
+    """The time in UTC, RFC 3339 to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextlib.contextmanager
+def machine_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses below ``path`` into a MachineError."""
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(
+            f"{path}: {error.strerror or error}.", do="Check the path, the free space and the permissions."
+        ) from error
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    if read_only:
+        # A folder that cannot be written has no room for SQLite's shared memory file: read the file as it stands.
+        mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None)
+    else:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    connection.row_factory = sqlite3.Row
+    try:
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        # The check reads the whole file: writers pay for it, readers stay fast.
+        check = "SELECT COUNT(*) FROM steps" if read_only else "PRAGMA quick_check(1)"
+        answer = connection.execute(check).fetchone()[0]
+        problem = "ok" if read_only else answer
+    except sqlite3.DatabaseError as error:
+        problem = str(error)
+    if problem != "ok":
+        raise WorkspaceDamaged(
+            f"{path} is damaged: {problem}.", do="Restore it from a backup; alcli never writes over it."
+        )
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection, root: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise WorkspaceTooNew(
+            f"{root} was made by a newer alcli (schema {version}, this one knows {SCHEMA_VERSION}).",
+            do="Upgrade alcli: pip install -U alcli",
+        )
+    if version < 1:
+        raise WorkspaceDamaged(f"{root / DATABASE} is not a workspace's database.", do="Restore it from a backup.")
