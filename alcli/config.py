@@ -77,14 +77,18 @@ class TrainOptions(Section):
     milestones: tuple[float, ...] = Field((0.8,), description="schedule = steps: shares after which the rate is ×0.1")
     loss_weight: float = Field(1.0, ge=0, description="λ, weight of the loss-prediction term (eq. 3); 0 turns it off")
     margin: float = Field(1.0, gt=0, description="ξ of the ranking loss (eq. 2)")
-    detach_after: float = Field(0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model")
+    detach_after: float = Field(
+        0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model"
+    )
     init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
     freeze_backbone: bool = False
     validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
     augment: Literal["ssd", "flip", "none"] = "flip"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
-    workers: int | None = Field(None, ge=0, description="processes that decode images; default: one per core, at most 8")
+    workers: int | None = Field(
+        None, ge=0, description="processes that decode images; default: one per core, at most 8"
+    )
     seed: int = Field(0, ge=0)
 
 

@@ -93,9 +93,7 @@ class Interrupted(AlcliError):
     """Stopped by a signal; the same command continues."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(
-            "Stopped by a signal.", kept="Finished steps are kept.", do="Run the same command to go on."
-        )
+        super().__init__("Stopped by a signal.", kept="Finished steps are kept.", do="Run the same command to go on.")
         self.exit_code = 128 + signal_number
 
 

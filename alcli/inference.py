@@ -35,7 +35,7 @@ def signals(
     """
     _ready(model, loss_head)
     order, sizes = _parts(len(examples), options)
-    stream = batches(task, examples, order, options.workers)
+    stream = batches(task, examples, lambda _: order, options.workers)
     for size in sizes:
         ids: list[str] = []
         arrays: dict[str, list[np.ndarray]] = {name: [] for name in needs}
@@ -62,7 +62,8 @@ def predictions(
 ) -> Iterator[Annotation]:
     """What the model would annotate on each example that can be loaded, in the order given."""
     _ready(model)
-    for batch, _ in batches(task, examples, _parts(len(examples), options)[0], options.workers):
+    order = _parts(len(examples), options)[0]
+    for batch, _ in batches(task, examples, lambda _: order, options.workers):
         if batch is not None:
             with torch.inference_mode(), precision(options.precision):
                 yield from task.predictions(model, batch)
@@ -74,7 +75,8 @@ def losses(
     """(true (n,), predicted (n,)) losses of annotated examples: how well the loss head knows the model."""
     _ready(model, loss_head)
     true, predicted = [], []
-    for batch, _ in batches(task, examples, _parts(len(examples), options)[0], options.workers):
+    order = _parts(len(examples), options)[0]
+    for batch, _ in batches(task, examples, lambda _: order, options.workers):
         if batch is not None:
             with torch.inference_mode(), precision(options.precision):
                 actual, features = task.losses(model, batch)
@@ -86,7 +88,7 @@ def losses(
 
 def _ready(*modules: nn.Module) -> None:
     for module in modules:
-        module.eval().to(device(), memory_format=torch.channels_last)
+        module.eval().to(device()).to(memory_format=torch.channels_last)
 
 
 def _parts(count: int, options: ScoreOptions) -> tuple[list[list[int]], list[int]]:

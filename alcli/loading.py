@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from alcli.selection import seed_of
 from alcli.tasks import Batch, Example, Task
 
 MOST_WORKERS = 8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 Loaded = tuple[Example, Tensor, dict[str, Tensor], tuple[int, int]]
 
 
@@ -37,7 +40,7 @@ def has_bfloat16() -> bool:
     """Whether the device multiplies bfloat16 natively."""
     if device().type == "cuda":
         return torch.cuda.is_bf16_supported()
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
@@ -47,28 +50,36 @@ def worker_count(wanted: int | None, batches_to_load: int) -> int:
     return min(cores if wanted is None else wanted, MOST_WORKERS, batches_to_load)
 
 
+Order = Callable[[int], Sequence[Sequence[int]]]
+
+
 def batches(
     task: Task,
     examples: Sequence[Example],
-    order: Sequence[Sequence[int]],
+    order: Order,
     workers: int | None,
+    epochs: int = 1,
     augment: str = "none",
-    seed: object = None,
+    seed: int = 0,
 ) -> Iterator[tuple[Batch | None, list[Refusal]]]:
-    """The batches named by ``order``, in that order.
+    """The batches of all epochs in one stream, read by one set of workers.
+
+    Workers are forked once: each fork makes the parent's memory copy-on-write, and a training step that then touches
+    gigabytes of activations again would pay for every page (measured: 4.6 instead of 7.7 images/s).
 
     Args:
-        order: positions in ``examples``, one list a batch.
+        order: epoch from 0 → positions in ``examples``, one list a batch.
         augment: how the task varies the images; "none" loads them as they are.
-        seed: of the variation; each image's depends on seed and item only, never on the workers.
+        seed: of the variation; each image's depends on seed, epoch and item only, never on the workers.
 
     Yields:
-        (batch, refusals): the batch without images that cannot be loaded, None if none is left; and those, with reasons.
+        (batch, refusals): the batch without images that cannot be loaded, None if none is left; those, with reasons.
     """
+    _keep_freed_memory()
     loader = DataLoader(
         _Examples(task, examples, augment, seed),
-        batch_sampler=[list(batch) for batch in order],
-        num_workers=worker_count(workers, len(order)),
+        batch_sampler=_Plan(order, epochs),
+        num_workers=worker_count(workers, len(order(0)) * epochs),
         collate_fn=_collate,
         worker_init_fn=_yield_to_the_model,
         pin_memory=device().type == "cuda",
@@ -76,21 +87,46 @@ def batches(
     yield from loader
 
 
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks for the next step instead of giving them back and faulting them in again.
+
+    Measured on two cores: SSD training 5.6 → 8.3 images/s. Elsewhere than glibc nothing happens.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(M_MMAP_THRESHOLD, 2**30)
+        allocator.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+class _Plan:
+    """Every batch of every epoch as (epoch, position) pairs, made when needed."""
+
+    def __init__(self, order: Order, epochs: int) -> None:
+        self._order, self._epochs = order, epochs
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for epoch in range(self._epochs):
+            for batch in self._order(epoch):
+                yield [(epoch, position) for position in batch]
+
+
 class _Examples(Dataset):
     """Loads one example; a broken image becomes a Refusal, so that it cannot stop the run."""
 
-    def __init__(self, task: Task, examples: Sequence[Example], augment: str, seed: object) -> None:
+    def __init__(self, task: Task, examples: Sequence[Example], augment: str, seed: int) -> None:
         self._task, self._examples, self._augment, self._seed = task, examples, augment, seed
 
     def __len__(self) -> int:
         return len(self._examples)
 
-    def __getitem__(self, position: int) -> Loaded | Refusal:
+    def __getitem__(self, place: tuple[int, int]) -> Loaded | Refusal:
+        epoch, position = place
         example = self._examples[position]
         try:
             with torch.random.fork_rng(devices=[], enabled=self._augment != "none"):
                 if self._augment != "none":
-                    torch.manual_seed(seed_of(self._seed, example.item.id))
+                    torch.manual_seed(seed_of(self._seed, epoch, example.item.id))
                 return (example, *self._task.load(example, self._augment))
         except DataError as error:
             return Refusal(example.item.id, example.item.name, error.what, example.item.version)

@@ -19,6 +19,7 @@ class LossHead(nn.Module):
     def __init__(self, channels: Sequence[int]) -> None:
         """Args: ``channels``: of each feature map, in the order in which the task gives them."""
         super().__init__()
+        self.channels = tuple(channels)
         self.branches = nn.ModuleList(nn.Linear(count, WIDTH) for count in channels)
         self.output = nn.Linear(WIDTH * len(self.branches), 1)
 

@@ -17,7 +17,19 @@ from alcli.files import SHARED, atomic_write
 from alcli.items import QueryRow
 
 NARROW = ("name", "entropy_value")
-WIDE = ("rank", "name", "folder", "id", "score", "score_percentile", "asked", "cycle", "strategy", "model", "reason")
+WIDE = (
+    "rank",
+    "name",
+    "folder",
+    "id",
+    "score",
+    "score_percentile",
+    "asked",
+    "cycle",
+    "strategy",
+    "model",
+    "reason",
+)
 FINE = 100_000
 """Up to so many items, five decimals in (0, 1] tell them apart."""
 MOST = 1_000_000

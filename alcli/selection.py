@@ -29,9 +29,7 @@ class Query:
     all_equal: bool
 
 
-def select(
-    strategy: QueryStrategy, signals: Signals, items: Mapping[str, Item], budget: int, seed: int
-) -> Query:
+def select(strategy: QueryStrategy, signals: Signals, items: Mapping[str, Item], budget: int, seed: int) -> Query:
     """Rank every item of the signals by the strategy's scores; equal scores by item id.
 
     The result depends neither on the order of the rows nor on the machine.
@@ -45,7 +43,7 @@ def select(
     """
     signals = _in_order_of_ids(signals)
     finite = signals.finite()
-    unscored = [_unscored(items[signals.item_ids[row]], signals, row) for row in np.flatnonzero(~finite)]
+    unscored = [_unscored(items[signals.item_ids[row]], signals, row) for row in np.flatnonzero(~finite).tolist()]
     kept = signals.take(finite)
     scores = np.asarray(strategy.score(kept, budget, np.random.default_rng(seed)), dtype=np.float64)
     if scores.shape != (len(kept),):
@@ -53,9 +51,9 @@ def select(
     usable = np.isfinite(scores)
     unscored += [
         _refusal(items[kept.item_ids[row]], f"the strategy's score is {scores[row]}")
-        for row in np.flatnonzero(~usable)
+        for row in np.flatnonzero(~usable).tolist()
     ]
-    ids = [kept.item_ids[row] for row in np.flatnonzero(usable)]
+    ids = [kept.item_ids[row] for row in np.flatnonzero(usable).tolist()]
     scores = scores[usable]
     # Rows stand in the order of their ids: a stable sort makes the id the tie-break.
     order = np.argsort(-scores, kind="stable")

@@ -57,7 +57,7 @@ class Signals:
 
     def take(self, rows: np.ndarray) -> Signals:
         """The given rows, (k,) integer positions or an (n,) mask, in that order."""
-        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        positions = (np.flatnonzero(rows) if rows.dtype == bool else rows).tolist()
         return Signals(
             [self.item_ids[row] for row in positions],
             {name: array[positions] for name, array in self.arrays.items()},

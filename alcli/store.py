@@ -17,7 +17,8 @@ CREATE TABLE items (
 );
 CREATE TABLE annotations (item_id TEXT PRIMARY KEY, version TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE images (
-    item_id TEXT PRIMARY KEY, version TEXT NOT NULL, sha256 TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL
+    item_id TEXT PRIMARY KEY, version TEXT NOT NULL, sha256 TEXT NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL
 );
 CREATE TABLE quarantine (
     stage TEXT NOT NULL, item_id TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL,
@@ -66,9 +67,7 @@ class Store:
                 "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
                 ((item.id, item.version, annotation.to_json()) for item, annotation in changed),
             )
-            execute(
-                "DELETE FROM annotations WHERE item_id NOT IN (SELECT id FROM items WHERE state = 'labeled')"
-            )
+            execute("DELETE FROM annotations WHERE item_id NOT IN (SELECT id FROM items WHERE state = 'labeled')")
             execute("DELETE FROM images WHERE item_id NOT IN (SELECT id FROM items)")
             # Quarantine of another version of the file is settled: the item was mended or replaced.
             execute(
@@ -85,9 +84,7 @@ class Store:
         """The stored annotations of these items, in that order; items without one are left out."""
         found = []
         for item_id in item_ids:
-            row = self._connection.execute(
-                "SELECT content FROM annotations WHERE item_id = ?", (item_id,)
-            ).fetchone()
+            row = self._connection.execute("SELECT content FROM annotations WHERE item_id = ?", (item_id,)).fetchone()
             if row:
                 found.append(Annotation.from_json(item_id, row["content"]))
         return found
@@ -125,7 +122,8 @@ class Store:
                 ((stage, row.id, row.name, row.version, row.reason, since) for row in new),
             )
             self._connection.executemany(
-                "DELETE FROM quarantine WHERE stage = ? AND item_id = ?", ((stage, item_id) for item_id in gone)
+                "DELETE FROM quarantine WHERE stage = ? AND item_id = ?",
+                ((stage, item_id) for item_id in gone),
             )
         return new
 
@@ -153,7 +151,14 @@ class Store:
         return self._connection.execute("SELECT * FROM cycles ORDER BY number").fetchall()
 
     def put_step(
-        self, cycle: int, step: str, inputs: str, file: str | None, sha256: str | None, summary: str, finished: str
+        self,
+        cycle: int,
+        step: str,
+        inputs: str,
+        file: str | None,
+        sha256: str | None,
+        summary: str,
+        finished: str,
     ) -> None:
         """Record a finished step."""
         with self._transaction() as execute:
@@ -164,9 +169,7 @@ class Store:
 
     def get_step(self, cycle: int, step: str) -> sqlite3.Row | None:
         """One finished step, or None."""
-        return self._connection.execute(
-            "SELECT * FROM steps WHERE cycle = ? AND step = ?", (cycle, step)
-        ).fetchone()
+        return self._connection.execute("SELECT * FROM steps WHERE cycle = ? AND step = ?", (cycle, step)).fetchone()
 
     def last_step(self, step: str) -> int | None:
         """The newest cycle in which this step was finished."""

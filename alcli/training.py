@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def train(
     if not examples:
         raise DataError("There is no annotated image to train on.")
     seed_everything(options.seed)
-    model.to(device(), memory_format=torch.channels_last)
+    model.to(device()).to(memory_format=torch.channels_last)
     loss_head.to(device())
     backbone = task.backbone(model)
     backbone.requires_grad_(not options.freeze_backbone)
@@ -75,6 +76,15 @@ def train(
     optimizer = _optimizer(model, loss_head, options)
     per_epoch = math.ceil(len(examples) / options.batch_size)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, per_epoch * options.epochs))
+    stream = batches(
+        task,
+        examples,
+        lambda epoch: _order(len(examples), options, epoch),
+        options.workers,
+        options.epochs,
+        options.augment,
+        options.seed,
+    )
     for epoch in range(options.epochs):
         model.train()
         loss_head.train()
@@ -82,17 +92,14 @@ def train(
             backbone.eval()
         detached = epoch >= options.detach_after * options.epochs
         sums, refusals = np.zeros(3), []
-        for batch, refused in batches(task, examples, _order(len(examples), options, epoch), options.workers,
-                                      options.augment, (options.seed, epoch)):  # fmt: skip
+        for batch, refused in itertools.islice(stream, per_epoch):
             refusals += refused
             if batch is not None:
                 sums += _step(task, model, loss_head, batch, optimizer, parameters, options, detached)
             scheduler.step()
         if sums[0] == 0:
             raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
-        yield EpochReport(
-            epoch + 1, options.epochs, int(sums[0]), sums[1] / sums[0], sums[2] / sums[0], refusals
-        )
+        yield EpochReport(epoch + 1, options.epochs, int(sums[0]), sums[1] / sums[0], sums[2] / sums[0], refusals)
 
 
 def seed_everything(seed: int) -> None:

@@ -137,7 +137,11 @@ class Workspace:
                 ) from None
             os.ftruncate(descriptor, 0)
             command = " ".join(["alcli", *sys.argv[1:]])
-            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}".encode(), 0)
+            os.pwrite(
+                descriptor,
+                f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}".encode(),
+                0,
+            )
             remove_leftovers(self.root)
             yield
         finally:
@@ -152,7 +156,12 @@ class Workspace:
         return folder
 
     def finish_step(
-        self, cycle: int, step: str, inputs: str, file: Path | None = None, summary: dict[str, Any] | None = None
+        self,
+        cycle: int,
+        step: str,
+        inputs: str,
+        file: Path | None = None,
+        summary: dict[str, Any] | None = None,
     ) -> StepRecord:
         """Record that a step is done; the file must be on disk already."""
         sha256 = sha256_of(file) if file else None
@@ -168,9 +177,7 @@ class Workspace:
         if row is None:
             return None
         file = self.root / row["file"] if row["file"] else None
-        return StepRecord(
-            cycle, step, row["inputs"], file, row["sha256"], json.loads(row["summary"]), row["finished"]
-        )
+        return StepRecord(cycle, step, row["inputs"], file, row["sha256"], json.loads(row["summary"]), row["finished"])
 
     def done(self, cycle: int, step: str, inputs: str) -> StepRecord | None:
         """The record if the step is done with exactly these inputs and its file is intact, else None."""

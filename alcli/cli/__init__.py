@@ -19,7 +19,18 @@ class Commands(click.Group):
         """Names in the order in which they are used in a cycle, then the rest."""
         modules = [module.name for module in pkgutil.iter_modules(__path__)]
         names = [module.replace("_", "-") for module in modules if module not in NOT_COMMANDS]
-        first = ["quickstart", "init", "cycle", "pull", "train", "score", "export-csv", "push", "status", "list"]
+        first = [
+            "quickstart",
+            "init",
+            "cycle",
+            "pull",
+            "train",
+            "score",
+            "export-csv",
+            "push",
+            "status",
+            "list",
+        ]
         return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:

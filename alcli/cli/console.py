@@ -117,9 +117,7 @@ class _Lines:
         self._last = now
         rate = self._done / (now - self._started)
         left = (self._total - self._done) / max(rate, 1e-9)
-        click.echo(
-            f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left", err=True
-        )
+        click.echo(f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left", err=True)
 
 
 def visible(text: str) -> str:

@@ -53,7 +53,9 @@ def _text(document: dict[str, Any], nothing_new: bool) -> str:
         return f"Nothing new since cycle {document['cycle']}: nothing to do."
     train, score, push = (document["steps"][name] for name in ("train", "score", "push"))
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in train.get("metrics", {}).items())
-    learned = f"trained on {train['trained_on']} images" + (f" ({metrics} on {train['held_out']} held out)" if metrics else "")
+    learned = f"trained on {train['trained_on']} images" + (
+        f" ({metrics} on {train['held_out']} held out)" if metrics else ""
+    )
     if train.get("cold_start"):
         learned = "no annotation yet: cold start"
     if "reused_from" in train:
@@ -71,5 +73,7 @@ def _dry_run(session: options.Session, context: Any) -> int:
 
     summary = dict(pull(context, dry_run=True).summary)
     text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
-    session.console.result({"dry_run": True, "pull": summary}, f"A cycle would start from: {text}. Nothing was changed.")
+    session.console.result(
+        {"dry_run": True, "pull": summary}, f"A cycle would start from: {text}. Nothing was changed."
+    )
     return 0

@@ -15,7 +15,12 @@ from alcli.cli.console import Console
 @click.option("--task", "task__name", help="detection (default); `alcli list tasks`.")
 @click.option("--platform", "platform__name", help="folder (default); `alcli list platforms`.")
 @click.option("--images", "platform__images", type=click.Path(), help="Folder of images, searched recursively.")
-@click.option("--annotations", "platform__annotations", type=click.Path(), help="Folder of Pascal VOC XML, or a COCO JSON.")
+@click.option(
+    "--annotations",
+    "platform__annotations",
+    type=click.Path(),
+    help="Folder of Pascal VOC XML, or a COCO JSON.",
+)
 @click.option("--project", "platform__project", help="Project on a remote platform.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
 @click.option("--weights", "model__weights", help="none, imagenet, or a safetensors file.")

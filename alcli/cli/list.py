@@ -16,7 +16,17 @@ Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 @click.argument(
     "what",
     type=click.Choice(
-        ["strategies", "tasks", "models", "platforms", "formats", "items", "quarantine", "cycles", "exit-codes"]
+        [
+            "strategies",
+            "tasks",
+            "models",
+            "platforms",
+            "formats",
+            "items",
+            "quarantine",
+            "cycles",
+            "exit-codes",
+        ]
     ),
 )
 @options.shared

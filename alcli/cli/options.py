@@ -62,7 +62,12 @@ def shared(command: Command) -> Command:
     """``-w --json -q -v`` and ``--set`` for a command; it is given a Session as ``session``."""
 
     def called(
-        workspace: Path | None, as_json: bool, quiet: bool, verbose: bool, settings: tuple[str, ...], **rest: Any
+        workspace: Path | None,
+        as_json: bool,
+        quiet: bool,
+        verbose: bool,
+        settings: tuple[str, ...],
+        **rest: Any,
     ) -> Any:
         console = Console(as_json, quiet, verbose)
         overrides = [*settings, *(f"{place}={value}" for place, value in _overrides(rest))]
@@ -106,7 +111,10 @@ _SHARED = [
 budget = setting("--budget", "selection.budget", "How many images are asked for per cycle.", type=click.IntRange(1))
 strategy = setting("--strategy", "strategy.name", "How images are ranked; `alcli list strategies`.")
 validation = setting(
-    "--validation", "train.validation", "Share of the annotated images held out to measure on.", type=click.FloatRange(0, 1)
+    "--validation",
+    "train.validation",
+    "Share of the annotated images held out to measure on.",
+    type=click.FloatRange(0, 1),
 )
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 top = click.option("--top", type=click.IntRange(1), help="Only the first N rows.")

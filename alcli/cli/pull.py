@@ -26,7 +26,11 @@ def command(session: options.Session, dry_run: bool) -> int:
     summary = result.summary
     session.console.problems(result.problems)
     session.console.result(
-        {"dry_run": dry_run, **summary, "problems": [{"name": r.name, "reason": r.reason} for r in result.problems]},
+        {
+            "dry_run": dry_run,
+            **summary,
+            "problems": [{"name": r.name, "reason": r.reason} for r in result.problems],
+        },
         f"{summary['items']} images, {summary['labeled']} annotated; {summary['new_items']} new, "
         f"{summary['vanished_items']} vanished, {summary['annotations_read']} annotations read."
         + (" Nothing was changed." if dry_run else ""),

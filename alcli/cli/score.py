@@ -14,7 +14,9 @@ from alcli.cli.console import ending
 @options.strategy
 @options.budget
 @options.top
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the CSV; - is stdout.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the CSV; - is stdout."
+)
 @options.shared
 def command(session: options.Session, top: int | None, output: Path | None) -> int:
     """Rank the unannotated images with the model of the last finished training.

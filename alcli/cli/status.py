@@ -26,15 +26,29 @@ def command(session: options.Session) -> int:
         counts = workspace.store.pool().counts()
         cycles = [_cycle(workspace, row) for row in workspace.store.cycles()]
         refused = len(workspace.store.quarantined())
-    document: dict[str, Any] = {"workspace": str(session.root), "pool": counts, "cycles": cycles, "left_out": refused}
+    document: dict[str, Any] = {
+        "workspace": str(session.root),
+        "pool": counts,
+        "cycles": cycles,
+        "left_out": refused,
+    }
     document["next"] = _next(document)
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
     session.console.table(
         "Cycles",
         ("cycle", "finished", "trained on", "metric", "strategy", "ranked"),
-        [(row["cycle"], row["finished"] or "open", row["trained_on"], _metric(row), row["strategy"], row["ranked"])
-         for row in cycles],  # fmt: skip
+        [
+            (
+                row["cycle"],
+                row["finished"] or "open",
+                row["trained_on"],
+                _metric(row),
+                row["strategy"],
+                row["ranked"],
+            )
+            for row in cycles
+        ],
     )
     if not session.console.as_json and not session.console.quiet:
         if refused:

@@ -66,7 +66,9 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}.", do="Export it again; a half-copied file looks like this.") from None
+        raise DataError(
+            f"{path} is not JSON: {error}.", do="Export it again; a half-copied file looks like this."
+        ) from None
     if not isinstance(document, dict):
         raise DataError(f"{path}: the root is a {type(document).__name__}, expected an object.")
     return document

@@ -125,9 +125,7 @@ def _image_loss(model: SSD, outputs: Outputs, row: int, target: dict[str, Tensor
     return (location + confidence[foreground].sum() + confidence[hardest].sum()) / max(count, 1)
 
 
-def confident_boxes(
-    outputs: Outputs, model: SSD, threshold: float, most: int
-) -> list[tuple[Tensor, Tensor]]:
+def confident_boxes(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[tuple[Tensor, Tensor]]:
     """Of each image the distinct boxes worth talking about, without regard to class.
 
     Args:
@@ -144,9 +142,7 @@ def confident_boxes(
     kept = batched_nms(boxes, score[image, position], image, model.nms_thresh)
     kept = kept[image[kept].argsort(stable=True)]
     counts = image[kept].bincount(minlength=len(probabilities)).tolist()
-    found = zip(
-        boxes[kept].split(counts), probabilities[image[kept], chosen[kept]].split(counts), strict=True
-    )
+    found = zip(boxes[kept].split(counts), probabilities[image[kept], chosen[kept]].split(counts), strict=True)
     return list(found)
 
 
@@ -177,7 +173,7 @@ class MobileNetV2Maps(nn.Module):
     def __init__(self, trunk: nn.Sequential) -> None:
         super().__init__()
         # A stage's first block widens before it halves: its expansion layer is the richest map of the old stride.
-        third, fourth = trunk[7].conv, trunk[14].conv
+        third, fourth = list(trunk[7].conv), list(trunk[14].conv)  # type: ignore[arg-type]
         self.trunk = nn.ModuleList(
             [
                 nn.Sequential(*trunk[:7], third[0]),
@@ -262,7 +258,7 @@ def _ssd_mobilenet_v2(classes: int, weights: str, input_size: int) -> SSD:
 
 def _ssd_tiny(classes: int, weights: str, input_size: int) -> SSD:
     if weights != "none":
-        raise UsageError(f"ssd-tiny has no pretrained weights, got {weights!r}.", do="Set model.weights = \"none\".")
+        raise UsageError(f"ssd-tiny has no pretrained weights, got {weights!r}.", do='Set model.weights = "none".')
     return _ssdlite(TinyMaps(), classes, input_size, nn.BatchNorm2d, min_ratio=0.12)
 
 

@@ -52,7 +52,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Manifest]:
         raise DataError(f"{path} was not written by alcli.", do="Use it as model.weights instead.")
     fields = json.loads(text)
     manifest = Manifest(
-        fields["task"], fields["model"], tuple(fields["classes"]), tuple(fields["input_shape"]), tuple(fields["channels"])
+        fields["task"],
+        fields["model"],
+        tuple(fields["classes"]),
+        tuple(fields["input_shape"]),
+        tuple(fields["channels"]),
     )
     return _below("model.", tensors), _below("loss_head.", tensors), manifest
 

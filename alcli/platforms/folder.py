@@ -139,7 +139,11 @@ def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
 
 
 def _put(
-    entry: os.DirEntry[str], path: Path, root: Path, images: dict[str, tuple[Path, str]], refusals: list[Refusal]
+    entry: os.DirEntry[str],
+    path: Path,
+    root: Path,
+    images: dict[str, tuple[Path, str]],
+    refusals: list[Refusal],
 ) -> None:
     name = _text(path.relative_to(root).as_posix())
     try:

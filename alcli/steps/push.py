@@ -57,7 +57,9 @@ def push(context: Context, cycle: int | None = None, top: int | None = None, dry
     store = context.workspace.store
     store.put_receipts(scored.cycle, receipts)
     refused = [
-        Refusal(row.item_id, row.item_id, row.reason or "refused by the platform") for row in receipts if not row.accepted
+        Refusal(row.item_id, row.item_id, row.reason or "refused by the platform")
+        for row in receipts
+        if not row.accepted
     ]
     _read_back(context, difference.rows, {row.id for row in refused})
     inputs = sha256_of_text(str(scored.sha256), str(top))

@@ -121,9 +121,7 @@ def _signals(
         )
     paths, refusals = fetch(context, items)
     facts = context.workspace.store.images()
-    examples = [
-        Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths
-    ]
+    examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
     folder = context.workspace.cycle_folder(cycle) / "signals"
     folder.mkdir(exist_ok=True)
     from alcli import inference
@@ -184,9 +182,7 @@ def _joined(
     parts: Sequence[tuple[Signals, list[Refusal]]], needs: frozenset[str], refusals: list[Refusal]
 ) -> tuple[Signals, list[Refusal]]:
     ids = [item_id for signals, _ in parts for item_id in signals.item_ids]
-    arrays = {
-        name: np.concatenate([signals[name] for signals, _ in parts]) if parts else np.zeros(0) for name in needs
-    }
+    arrays = {name: np.concatenate([signals[name] for signals, _ in parts]) if parts else np.zeros(0) for name in needs}
     return Signals(ids, arrays), refusals + [refusal for _, part in parts for refusal in part]
 
 

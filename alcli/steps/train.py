@@ -135,9 +135,7 @@ def _trained(
     return task, model, loss_head, origin
 
 
-def _warm_start(
-    context: Context, cycle: int, task: Task, model: torch.nn.Module, loss_head: LossHead
-) -> str | None:
+def _warm_start(context: Context, cycle: int, task: Task, model: torch.nn.Module, loss_head: LossHead) -> str | None:
     """Load the newest earlier model; says from which cycle, or None when there is none that fits."""
     earlier = [row["number"] for row in context.workspace.store.cycles() if row["number"] < cycle]
     records = [context.workspace.step(number, "train") for number in reversed(earlier)]
@@ -156,8 +154,7 @@ def _warm_start(
 
 
 def _manifest(config: Config, task: Task, loss_head: LossHead) -> storage.Manifest:
-    channels = tuple(branch.in_features for branch in loss_head.branches)
-    return storage.Manifest(config.task.name, task.model_name, task.classes, task.input_shape, channels)
+    return storage.Manifest(config.task.name, task.model_name, task.classes, task.input_shape, loss_head.channels)
 
 
 def _metrics(

@@ -49,6 +49,8 @@ class Task(Protocol):
 
     classes: tuple[str, ...]
     model_name: str
+    signal_names: frozenset[str]
+    """The signals that this task can give."""
     input_shape: tuple[int, int]
     """(height, width) of what the network takes."""
 

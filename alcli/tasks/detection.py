@@ -97,9 +97,7 @@ class Detection:
     def losses(self, model: SSD, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """Per-image multibox losses and the source maps."""
         outputs = ssd.forward(model, self._normalised(model, batch))
-        targets = [
-            {key: value.to(outputs.logits.device) for key, value in target.items()} for target in batch.targets
-        ]
+        targets = [{key: value.to(outputs.logits.device) for key, value in target.items()} for target in batch.targets]
         with torch.autocast(outputs.logits.device.type, enabled=False):
             return ssd.multibox_losses(model, outputs, targets), outputs.features
 
@@ -172,7 +170,7 @@ class Detection:
         entropies = torch.special.entr(probabilities).sum(dim=1)
         if len(entropies) == 0:
             return probabilities.new_zeros(())
-        whole = {"sum": torch.sum, "mean": torch.mean, "max": torch.max}[self._options.aggregate](entropies)
+        whole: Tensor = getattr(entropies, self._options.aggregate)()
         # Crowded images win a sum; dividing by a power of the expected objects takes the crowd out.
         expected = (1 - probabilities[:, 0]).sum().clamp(min=1)
         return whole / expected**self._options.count_power
@@ -180,9 +178,12 @@ class Detection:
     def _prediction(self, example: Example, found: dict[str, Tensor], size: tuple[int, int], side: int) -> Annotation:
         scale = (torch.tensor(size) / side).repeat(2)
         boxes = [
-            Box(self.classes[label - 1], *corners, score=score)
+            Box(self.classes[label - 1], corners[0], corners[1], corners[2], corners[3], score)
             for corners, score, label in zip(
-                (found["boxes"].cpu() * scale).tolist(), found["scores"].tolist(), found["labels"].tolist(), strict=True
+                (found["boxes"].cpu() * scale).tolist(),
+                found["scores"].tolist(),
+                found["labels"].tolist(),
+                strict=True,
             )
             if corners[0] < corners[2] and corners[1] < corners[3]
         ]
@@ -191,7 +192,10 @@ class Detection:
 
     def _coco(self, truth: dict[str, Annotation | None], numbers: dict[str, int]) -> COCO:
         rows = [
-            row for item_id, annotation in truth.items() if annotation for row in self._rows(annotation, numbers[item_id])
+            row
+            for item_id, annotation in truth.items()
+            if annotation
+            for row in self._rows(annotation, numbers[item_id])
         ]
         coco = COCO()
         coco.dataset = {
