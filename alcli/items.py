@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -90,35 +90,134 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Annotation:
-    """What a person (or a model) said about one item, in pixels, classes by name.
+class Keypoint:
+    """One joint that the annotator marked; joints that were not marked are simply absent.
 
     Attributes:
-        boxes: the objects; empty means "looked at, nothing there".
+        visible: False when it was placed although something covers it.
+    """
+
+    name: str
+    x: float
+    y: float
+    visible: bool = True
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.x) and math.isfinite(self.y)):
+            raise DataError(f"keypoint {self.name!r} is not finite")
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One person (or other jointed thing) with at least one marked joint, in pixels of the upright image."""
+
+    label: str
+    keypoints: tuple[Keypoint, ...]
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if not self.keypoints:
+            raise DataError(f"{self.label!r} has no marked joint")
+        names = [keypoint.name for keypoint in self.keypoints]
+        if len(set(names)) != len(names):
+            raise DataError(f"{self.label!r} has a joint twice: {', '.join(names)}")
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """One region outlined by hand, in pixels of the upright image.
+
+    Attributes:
+        rings: outer rings, flat x, y, x, y …; several when the object is cut in parts.
+        holes: rings that are taken out again.
+    """
+
+    label: str
+    rings: tuple[tuple[float, ...], ...]
+    holes: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rings:
+            raise DataError(f"polygon of class {self.label!r} has no points")
+        for ring in (*self.rings, *self.holes):
+            if len(ring) < 6 or len(ring) % 2:
+                raise DataError(f"polygon of class {self.label!r} has {len(ring) / 2:g} points, at least 3 are needed")
+            if not all(math.isfinite(value) for value in ring):
+                raise DataError(f"polygon of class {self.label!r} is not finite")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The pixels of one class, as COCO's compressed run-length code.
+
+    Attributes:
+        label: the class; ``IGNORED`` marks pixels that neither train nor count.
+        counts: compressed run lengths as pycocotools writes them, ASCII.
+        size: (width, height) of the upright image.
+    """
+
+    label: str
+    counts: str
+    size: tuple[int, int]
+
+
+IGNORED = ""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a person (or a model) said about one item, in pixels of the upright image, classes by name.
+
+    A task reads its own part: labels for classification, boxes for detection, poses, and polygons or masks for
+    segmentation. All parts empty means "looked at, nothing there".
+
+    Attributes:
         size: (width, height) the annotator saw, None if the format does not say.
     """
 
     item_id: str
     boxes: tuple[Box, ...] = ()
     size: tuple[int, int] | None = None
+    labels: tuple[str, ...] = ()
+    poses: tuple[Pose, ...] = ()
+    polygons: tuple[Polygon, ...] = ()
+    masks: tuple[Mask, ...] = ()
 
     def to_json(self) -> str:
-        """One line of JSON that ``from_json`` reads back, key order fixed."""
-        content = asdict(self)
-        del content["item_id"]
+        """One line of JSON that ``from_json`` reads back, key order fixed, empty parts left out."""
+        content = {key: value for key, value in asdict(self).items() if value and key != "item_id"}
         return json.dumps(content, sort_keys=True)
 
     @classmethod
     def from_json(cls, item_id: str, text: str) -> Annotation:
         """The annotation that ``to_json`` wrote."""
         content: dict[str, Any] = json.loads(text)
-        boxes = tuple(Box(**box) for box in content["boxes"])
-        size = tuple(content["size"]) if content["size"] else None
-        return cls(item_id, boxes, size)
+        size = content.get("size")
+        return cls(
+            item_id,
+            tuple(Box(**box) for box in content.get("boxes", ())),
+            (size[0], size[1]) if size else None,
+            tuple(content.get("labels", ())),
+            tuple(_pose(pose) for pose in content.get("poses", ())),
+            tuple(_polygon(polygon) for polygon in content.get("polygons", ())),
+            tuple(Mask(mask["label"], mask["counts"], tuple(mask["size"])) for mask in content.get("masks", ())),
+        )
 
     def class_names(self) -> set[str]:
         """The classes that occur."""
-        return {box.label for box in self.boxes}
+        parts = (*self.boxes, *self.poses, *self.polygons, *self.masks)
+        return {part.label for part in parts if part.label != IGNORED} | set(self.labels)
+
+
+def _pose(content: dict[str, Any]) -> Pose:
+    keypoints = tuple(Keypoint(**keypoint) for keypoint in content["keypoints"])
+    return Pose(content["label"], keypoints, Box(**content["box"]) if content["box"] else None)
+
+
+def _polygon(content: dict[str, Any]) -> Polygon:
+    rings, holes = (tuple(tuple(ring) for ring in content[part]) for part in ("rings", "holes"))
+    return Polygon(content["label"], rings, holes)
 
 
 @dataclass(frozen=True)
@@ -179,12 +278,3 @@ class Receipt:
     position: int
     accepted: bool
     reason: str = ""
-
-
-def class_counts(annotations: Iterable[Annotation]) -> dict[str, int]:
-    """How many objects of each class, classes in alphabetical order."""
-    counts: dict[str, int] = {}
-    for annotation in annotations:
-        for box in annotation.boxes:
-            counts[box.label] = counts.get(box.label, 0) + 1
-    return dict(sorted(counts.items()))
