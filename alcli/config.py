@@ -202,7 +202,7 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
-    except tomlkit.exceptions.ParseError as error:
+    except tomlkit.exceptions.TOMLKitError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.", do="Correct that line.") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text.", do="Save it as UTF-8.") from None
@@ -227,7 +227,7 @@ def _keys(section: Any) -> list[str]:
 def _value(text: str) -> Any:
     try:
         return tomlkit.parse(f"value = {text}").unwrap()["value"]
-    except tomlkit.exceptions.ParseError:
+    except tomlkit.exceptions.TOMLKitError:
         return text
 
 

@@ -142,7 +142,7 @@ class Workspace:
                 f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}".encode(),
                 0,
             )
-            remove_leftovers(self.root)
+            remove_leftovers(self.root, *self.root.glob("cycles/*"), *self.root.glob("cycles/*/signals"))
             yield
         finally:
             os.close(descriptor)

@@ -60,6 +60,11 @@ class Console:
         if not self.quiet:
             click.echo(visible(text), err=True)
 
+    def detail(self, text: str) -> None:
+        """One line on stderr with ``--verbose``."""
+        if self.verbose:
+            self.say(text)
+
     def problems(self, refusals: Sequence[Any]) -> None:
         """Name what could not be used, the first few with their reasons."""
         for refusal in refusals[:SHOWN_PROBLEMS]:
