@@ -245,5 +245,5 @@ def _complaint(detail: Any) -> str:
         return f"{shown} = {detail['input']!r}: {detail['msg'].lower()}."
     if len(place) == 1:
         return f"Unknown section {shown!r}. {did_you_mean(shown, Config.model_fields)}"
-    known = [f"{place[0]}.{key}" for key in _keys(Config.model_fields[place[0]].annotation)]
-    return f"Unknown key {shown!r}. {did_you_mean(shown, known)}"
+    known = _keys(Config.model_fields[place[0]].annotation)
+    return f"Unknown key {shown!r}. {did_you_mean(place[1], known)}"

@@ -23,7 +23,7 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[train]\nepoch = 5\n", "Unknown key 'train.epoch'. Did you mean train.epochs"),
+        ("[train]\nepoch = 5\n", "Unknown key 'train.epoch'. Did you mean epochs?"),
         ("[trian]\nepochs = 5\n", "Unknown section 'trian'. Did you mean train?"),
         ("[train]\nepochs = 0\n", "train.epochs = 0"),
         ("[train]\nepochs = 'many'\n", "train.epochs = 'many'"),

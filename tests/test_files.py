@@ -15,7 +15,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         stream.write("half of the new")
         raise RuntimeError
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.csv"]
+    assert [found.name for found in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_line_ends_and_permissions_are_as_asked_whatever_the_umask(tmp_path):
@@ -33,7 +33,7 @@ def test_leftovers_of_a_killed_run_go(tmp_path):
     (tmp_path / f"{TEMPORARY_PREFIX}xyz").write_text("half")
     (tmp_path / "kept").write_text("whole")
     remove_leftovers(tmp_path)
-    assert os.listdir(tmp_path) == ["kept"]
+    assert [found.name for found in tmp_path.iterdir()] == ["kept"]
 
 
 def test_sha256(tmp_path):

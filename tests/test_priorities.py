@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 
 import pytest
@@ -24,7 +25,7 @@ def test_priorities_fall_strictly_and_stay_in_the_form_that_platforms_keep(count
     values = priorities(count)
     numbers = [float(value) for value in values]
     assert len(values) == count
-    assert all(a > b for a, b in zip(numbers, numbers[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(numbers))
     assert all(re.fullmatch(r"\d+(\.\d{5})?", value) for value in values)
     assert all(len(value) <= 8 for value in values)
     if count:

@@ -20,7 +20,11 @@ def ranked(values: dict[str, float], budget: int = 2):
 
 def test_highest_first_and_the_budget_is_marked():
     query = ranked({"a": 0.1, "b": 3.0, "c": -2.0})
-    assert [(row.rank, row.item.id, row.asked) for row in query.rows] == [(1, "b", True), (2, "a", True), (3, "c", False)]
+    assert [(row.rank, row.item.id, row.asked) for row in query.rows] == [
+        (1, "b", True),
+        (2, "a", True),
+        (3, "c", False),
+    ]
 
 
 @given(st.dictionaries(st.text(min_size=1), st.sampled_from([0.0, 1.0, -1.0, 1e-300]), min_size=1), st.randoms())

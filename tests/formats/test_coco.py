@@ -111,7 +111,11 @@ def test_a_broken_box_spoils_its_image_only(tmp_path, bbox, why):
 
 def test_orphans_ambiguous_and_double_entries_are_refused(tmp_path):
     document = good()
-    document["images"] += [{"id": 3, "file_name": "a.jpg"}, {"id": 4, "file_name": "gone.jpg"}, {"id": 5, "file_name": "x.jpg"}]
+    document["images"] += [
+        {"id": 3, "file_name": "a.jpg"},
+        {"id": 4, "file_name": "gone.jpg"},
+        {"id": 5, "file_name": "x.jpg"},
+    ]
     _, refusals = write(tmp_path, document).labeled(["a.jpg", "b.jpg", "p/x.jpg", "q/x.jpg"])
     assert {row.name: row.reason for row in refusals} == {
         "a.jpg": "a.jpg is listed twice",

@@ -84,7 +84,9 @@ def test_our_ssdlite_is_torchvisions():
     assert torch.allclose(found["boxes"], wanted["boxes"], atol=1e-2)
 
 
-@pytest.mark.parametrize(("name", "strides"), [("ssd-mobilenet-v2", [8, 16, 32, 64, 128, 256]), ("ssd-tiny", [8, 16, 32, 64])])
+@pytest.mark.parametrize(
+    ("name", "strides"), [("ssd-mobilenet-v2", [8, 16, 32, 64, 128, 256]), ("ssd-tiny", [8, 16, 32, 64])]
+)
 def test_source_maps_lie_at_their_strides(name, strides):
     model = ssd.build(name, 2, "none", 256).eval()
     with torch.no_grad():
@@ -126,7 +128,9 @@ def test_trunk_weights_are_really_loaded(tmp_path):
         path = tmp_path / f"{name}.safetensors"
         save_file({key: value.contiguous().half() for key, value in trunk.state_dict().items()}, path)
         model = ssd.build(name, 2, str(path), 300)
-        found = {tuple(m.weight.flatten()[:20].tolist()) for m in model.backbone.modules() if isinstance(m, torch.nn.Conv2d)}
+        found = {
+            tuple(m.weight.flatten()[:20].tolist()) for m in model.backbone.modules() if isinstance(m, torch.nn.Conv2d)
+        }
         convolution = first[0] if isinstance(first, torch.nn.Sequential) else first
         for layer in (convolution, last):
             assert tuple(layer.weight.half().float().flatten()[:20].tolist()) in found
@@ -137,7 +141,7 @@ def test_weights_that_do_not_fit(tmp_path):
 
     path = tmp_path / "w.safetensors"
     save_file({"features.0.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(DataError, match="does not fit MobileNetV2: .* is missing"):
+    with pytest.raises(DataError, match=r"does not fit MobileNetV2: .* is missing"):
         ssd.build("ssd-mobilenet-v2", 2, str(path), None)
     with pytest.raises(UsageError, match="no pretrained weights"):
         ssd.build("ssd-tiny", 2, "imagenet", None)

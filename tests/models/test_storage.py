@@ -22,7 +22,9 @@ def test_a_model_comes_back_with_its_manifest_and_the_same_bytes(tmp_path):
 
 def test_differences_are_sentences():
     other = storage.Manifest("detection", "ssd300-vgg16", ("a",), (64, 64), (3, 4))
-    assert storage.differences(MANIFEST, other, ("model", "channels")) == ["model is 'ssd-tiny', expected 'ssd300-vgg16'"]
+    assert storage.differences(MANIFEST, other, ("model", "channels")) == [
+        "model is 'ssd-tiny', expected 'ssd300-vgg16'"
+    ]
 
 
 def test_foreign_and_broken_files_are_refused(tmp_path):
