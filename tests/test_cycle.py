@@ -166,7 +166,7 @@ def test_each_step_stands_alone(alcli, workspace, photos, tmp_path):
     assert "0 changes" in alcli("push", "-w", workspace)[1]
     _, out, _ = alcli("score", "-w", workspace, "-o", "-", "--strategy", "random")
     assert out.splitlines()[0] == "name,entropy_value"
-    code, out, _ = alcli("status", "-w", workspace, "--json")
+    _, out, _ = alcli("status", "-w", workspace, "--json")
     assert json.loads(out)["cycles"][0]["steps_done"] == ["train", "score", "push"]
 
 
@@ -174,7 +174,7 @@ def test_items_annotated_since_the_pull_are_left_out_of_the_push(alcli, workspac
     alcli("cycle", "-w", workspace)
     photos.annotate(9)
     (photos.images / photos.name(10)).unlink()
-    code, out, err = alcli("push", "-w", workspace)
+    code, _, err = alcli("push", "-w", workspace)
     assert code == 3
     assert "photo_09.jpg: labeled since the pull" in err
     assert "photo_10.jpg: vanished from the platform since the pull" in err
