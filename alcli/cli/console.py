@@ -55,7 +55,7 @@ class Console:
             table.add_row(*(Text(visible(str(cell))) for cell in row))
         out = RichConsole(width=None if sys.stdout.isatty() else 120, highlight=False)
         out.print(Text(title, style="bold"))
-        out.print(table)
+        out.print(table if rows else "  none")
 
     def say(self, text: str) -> None:
         """One line on stderr."""

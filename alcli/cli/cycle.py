@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alcli.cycle import CycleResult
 
 
-@click.command()
+@click.command(short_help="Run one whole cycle; the line for cron.")
 @options.budget
 @options.strategy
 @options.validation

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STDOUT = Path("-")
 
 
-@click.command()
+@click.command(short_help="Write the priority list as CSV.")
 @click.option(
     "-o",
     "--output",

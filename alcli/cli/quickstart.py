@@ -9,7 +9,7 @@ import click
 from alcli.cli.console import Console
 
 
-@click.command()
+@click.command(short_help="Play two cycles on handwritten digits; try this first.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("alcli-quickstart"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
