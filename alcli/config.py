@@ -16,7 +16,7 @@ import tomlkit
 import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field
 
-from alcli.errors import UsageError
+from alcli.errors import MachineError, UsageError
 from alcli.files import atomic_write
 from alcli.plugins import did_you_mean
 
@@ -195,8 +195,9 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
         for key, value in keys.items():
             table.add(key, str(value) if isinstance(value, Path) else value)
         document.add(name, table)
+    text = tomlkit.dumps(document)
     with atomic_write(path) as stream:
-        stream.write(tomlkit.dumps(document))
+        stream.write(text)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -208,6 +209,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not UTF-8 text.", do="Save it as UTF-8.") from None
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise MachineError(f"{path} cannot be read: {error.strerror}.", do="Check its permissions.") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any]]:

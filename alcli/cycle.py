@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from alcli import plugins
+from alcli.errors import UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Refusal
 from alcli.steps import Context, StepResult
@@ -36,23 +38,33 @@ def run_cycle(context: Context) -> CycleResult:
     """Pull, train, score, export, push: what an earlier, interrupted run finished is not done again."""
     from alcli.steps.pull import pull
 
+    _check_names(context)
     pulled = pull(context)
     cycles = context.workspace.store.cycles()
     inputs = _inputs(context)
     if cycles and cycles[-1]["finished"] and cycles[-1]["inputs"] == inputs:
-        return CycleResult(cycles[-1]["number"], True, (pulled,))
-    number = open_cycle(context)
+        number = int(cycles[-1]["number"])
+        if _stands(context, number):
+            return CycleResult(number, True, (pulled,))
+        context.progress.say(f"Cycle {number}'s list is not there as it was made: making it again.")
+    else:
+        number = open_cycle(context)
     results = [pulled]
     for name, step in _steps():
         context.progress.detail(f"Cycle {number}: {name}")
         results.append(step(context, number))
-    context.workspace.store.finish_cycle(number, inputs, now())
-    return CycleResult(number, False, results)
+    result = CycleResult(number, False, results)
+    # What could not be read now may be readable tomorrow: such a cycle is never the last word.
+    passing = any(refusal.passing for refusal in result.problems)
+    context.workspace.store.finish_cycle(number, "" if passing else inputs, now())
+    return result
 
 
 def open_cycle(context: Context) -> int:
-    """The number of the cycle that is open, or of a new one."""
+    """The number of the cycle that is open, or of a new one; raises UsageError before the first pull."""
     store = context.workspace.store
+    if not store.pool().items:
+        raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`, or the whole `alcli cycle`.")
     cycles = store.cycles()
     if cycles and cycles[-1]["finished"] is None:
         number = int(cycles[-1]["number"])
@@ -62,6 +74,25 @@ def open_cycle(context: Context) -> int:
     with atomic_write(context.workspace.cycle_folder(number) / "config.json") as stream:
         stream.write(json.dumps(context.config.model_dump(mode="json"), indent=2) + "\n")
     return number
+
+
+def _check_names(context: Context) -> None:
+    """Raises UsageError for an unknown strategy or task before hours are spent, not after."""
+    plugins.load("strategies", context.config.strategy.name)
+    if context.config.task.name not in plugins.names("tasks"):
+        plugins.load("tasks", context.config.task.name)
+
+
+def _stands(context: Context, number: int) -> bool:
+    """Whether the finished cycle's files are all there, and made with the configured strategy."""
+    records = {name: context.workspace.step(number, name) for name in ("train", "score", "export")}
+    for record in records.values():
+        if record is None or context.workspace.done(number, record.step, record.inputs) is None:
+            return False
+    score, export = records["score"], records["export"]
+    assert score is not None and export is not None
+    strategy = score.summary["strategy"] == context.config.strategy.name or score.summary["cold_start"]
+    return bool(strategy) and export.inputs == sha256_of_text(str(score.sha256))
 
 
 def _steps() -> list[tuple[str, Callable[[Context, int], StepResult]]]:
@@ -81,7 +112,7 @@ def _inputs(context: Context) -> str:
     annotations = context.workspace.store.annotations(sorted(labeled))
     unlabeled = sorted((item.id, item.version) for item in pool.items.values() if item.state == UNLABELED)
     return sha256_of_text(
-        context.config.model_dump_json(),
+        context.config.model_dump_json(exclude={"train": {"workers"}, "score": {"workers"}}),
         *(part for row in annotations for part in (row.item_id, row.to_json())),
         *(part for pair in unlabeled for part in pair),
     )

@@ -4,6 +4,7 @@ AlcliError                     exit 1    a fault in alcli itself
 ├── UsageError                 exit 2    the request or the configuration makes no sense
 ├── AuthError                  exit 4    a token is missing, rejected or not allowed to do this
 ├── DataError                  exit 5    annotations, classes, weights or scores that cannot be used
+│   └── Unreadable                       a file that the system does not give now
 ├── PlatformError              exit 6    the platform or the network is not available; try later
 ├── MachineError               exit 7    disk, memory or permission of this machine
 ├── WorkspaceMissing           exit 10   there is no workspace here
@@ -51,6 +52,10 @@ class DataError(AlcliError):
     """An annotation, class, weight or score that cannot be used."""
 
     exit_code = 5
+
+
+class Unreadable(DataError):
+    """A file that the system does not give now; it may be whole, so nothing is concluded about it."""
 
 
 class PlatformError(AlcliError):
@@ -110,6 +115,7 @@ EXIT_CODES = {
     11: "workspace locked by another run",
     12: "workspace damaged",
     13: "workspace from a newer version",
+    129: "interrupted (SIGHUP) after a clean stop",
     130: "interrupted (SIGINT) after a clean stop",
     143: "interrupted (SIGTERM) after a clean stop",
 }

@@ -17,9 +17,11 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from alcli.errors import DataError
+from alcli.errors import DataError, Unreadable
 from alcli.items import ImageFacts
 
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
+"""Nothing else is decoded: Pillow would start external programs for some (PostScript)."""
 MOST_PIXELS = 100_000_000
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 50
@@ -65,7 +67,7 @@ def _content(path: Path) -> bytes:
             raise DataError("not a regular file")
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}") from None
+        raise Unreadable(f"cannot be read: {error.strerror}") from None
     if not content:
         raise DataError("empty file")
     return content
@@ -75,7 +77,7 @@ def _decoded(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content))
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
             _check_size(*image.size)
             if at_least and image.format == "JPEG":
                 width, height = at_least
@@ -105,10 +107,11 @@ def _check_size(width: int, height: int) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        image = ImageOps.exif_transpose(image)
+        return _rgb(ImageOps.exif_transpose(image))
+    except DataError:
+        raise
     except Exception as error:
-        raise DataError(f"EXIF data cannot be read: {error}") from None
-    return _rgb(image)
+        raise DataError(f"cannot be converted: {error}") from None
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -46,12 +46,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that cannot be used, and why: an image, or an annotation without one."""
+    """Something that cannot be used, and why: an image, or an annotation without one.
+
+    Attributes:
+        passing: it may be usable at the next try (a disk not mounted): reported each time, never remembered.
+    """
 
     id: str
     name: str
     reason: str
     version: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import contextlib
 import ctypes
 import functools
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from alcli.errors import DataError
+from alcli.errors import DataError, Unreadable
 from alcli.items import Refusal
 from alcli.selection import seed_of
 from alcli.tasks import Batch, Example, Task
@@ -129,7 +130,8 @@ class _Examples(Dataset):
                     torch.manual_seed(seed_of(self._seed, epoch, example.item.id))
                 return (example, *self._task.load(example, self._augment))
         except DataError as error:
-            return Refusal(example.item.id, example.item.name, error.what, example.item.version)
+            passing = isinstance(error, Unreadable)
+            return Refusal(example.item.id, example.item.name, error.what, example.item.version, passing)
 
 
 def _collate(loaded: list[Loaded | Refusal]) -> tuple[Batch | None, list[Refusal]]:
@@ -145,3 +147,6 @@ def _yield_to_the_model(worker: int) -> None:
     # Decoding fills the gaps that the model leaves; it must not take a core from a model's thread that others wait for.
     with contextlib.suppress(OSError):
         os.nice(5)
+    # A signal to the whole group is for the parent to answer; it then ends its workers.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -72,8 +72,17 @@ def write_wide(stream: IO[str], rows: Sequence[QueryRow], constants: dict[str, A
     write_rows(stream, WIDE, (_wide_row(row, constants) for row in rows))
 
 
-def write_files(narrow: Path, rows: Sequence[QueryRow], constants: dict[str, Any]) -> Path:
-    """Write the narrow file and, beside it, the wide one (``NAME.wide.csv``); returns the wide one's path."""
+def write_files(narrow: Path, rows: Sequence[QueryRow], constants: dict[str, Any]) -> Path | None:
+    """Write the narrow file and, beside it, the wide one (``NAME.wide.csv``); returns the wide one's path.
+
+    A device or pipe gets the narrow lines only, and None is returned.
+    """
+    if narrow.exists() and not narrow.is_file():
+        # A device or a pipe takes the lines; nothing may take its place.
+        with narrow.open("w", encoding="utf-8", newline="") as stream:
+            write_narrow(stream, rows)
+        return None
+    narrow = narrow.resolve()
     wide = narrow.with_suffix(".wide" + (narrow.suffix or ".csv"))
     with atomic_write(wide, permissions=SHARED) as stream:
         write_wide(stream, rows, constants)

@@ -111,7 +111,8 @@ class Store:
             stage: listing, reading, image or encoding: who found it.
             complete: whether ``refusals`` is all that this stage refuses now, so that the rest can go.
         """
-        refusals = list(refusals)
+        given = list(refusals)
+        refusals = [refusal for refusal in given if not refusal.passing]
         rows = self._connection.execute("SELECT * FROM quarantine WHERE stage = ?", (stage,)).fetchall()
         known = {row["item_id"]: (row["version"], row["reason"]) for row in rows}
         new = [refusal for refusal in refusals if known.get(refusal.id) != (refusal.version, refusal.reason)]
@@ -125,7 +126,7 @@ class Store:
                 "DELETE FROM quarantine WHERE stage = ? AND item_id = ?",
                 ((stage, item_id) for item_id in gone),
             )
-        return new
+        return [*new, *(refusal for refusal in given if refusal.passing)]
 
     def quarantined(self) -> list[sqlite3.Row]:
         """Rows with stage, item_id, name, reason, since, in the order of their names."""
@@ -166,6 +167,11 @@ class Store:
                 "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (cycle, step, inputs, file, sha256, summary, finished),
             )
+
+    def drop_step(self, cycle: int, step: str) -> None:
+        """Forget that a step was done, before its file is replaced."""
+        with self._transaction() as execute:
+            execute("DELETE FROM steps WHERE cycle = ? AND step = ?", (cycle, step))
 
     def get_step(self, cycle: int, step: str) -> sqlite3.Row | None:
         """One finished step, or None."""

@@ -103,7 +103,14 @@ def train(
             raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
         if epoch + 1 == options.epochs:
             settle_norms(task, model, examples, options)
+            _check_finite(model, loss_head)
         yield EpochReport(epoch + 1, options.epochs, int(sums[0]), sums[1] / sums[0], sums[2] / sums[0], refusals)
+
+
+def _check_finite(*modules: nn.Module) -> None:
+    # The last update is not followed by a loss that would show it.
+    if not all(bool(torch.isfinite(value).all()) for module in modules for value in module.state_dict().values()):
+        raise Diverged
 
 
 def settle_norms(task: Task, model: nn.Module, examples: Sequence[Example], options: TrainOptions) -> None:

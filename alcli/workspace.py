@@ -66,11 +66,14 @@ class Workspace:
             UsageError: there is one already.
             MachineError: the folder cannot be written.
         """
-        if (root / DATABASE).exists() or (root / config.FILE_NAME).exists():
+        if (root / config.FILE_NAME).exists():
             raise UsageError(f"{root} is a workspace already.", do="Choose another folder, or edit its alcli.toml.")
         with machine_errors(root):
             for folder in (root, root / "cycles", root / "cache", root / "logs"):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # A database without a configuration is what a killed init left.
+            for leftover in root.glob(f"{DATABASE}*"):
+                leftover.unlink()
             connection = _connect(root / DATABASE, read_only=False)
             connection.executescript(SCHEMA)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -139,11 +142,8 @@ class Workspace:
                 ) from None
             os.ftruncate(descriptor, 0)
             command = " ".join(["alcli", *sys.argv[1:]])
-            os.pwrite(
-                descriptor,
-                f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}".encode(),
-                0,
-            )
+            text = f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}"
+            os.pwrite(descriptor, text.encode("utf-8", "surrogateescape"), 0)
             remove_leftovers(self.root, *self.root.glob("cycles/*"), *self.root.glob("cycles/*/signals"))
             yield
         finally:
@@ -214,15 +214,27 @@ def machine_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system refuses below ``path`` into a MachineError."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise MachineError(
-            f"{path}: {error.strerror or error}.", do="Check the path, the free space and the permissions."
+            f"{error.filename or path}: {error.strerror or error}.",
+            kept="Finished steps are kept.",
+            do="Check the path, the free space and the permissions, then run the same command again.",
+        ) from error
+    except sqlite3.OperationalError as error:
+        raise MachineError(
+            f"{path / DATABASE}: {error}.",
+            kept="Finished steps are kept.",
+            do="Check the free space and the permissions, then run the same command again.",
         ) from error
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only:
         # A folder that cannot be written has no room for SQLite's shared memory file: read the file as it stands.
+        if not os.access(path, os.R_OK):
+            raise MachineError(f"{path} cannot be read by this user.", do="Run as its owner.")
         mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None)
     else:
@@ -233,6 +245,9 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
         check = "PRAGMA schema_version" if read_only else "PRAGMA quick_check(1)"
         answer = connection.execute(check).fetchone()[0]
         problem = "ok" if read_only else answer
+    except sqlite3.OperationalError as error:
+        # The machine refused (disk full, no permission): that says nothing about the file.
+        raise MachineError(f"{path}: {error}.", do="Check the free space and the permissions.") from None
     except sqlite3.DatabaseError as error:
         problem = str(error)
     if problem != "ok":

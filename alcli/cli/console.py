@@ -6,6 +6,8 @@ Results go to stdout, everything else to stderr; with ``--json`` stdout is one J
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import os
 import signal
@@ -14,12 +16,11 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted
+from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted, MachineError
 
 SCHEMA_VERSION = 1
 SECONDS_BETWEEN_LINES = 30
@@ -52,7 +53,7 @@ class Console:
             numbers = bool(rows) and all(_is_number(row[header.index(column)]) for row in rows)
             table.add_column(column, justify="right" if numbers else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(Text(visible(str(cell))) for cell in row))
+            table.add_row(*(Text(visible(str(cell), keep="")) for cell in row))
         out = RichConsole(width=None if sys.stdout.isatty() else 120, highlight=False)
         out.print(Text(title, style="bold"))
         out.print(table if rows else "  none")
@@ -60,7 +61,9 @@ class Console:
     def say(self, text: str) -> None:
         """One line on stderr."""
         if not self.quiet:
-            click.echo(visible(text), err=True)
+            # A lost terminal is no reason to lose the run.
+            with contextlib.suppress(OSError):
+                click.echo(visible(text), err=True)
 
     def detail(self, text: str) -> None:
         """One line on stderr with ``--verbose``."""
@@ -70,7 +73,8 @@ class Console:
     def problems(self, refusals: Sequence[Any]) -> None:
         """Name what could not be used, the first few with their reasons."""
         for refusal in refusals[:SHOWN_PROBLEMS]:
-            self.say(f"  left out: {refusal.name}: {refusal.reason}")
+            # A line end in a name must not look like a line of ours.
+            self.say(f"  left out: {visible(refusal.name, keep='')}: {visible(refusal.reason, keep='')}")
         if len(refusals) > SHOWN_PROBLEMS:
             self.say(f"  … and {len(refusals) - SHOWN_PROBLEMS} more: alcli list quarantine")
 
@@ -127,9 +131,9 @@ class _Lines:
         click.echo(f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left", err=True)
 
 
-def visible(text: str) -> str:
+def visible(text: str, keep: str = "\n") -> str:
     """The text with control characters escaped, so that a file name cannot steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def ending(problems: Sequence[Any]) -> int:
@@ -144,6 +148,7 @@ def run(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
     _listen_to_signals()
+    _speak_utf8()
     try:
         code = cli.main(arguments, prog_name="alcli", standalone_mode=False)
         sys.stdout.flush()
@@ -161,6 +166,10 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of a pipe has seen enough; what Python would flush at exit goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _fail(_bug(error), as_json)
+        return _fail(MachineError(f"The output cannot be written: {error.strerror}.", do="Free some space."), False)
     except Exception as error:
         return _fail(_bug(error), as_json)
 
@@ -183,15 +192,24 @@ def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], 
 
 def _bug(error: Exception) -> AlcliError:
     """An internal error: the traceback goes to a file that can be sent, not to the terminal."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="alcli-crash-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as stream:
-        stream.write("".join(traceback.format_exception(error)))
-    return AlcliError(
-        f"Internal error: {type(error).__name__}: {error}",
-        kept="Finished steps are kept.",
-        do=f"Please report this bug; its traceback is in {Path(stream.name)}",
-    )
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="alcli-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as stream:
+            stream.write(text)
+        where = f"its traceback is in {stream.name}"
+    except OSError:
+        where = f"no file could be written, so here is its traceback:\n{text}"
+    what = f"Internal error: {type(error).__name__}: {error}"
+    return AlcliError(what, kept="Finished steps are kept.", do=f"Please report this bug; {where}")
+
+
+def _speak_utf8() -> None:
+    """UTF-8 whatever the locale: cron has none, and a list must not break off at the first umlaut."""
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def _listen_to_signals() -> None:
@@ -200,6 +218,7 @@ def _listen_to_signals() -> None:
 
     with contextlib.suppress(ValueError):  # not in the main thread, as in some tests
         signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGHUP, stop)
 
 
 def _is_number(value: object) -> bool:

@@ -45,6 +45,7 @@ def command(session: options.Session, output: Path, top: int | None) -> int:
     from alcli.steps import Context
     from alcli.steps.export import constants, current_rows, last_scores
 
+    check_output(session.console, output)
     with session.reading() as workspace:
         context = Context(workspace, load(workspace.root, session.overrides), Silent())
         scored = last_scores(context)
@@ -57,23 +58,28 @@ def write(
     console: Console, output: Path, rows: Sequence[QueryRow], fixed: dict[str, Any], document: dict[str, Any]
 ) -> None:
     """Write the rows to a file or stdout, then show the head of the list."""
-    from alcli.errors import UsageError
     from alcli.priorities import write_files, write_narrow
     from alcli.workspace import machine_errors
 
-    if output == STDOUT and console.as_json:
-        raise UsageError("Both the CSV and the JSON want stdout.", do="Give -o a file, or leave --json out.")
     if output == STDOUT:
         write_narrow(sys.stdout, rows)
         return
     with machine_errors(output):
         wide = write_files(output, rows, fixed)
-    console.result({**document, "rows": len(rows), "csv": str(output), "wide_csv": str(wide)})
+    console.result({**document, "rows": len(rows), "csv": str(output), "wide_csv": str(wide) if wide else None})
     console.table(
-        f"{len(rows)} images, best first: {output} (everything else: {wide})",
+        f"{len(rows)} images, best first: {output}" + (f" (everything else: {wide.name})" if wide else ""),
         ("rank", "name", "score"),
         [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:5]],
     )
+
+
+def check_output(console: Console, output: Path | None) -> None:
+    """Raises UsageError when CSV and JSON would both go to stdout."""
+    from alcli.errors import UsageError
+
+    if output == STDOUT and console.as_json:
+        raise UsageError("Both the CSV and the JSON want stdout.", do="Give -o a file, or leave --json out.")
 
 
 def head(rows: Sequence[QueryRow], count: int = 10) -> list[dict[str, Any]]:

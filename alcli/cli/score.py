@@ -27,10 +27,11 @@ def command(session: options.Session, top: int | None, output: Path | None) -> i
       alcli score --strategy entropy --top 20
       alcli score -o - | head
     """
-    from alcli.cli.export_csv import head, write
+    from alcli.cli.export_csv import check_output, head, write
     from alcli.steps.export import constants, current_rows, last_scores
     from alcli.steps.score import score
 
+    check_output(session.console, output)
     with session.writing() as context:
         cycles = context.workspace.store.cycles()
         number = cycles[-1]["number"] if cycles else 0

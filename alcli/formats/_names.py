@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+from urllib.parse import quote
+
+ESCAPE = re.compile("%[0-9A-F]{2}")
+UNESCAPED = "/ !#$&'()*+,:;=?@[]~"
 
 
 class ImageNames:
@@ -26,8 +32,26 @@ class ImageNames:
             return exact
         return self._by_bare_name.get(key, []) if "/" not in key else []
 
+    def is_exact(self, key: str, found: Sequence[str]) -> bool:
+        """Whether ``key``, with or without its suffix, is the whole path of the one image found."""
+        return len(found) == 1 and PurePosixPath(key).with_suffix("") == PurePosixPath(found[0]).with_suffix("")
+
     def _key(self, name: str) -> str:
         return name if self._keep else str(PurePosixPath(name).with_suffix(""))
+
+
+def readable(name: str) -> str:
+    """The name of a file as valid UTF-8.
+
+    Bytes that are not UTF-8 are percent-escaped; so is the percent sign of a name that could be taken for such a one,
+    so that two files never share a name.
+    """
+    raw = os.fsencode(name)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote(raw, safe=UNESCAPED)
+    return text if not ESCAPE.search(text) else quote(raw, safe=UNESCAPED)
 
 
 def _group(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

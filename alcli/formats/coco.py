@@ -35,13 +35,15 @@ class Coco:
         versions: dict[str, str] = {}
         refusals: list[Refusal] = []
         for entry in _entries(_document(self._path)):
-            version = sha256_of_text(json.dumps(entry, sort_keys=True))
+            # Places change when the file is sorted anew; what they hold does not.
+            content = [(raw, label) for _, raw, label in entry["annotations"]]
+            version = sha256_of_text(json.dumps({**entry, "annotations": content}, sort_keys=True))
             found = images.find(entry["file_name"])
             if len(found) == 1 and found[0] not in versions:
                 versions[found[0]] = version
                 self._entries[found[0]] = entry
             else:
-                refusals.append(_refusal(entry["file_name"], found, version))
+                refusals.append(_refusal(entry, found, version))
         return versions, refusals
 
     def read(self, name: str) -> Annotation:
@@ -52,14 +54,15 @@ class Coco:
         return Annotation(name, boxes, size if all(size) else None)
 
 
-def _refusal(file_name: str, found: list[str], version: str) -> Refusal:
+def _refusal(entry: dict[str, Any], found: list[str], version: str) -> Refusal:
+    file_name = entry["file_name"]
     if not found:
         reason = "annotation without an image"
     elif len(found) > 1:
         reason = f"could belong to {' or '.join(found)}; write the folder into file_name"
     else:
         reason = f"{found[0]} is listed twice"
-    return Refusal(f"coco:{file_name}", file_name, reason, version)
+    return Refusal(f"coco:{entry['id']}", file_name, reason, version)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -78,15 +81,20 @@ def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One entry an image: file_name, width, height, annotations as (place, raw, class name)."""
     categories = {}
     for place, category in _rows(document, "categories"):
-        categories[_field(category, "id", (int, str), place)] = _field(category, "name", (str,), place)
+        identifier = _field(category, "id", (int, str), place)
+        if identifier in categories:
+            raise DataError(f"{place}.id: {identifier!r} occurs twice.", do="Give every category its own id.")
+        categories[identifier] = _field(category, "name", (str,), place)
     entries: dict[Any, dict[str, Any]] = {}
     for place, image in _rows(document, "images"):
         identifier = _field(image, "id", (int, str), place)
         if identifier in entries:
             raise DataError(f"{place}.id: {identifier!r} occurs twice.", do="Give every image its own id.")
         name = _field(image, "file_name", (str,), place)
+        if not name.isprintable() and not _is_utf8(name):
+            raise DataError(f"{place}.file_name: {name!r} is not valid text.")
         size = {key: image.get(key) if isinstance(image.get(key), int) else 0 for key in ("width", "height")}
-        entries[identifier] = {"file_name": name.removeprefix("./"), **size, "annotations": []}
+        entries[identifier] = {"id": identifier, "file_name": name.removeprefix("./"), **size, "annotations": []}
     for place, annotation in _rows(document, "annotations"):
         identifier = _field(annotation, "image_id", (int, str), place)
         if identifier not in entries:
@@ -97,6 +105,13 @@ def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not annotation.get("iscrowd"):
             entries[identifier]["annotations"].append((place, annotation, categories[category]))
     yield from entries.values()
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        return bool(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
 
 
 def _rows(document: dict[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -123,8 +138,10 @@ def _box(place: str, annotation: dict[str, Any], label: str) -> Box:
     for number, value in enumerate(bbox):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise DataError(f"{place}.bbox[{number}]: {value!r} is not a number")
-    x, y, width, height = (float(value) for value in bbox)
     try:
+        x, y, width, height = (float(value) for value in bbox)
         return Box(label, x, y, x + width, y + height)
     except DataError as error:
         raise DataError(f"{place}.bbox: {error.what}") from None
+    except OverflowError:
+        raise DataError(f"{place}.bbox: a number is too large") from None

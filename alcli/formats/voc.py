@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from alcli.errors import DataError
 from alcli.files import SHARED, atomic_write
-from alcli.formats._names import ImageNames
+from alcli.formats._names import ImageNames, readable
 from alcli.items import Annotation, Box, Refusal
 
 LARGEST_FILE = 16 * 2**20
@@ -33,18 +34,20 @@ class Voc:
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Image name → size and modification time of its XML; and XML files that fit no image, or several."""
         images = ImageNames(names, suffixes=False)
+        paths = [path for path in sorted(self._root.rglob("*")) if path.suffix.lower() == ".xml"]
+        keys = {path: readable(path.relative_to(self._root).as_posix()) for path in paths}
+        found = {path: images.find(str(PurePosixPath(keys[path]).with_suffix(""))) for path in paths}
         versions: dict[str, str] = {}
         refusals: list[Refusal] = []
-        for path in sorted(self._root.rglob("*.xml")):
-            relative = path.relative_to(self._root).as_posix()
-            found = images.find(str(PurePosixPath(relative).with_suffix("")))
-            facts = path.stat()
-            version = f"{facts.st_size}-{facts.st_mtime_ns}"
-            if len(found) == 1 and found[0] not in versions:
-                versions[found[0]] = version
-                self._files[found[0]] = path
+        # An exact path comes before a bare name, wherever the two lie.
+        for path in sorted(paths, key=lambda path: not images.is_exact(keys[path], found[path])):
+            version = _version(path)
+            if version and len(found[path]) == 1 and found[path][0] not in versions:
+                versions[found[path][0]] = version
+                self._files[found[path][0]] = path
             else:
-                refusals.append(Refusal(f"voc:{relative}", relative, _why(found, self._files), version))
+                why = _why(found[path], self._files) if version else "not a regular file that can be opened"
+                refusals.append(Refusal(f"voc:{keys[path]}", keys[path], why, version))
         return versions, refusals
 
     def read(self, name: str) -> Annotation:
@@ -79,18 +82,30 @@ def write(path: Path, name: str, annotation: Annotation) -> None:
         stream.write(ElementTree.tostring(root, encoding="unicode") + "\n")
 
 
+def _version(path: Path) -> str:
+    """Size and modification time; empty for what cannot be read like a file (a pipe, a folder, a dangling link)."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""
+    return f"{facts.st_size}-{facts.st_mtime_ns}" if stat.S_ISREG(facts.st_mode) else ""
+
+
 def _why(found: list[str], taken: dict[str, Path]) -> str:
     if not found:
         return "annotation without an image"
     if len(found) > 1:
-        return f"could belong to {' or '.join(found)}; give the XML the folder of its image"
+        return f"could belong to {' or '.join(found)}; give the images different names, or the XML its image's folder"
     return f"{found[0]} already has {taken[found[0]].name}"
 
 
 def _parse(path: Path) -> ElementTree.Element:
-    content = path.read_bytes()
-    if len(content) > LARGEST_FILE:
-        raise DataError(f"{path.name}: {len(content)} bytes is too large for an annotation")
+    try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise DataError(f"{path.name}: {size} bytes is too large for an annotation")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise DataError(f"{path.name}: declares entities, which an annotation has no need of")
     try:

@@ -155,16 +155,24 @@ def detections(model: SSD, outputs: Outputs, size: tuple[int, int]) -> list[dict
 
 def transplant_classes(model: SSD, state: dict[str, Tensor], old: list[str], new: list[str]) -> dict[str, Tensor]:
     """A state dict for the new classes: rows of known classes move to their new place, unknown ones stay fresh."""
-    fresh = model.state_dict()
     source = [0, *(1 + old.index(name) if name in old else -1 for name in new)]
     known = torch.tensor([row >= 0 for row in source])
-    moved = dict(state)
-    for key, value in fresh.items():
-        if key.startswith("head.classification_head") and key in state and state[key].shape != value.shape:
-            rows = state[key].unflatten(0, (-1, 1 + len(old)))[:, [max(row, 0) for row in source]]
-            mask = known.view(1, -1, *[1] * (value.dim() - 1))
-            moved[key] = torch.where(mask, rows, value.unflatten(0, (-1, 1 + len(new)))).flatten(0, 1)
+    moved, fresh = dict(state), model.state_dict()
+    for key in _class_keys(model):
+        rows = state[key].unflatten(0, (-1, 1 + len(old)))[:, [max(row, 0) for row in source]]
+        mask = known.view(1, -1, *[1] * (rows.dim() - 2))
+        moved[key] = torch.where(mask, rows, fresh[key].unflatten(0, (-1, 1 + len(new)))).flatten(0, 1)
     return moved
+
+
+def _class_keys(model: SSD) -> list[str]:
+    """Names of the tensors whose rows are classes: of the last convolution over each source map."""
+    found = []
+    for number, layer in enumerate(model.head.classification_head.module_list):
+        inner = [name for name, module in layer.named_modules() if isinstance(module, nn.Conv2d)][-1]
+        place = ".".join(part for part in ("head.classification_head.module_list", str(number), inner) if part)
+        found += [f"{place}.weight", f"{place}.bias"]
+    return found
 
 
 class MobileNetV2Maps(nn.Module):

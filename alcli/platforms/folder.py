@@ -13,6 +13,7 @@ from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.files import SHARED, atomic_write, remove_leftovers
 from alcli.formats import Format
+from alcli.formats._names import readable
 from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.priorities import priorities, read, write_rows
 
@@ -78,16 +79,21 @@ class Folder:
         """What ``queue.csv`` says; empty when there is none yet."""
         if not self._queue.is_file():
             return []
-        rows = read(self._queue)
-        if rows and not set(QUEUE_COLUMNS) <= set(rows[0]):
-            raise DataError(f"{self._queue} was not written by alcli.", do="Move it away, then push again.")
-        return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
+        try:
+            rows = read(self._queue)
+            return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
+        except (DataError, KeyError, ValueError):
+            raise DataError(
+                f"{self._queue} is not as alcli wrote it: somebody has edited it, or it is another file.",
+                do="Move it away, then push again.",
+            ) from None
 
     def _open_labels(self) -> Format:
         if self._labels is None:
             path = self._annotations
             if path is None or not path.exists():
                 raise PlatformError(f"There are no annotations at {path}.", do="See platform.annotations.")
+            _refuse_folder_of_json(path)
             self._labels = _format_of(path, self._format)(path)
         return self._labels
 
@@ -100,6 +106,15 @@ def path_to_uri(path: Path) -> str:
 def uri_to_path(uri: str) -> Path:
     """The path that ``path_to_uri`` was given."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def _refuse_folder_of_json(path: Path) -> None:
+    found = sorted(path.glob("*.json")) if path.is_dir() else []
+    if found and not any(path.rglob("*.[xX][mM][lL]")):
+        raise UsageError(
+            f"{path} holds no XML but {found[0].name}: COCO annotations are one file.",
+            do=f"Name the file: platform.annotations = {str(found[0])!r}",
+        )
 
 
 def _beside(annotations: Path) -> Path:
@@ -136,7 +151,7 @@ def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
                     folders.append(path)
                 elif entry.is_symlink() and entry.is_dir():
                     # A link may lead out of the folder, or round in circles.
-                    name = _text(path.relative_to(root).as_posix())
+                    name = readable(path.relative_to(root).as_posix())
                     refusals.append(Refusal(name, name, "a linked folder is not entered"))
                 elif path.suffix.lower() in SUFFIXES:
                     _put(entry, path, root, images, refusals)
@@ -150,7 +165,7 @@ def _put(
     images: dict[str, tuple[Path, str]],
     refusals: list[Refusal],
 ) -> None:
-    name = _text(path.relative_to(root).as_posix())
+    name = readable(path.relative_to(root).as_posix())
     try:
         facts = entry.stat()
     except OSError as error:
@@ -161,12 +176,3 @@ def _put(
         refusals.append(Refusal(name, name, "not a regular file"))
         return
     images[name] = (path, f"{facts.st_size}-{facts.st_mtime_ns}")
-
-
-def _text(name: str) -> str:
-    """The name as valid UTF-8; bytes that are not are percent-escaped, together with the percent signs."""
-    raw = os.fsencode(name)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return quote(raw, safe="/ !#$&'()*+,:;=?@[]~")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alcli import images, plugins
 from alcli.config import Config
-from alcli.errors import DataError
+from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.files import sha256_of_text
 from alcli.items import LABELED, Annotation, ImageFacts, Item, Refusal
 from alcli.steps import Context
@@ -47,6 +47,7 @@ def prepare(context: Context) -> Examples:
     items = [item for item in items if item.id in annotations]
     paths, unreachable = fetch(context, items)
     facts, undecodable = _looked_at(context, [item for item in items if item.id in paths], paths)
+    check_reach(items, [*unreachable, *undecodable])
     problems = store.quarantine("image", [*unreachable, *undecodable], now(), complete=False)
     classes = class_names(context.config, annotations.values())
     task = make_task(context.config, classes)
@@ -92,12 +93,22 @@ def fetch(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], lis
     refusals = []
     with context.progress.track("Fetching images", len(items)) as advance:
         for item, answer in zip(items, _in_threads(context.platform.image, items), strict=True):
-            if isinstance(answer, str):
-                refusals.append(Refusal(item.id, item.name, answer, item.version))
+            if isinstance(answer, Refusal):
+                refusals.append(answer)
             else:
                 paths[item.id] = answer
             advance(1)
     return paths, refusals
+
+
+def check_reach(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
+    """Raises PlatformError when not one image can be read now: then the disk or the service is missing, not they."""
+    if items and sum(refusal.passing for refusal in refusals) == len(items):
+        raise PlatformError(
+            f"Not one of {len(items)} images can be read ({refusals[0].reason}).",
+            kept="What is known about them is kept.",
+            do="Is the disk mounted, and may this user read it? Then run the same command again.",
+        )
 
 
 def _looked_at(
@@ -110,8 +121,8 @@ def _looked_at(
     refusals, found = [], []
     with context.progress.track("Looking at images", len(new)) as advance:
         for item, answer in zip(new, _in_threads(lambda item: images.inspect(paths[item.id]), new), strict=True):
-            if isinstance(answer, str):
-                refusals.append(Refusal(item.id, item.name, answer, item.version))
+            if isinstance(answer, Refusal):
+                refusals.append(answer)
             else:
                 found.append((item, answer))
             advance(1)
@@ -120,13 +131,13 @@ def _looked_at(
 
 
 def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> Iterable:
-    """The results in order; a DataError becomes its reason."""
+    """The results in order; a DataError becomes a Refusal."""
 
     def answer(item: Item) -> object:
         try:
             return function(item)
         except DataError as error:
-            return error.what
+            return Refusal(item.id, item.name, error.what, item.version, isinstance(error, Unreadable))
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         yield from threads.map(answer, items)

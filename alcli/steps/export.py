@@ -21,6 +21,7 @@ def export(context: Context, cycle: int) -> StepResult:
     if done:
         return StepResult("export", cycle, done.summary, already_done=True)
     rows = scored_rows(context, scored)
+    context.workspace.store.drop_step(cycle, "export")
     path = context.workspace.cycle_folder(cycle) / "priorities.csv"
     write_files(path, rows, constants(scored))
     record = context.workspace.finish_step(cycle, "export", inputs, path, {"rows": len(rows)})
@@ -38,7 +39,8 @@ def last_scores(context: Context, cycle: int | None = None) -> StepRecord:
 
 def current_rows(context: Context, scored: StepRecord, top: int | None = None) -> list[QueryRow]:
     """The ranked list without items labelled or skipped since, best first; at most ``top`` rows."""
-    rows = [row for row in scored_rows(context, scored) if row.item.state == UNLABELED]
+    pool = context.workspace.store.pool()
+    rows = [row for row in scored_rows(context, scored) if pool.state(row.item) == UNLABELED]
     return rows[:top]
 
 

@@ -11,7 +11,7 @@ import safetensors
 import safetensors.numpy
 
 from alcli import plugins
-from alcli.errors import UsageError
+from alcli.errors import DataError, UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
@@ -23,6 +23,8 @@ from alcli.workspace import StepRecord, now
 
 COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked")
 COLD_START = "random"
+UNFINISHED = ""
+"""Inputs of a pass that has to be tried again; no other inputs are equal to them."""
 
 
 def score(context: Context, cycle: int) -> StepResult:
@@ -40,7 +42,8 @@ def score(context: Context, cycle: int) -> StepResult:
     name = COLD_START if cold else context.config.strategy.name
     strategy: QueryStrategy = plugins.load("strategies", name)()
     # Images known to be broken are tried again: the list then does not depend on what an earlier run found out.
-    items = store.pool(forgiving="image").in_state(UNLABELED)
+    # A strategy that looks at no image cannot find out: there they stay away.
+    items = store.pool(forgiving="image" if strategy.needs else "").in_state(UNLABELED)
     selection = context.config.selection
     inputs = sha256_of_text(
         name, str(selection.budget), str(selection.seed), _pass_key(context, training, strategy.needs, items)
@@ -51,7 +54,17 @@ def score(context: Context, cycle: int) -> StepResult:
     signals, refusals = _signals(context, cycle, training, strategy.needs, items)
     by_id = {item.id: item for item in items}
     query = select(strategy, signals, by_id, selection.budget, seed_of(selection.seed, cycle))
+    _check_reach(items, refusals)
+    if query.unscored and not query.rows:
+        raise DataError(
+            f"Not one of {len(items)} images got a score that is a number.",
+            kept="The queue and the earlier list are kept.",
+            do="Train again: alcli train --set train.init=scratch",
+        )
     problems = store.quarantine("image", refusals, now(), complete=False)
+    if any(refusal.passing for refusal in refusals):
+        inputs = UNFINISHED
+    store.drop_step(cycle, "score")
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     _write(path, query, signals)
     summary = {
@@ -131,15 +144,27 @@ def _signals(
     files = [folder / f"{_part_key(context, training, needs, part)}.safetensors" for part in parts]
     todo = [(file, part) for file, part in zip(files, parts, strict=True) if not _intact(file)]
     rest = [example for _, part in todo for example in part]
+    unfinished: dict[Path, tuple[Signals, list[Refusal]]] = {}
     with context.progress.track("Scoring", len(examples)) as advance:
         advance(len(examples) - len(rest))
         # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
         stream = inference.signals(task, model, loss_head, rest, needs, context.config.score, advance)
         for (file, _), (signals, refused) in zip(todo, stream, strict=True):
-            _write_part(file, signals, refused)
-    for leftover in set(folder.iterdir()) - set(files):
+            if any(refusal.passing for refusal in refused):
+                # Not for keeping: what could not be read now is tried again by the next run.
+                unfinished[file] = (signals, refused)
+            else:
+                _write_part(file, signals, refused)
+    for leftover in set(folder.iterdir()) - (set(files) - set(unfinished)):
         leftover.unlink()
-    return _joined([_read_part(file, part) for file, part in zip(files, parts, strict=True)], needs, refusals)
+    found = [unfinished.get(file) or _read_part(file, part) for file, part in zip(files, parts, strict=True)]
+    return _joined(found, needs, refusals)
+
+
+def _check_reach(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
+    from alcli.steps.examples import check_reach
+
+    check_reach(items, refusals)
 
 
 def _size(facts: dict, item: Item) -> tuple[int, int] | None:

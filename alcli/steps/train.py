@@ -14,6 +14,7 @@ from alcli import inference
 from alcli.config import Config, TrainOptions
 from alcli.errors import DataError
 from alcli.files import atomic_write, sha256_of_text
+from alcli.items import Refusal
 from alcli.loss_head import LossHead
 from alcli.models import storage
 from alcli.models.weights import load_strictly
@@ -77,25 +78,28 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
     options = context.config.train
     _say_what(context, examples)
     try:
-        task, model, loss_head, origin = _trained(context, cycle, examples, options)
+        trained = _trained(context, cycle, examples, options)
     except Diverged:
         options = options.model_copy(update={"learning_rate": options.learning_rate / 10})
         context.progress.say(f"The loss is not finite; once more with learning rate {options.learning_rate:g}.")
         try:
-            task, model, loss_head, origin = _trained(context, cycle, examples, options)
+            trained = _trained(context, cycle, examples, options)
         except Diverged:
             raise DataError(
                 "Training diverged twice: the loss is not finite.",
                 kept="The previous cycle's model is kept.",
                 do="Lower train.learning_rate, or look at the annotations that came last.",
             ) from None
+    task, model, loss_head, origin, lost = trained
     path = context.workspace.cycle_folder(cycle) / "model.safetensors"
+    context.workspace.store.drop_step(cycle, "train")
     storage.save(path, model, loss_head, _manifest(context.config, task, loss_head))
     summary = {
         "model": task.model_name,
         "classes": list(examples.classes),
-        "trained_on": len(examples.training),
+        "trained_on": len(examples.training) - len(lost),
         "held_out": len(examples.held_out),
+        "validation": options.validation,
         "started_from": origin,
         "learning_rate": options.learning_rate,
         "metrics": _metrics(context, task, model, loss_head, examples.held_out),
@@ -103,7 +107,7 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
     with atomic_write(path.with_name("metrics.json")) as stream:
         stream.write(json.dumps(summary, indent=2) + "\n")
     record = context.workspace.finish_step(cycle, "train", inputs, path, summary)
-    return StepResult("train", cycle, record.summary, problems=examples.problems)
+    return StepResult("train", cycle, record.summary, problems=[*examples.problems, *lost])
 
 
 def _say_what(context: Context, examples: Examples) -> None:
@@ -117,8 +121,8 @@ def _say_what(context: Context, examples: Examples) -> None:
 
 def _trained(
     context: Context, cycle: int, examples: Examples, options: TrainOptions
-) -> tuple[Task, torch.nn.Module, LossHead, str]:
-    """(task, model, loss head, what they started from)."""
+) -> tuple[Task, torch.nn.Module, LossHead, str, list[Refusal]]:
+    """(task, model, loss head, what they started from, images that could not be loaded)."""
     seed_everything(options.seed)
     task = make_task(context.config, examples.classes)
     model = task.build_model()
@@ -127,13 +131,15 @@ def _trained(
     if options.init == "warm":
         origin = _warm_start(context, cycle, task, model, loss_head) or origin
     context.progress.say(f"Training {task.model_name} on {len(examples.training)} images, {options.epochs} epochs.")
+    lost: dict[str, Refusal] = {}
     with context.progress.track("Training", options.epochs * len(examples.training)) as advance:
         for report in run_epochs(task, model, loss_head, examples.training, options):
             advance(report.images)
+            lost.update((refusal.id, refusal) for refusal in report.refusals)
             context.progress.detail(
                 f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, ranking loss {report.ranking:.3f}"
             )
-    return task, model, loss_head, origin
+    return task, model, loss_head, origin, list(lost.values())
 
 
 def _warm_start(context: Context, cycle: int, task: Task, model: torch.nn.Module, loss_head: LossHead) -> str | None:
@@ -142,6 +148,10 @@ def _warm_start(context: Context, cycle: int, task: Task, model: torch.nn.Module
     records = [context.workspace.step(number, "train") for number in reversed(earlier)]
     record = next((record for record in records if record and record.file), None)
     if record is None:
+        return None
+    if context.config.train.validation > record.summary.get("validation", 0.0):
+        # Its training images would now be among the held-out ones, and the metric would praise what it remembers.
+        context.progress.say(f"train.validation has grown since cycle {record.cycle}: this model starts afresh.")
         return None
     path = context.workspace.verified_file(record)
     state, head_state, manifest = storage.read(path)
@@ -167,7 +177,9 @@ def _metrics(
     options = context.config.score
     context.progress.say(f"Measuring on {len(held_out)} held-out images.")
     try:
-        metrics = task.evaluate(held_out, inference.predictions(task, model, held_out, options))
+        found = {row.item_id: row for row in inference.predictions(task, model, held_out, options)}
+        held_out = [example for example in held_out if example.item.id in found]
+        metrics = task.evaluate(held_out, found.values())
     except DataError as error:
         context.progress.say(f"{error.what} This cycle has no metric.")
         return {}

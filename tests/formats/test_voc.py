@@ -90,7 +90,7 @@ def test_orphans_and_ambiguous_files_are_refused(tmp_path):
     assert versions == {}
     assert {row.name: row.reason for row in refusals} == {
         "gone.xml": "annotation without an image",
-        "x.xml": "could belong to a/x.jpg or b/x.jpg; give the XML the folder of its image",
+        "x.xml": "could belong to a/x.jpg or b/x.jpg; give the images different names, or the XML its image's folder",
     }
 
 

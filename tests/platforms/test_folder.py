@@ -126,7 +126,7 @@ def test_the_queue_goes_where_it_is_wanted(photos, tmp_path):
 
 def test_somebody_elses_queue_file_is_not_read(photos):
     (photos.annotations / "queue.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="not written by alcli"):
+    with pytest.raises(DataError, match="not as alcli wrote it"):
         folder(photos).queue()
 
 
