@@ -256,3 +256,66 @@ def test_an_internal_error_names_its_report(alcli, workspace, monkeypatch):
     report = Path(err.split("its traceback is in ")[1].strip())
     assert "ZeroDivisionError" in report.read_text()
     report.unlink()
+
+
+def test_a_workspace_that_a_killed_init_left_can_be_made(alcli, tmp_path, photos):
+    root = tmp_path / "W"
+    root.mkdir()
+    (root / "alcli.db").write_bytes(b"half")
+    assert alcli("init", root, "--images", photos.images, "--annotations", photos.annotations)[0] == 0
+    assert alcli("status", "-w", root)[0] == 0
+
+
+def test_a_pipe_as_output_stays_a_pipe(alcli, workspace, tmp_path):
+    import os
+    import threading
+
+    alcli("cycle", "-w", workspace)
+    os.mkfifo(tmp_path / "pipe")
+    seen = []
+    reader = threading.Thread(target=lambda: seen.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    assert alcli("export-csv", "-w", workspace, "-o", tmp_path / "pipe")[0] == 0
+    reader.join(10)
+    assert seen[0].startswith("name,entropy_value\n")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_csv_and_json_do_not_fight_for_stdout(alcli, workspace):
+    for command in ("score", "export-csv"):
+        code, out, _ = alcli(command, "-w", workspace, "-o", "-", "--json")
+        assert code == 2
+        assert "want stdout" in json.loads(out)["error"]["what"]
+
+
+def test_a_list_with_umlauts_in_a_bare_locale(workspace, photos):
+    import subprocess
+    import sys
+
+    (photos.images / photos.name(9)).rename(photos.images / "ä,=é.jpg")
+    environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "alcli", *arguments, "-w", str(workspace)]
+        return subprocess.run(command, capture_output=True, env=environ, check=False)
+
+    assert run("cycle").returncode == 0
+    done = run("export-csv", "-o", "-")
+    assert done.returncode == 0
+    assert '"ä,=é.jpg"'.encode() in done.stdout
+    assert "ä,=é.jpg".encode() in run("list", "items").stdout
+
+
+def test_a_full_disk_is_a_full_disk(alcli, workspace, monkeypatch):
+    import sqlite3
+
+    from alcli.store import Store
+
+    def full(self, *arguments):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Store, "replace_items", full)
+    code, _, err = alcli("pull", "-w", workspace)
+    assert code == 7
+    assert "disk is full" in err
+    assert "Finished steps are kept." in err

@@ -145,3 +145,19 @@ def test_weights_that_do_not_fit(tmp_path):
         ssd.build("ssd-mobilenet-v2", 2, str(path), None)
     with pytest.raises(UsageError, match="no pretrained weights"):
         ssd.build("ssd-tiny", 2, "imagenet", None)
+
+
+@pytest.mark.parametrize("name", ["ssd-tiny", "ssd300-vgg16"])
+@pytest.mark.parametrize("new", [["ant", "cat"], ["dog", "cat"], ["cat"]], ids=str)
+def test_rows_follow_their_class_also_when_the_number_of_classes_stays(name, new):
+    torch.manual_seed(0)
+    known = ["cat", "dog"]
+    old, fresh = ssd.build(name, 2, "none", SIZES[name]), ssd.build(name, len(new), "none", SIZES[name])
+    moved = ssd.transplant_classes(fresh, old.state_dict(), known, new)
+    for key in ssd._class_keys(fresh):
+        was, now = old.state_dict()[key].unflatten(0, (-1, 3)), moved[key].unflatten(0, (-1, 1 + len(new)))
+        start = fresh.state_dict()[key].unflatten(0, (-1, 1 + len(new)))
+        assert torch.equal(now[:, 0], was[:, 0])
+        for place, label in enumerate(new, 1):
+            wanted = was[:, 1 + known.index(label)] if label in known else start[:, place]
+            assert torch.equal(now[:, place], wanted)

@@ -140,3 +140,56 @@ def test_missing_folders_are_said(photos, tmp_path):
     (tmp_path / "labels.txt").write_text("")
     with pytest.raises(UsageError, match="no annotation format recognises"):
         list(Folder(PlatformOptions(images=photos.images, annotations=tmp_path / "labels.txt"), tmp_path).items())
+
+
+@pytest.mark.parametrize("content", ["position,name,entropy_value,asked\nx,a,1,yes\n", "\xff", "a,b\n1\n"])
+def test_an_edited_queue_is_refused_not_read_wrong(photos, content):
+    (photos.annotations / "queue.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(DataError, match="not as alcli wrote it"):
+        folder(photos).queue()
+
+
+def test_odd_files_among_the_annotations_are_refused_not_waited_for(photos):
+    os.mkfifo(photos.annotations / "photo_09.xml")
+    (photos.annotations / "photo_10.xml").mkdir()
+    (photos.annotations / "photo_11.xml").symlink_to("nowhere")
+    _, refusals = split(folder(photos))
+    assert {row.reason for row in refusals.values()} == {"not a regular file that can be opened"}
+    assert len(refusals) == 3
+
+
+def test_upper_case_suffixes_and_names_that_are_not_utf8_find_their_image(photos):
+    (photos.annotations / "photo_00.xml").rename(photos.annotations / "photo_00.XML")
+    for source, target in (
+        (photos.images / "photo_01.jpg", b"\xff.jpg"),
+        (photos.annotations / "photo_01.xml", b"\xff.xml"),
+    ):
+        source.rename(os.fsdecode(os.fsencode(source.parent) + b"/" + target))
+    items, refusals = split(folder(photos))
+    assert refusals == {}
+    assert [item.state for item in items.values()].count("labeled") == 8
+
+
+def test_a_name_that_looks_escaped_is_not_the_name_that_is(photos):
+    for name in (b"\xff.jpg", b"%FF.jpg"):
+        path = Path(os.fsdecode(os.fsencode(photos.images) + b"/" + name))
+        path.write_bytes((photos.images / "photo_00.jpg").read_bytes())
+    assert len(split(folder(photos))[0]) == 14
+
+
+def test_an_exact_path_comes_before_a_bare_name(photos):
+    (photos.images / "sub").mkdir()
+    (photos.annotations / "sub").mkdir()
+    (photos.images / "photo_00.jpg").rename(photos.images / "sub" / "photo_00.jpg")
+    (photos.annotations / "sub" / "photo_00.xml").write_bytes((photos.annotations / "photo_00.xml").read_bytes())
+    items, refusals = split(folder(photos))
+    assert items["sub/photo_00.jpg"].state == "labeled"
+    assert list(refusals) == ["photo_00.xml"]
+
+
+def test_a_folder_with_coco_in_it_says_which_file_to_name(photos):
+    photos.coco([0]).rename(photos.root / "labels.json")
+    (photos.root / "labels").mkdir()
+    (photos.root / "labels.json").rename(photos.root / "labels" / "instances.json")
+    with pytest.raises(UsageError, match=r"holds no XML but instances\.json"):
+        list(Folder(PlatformOptions(images=photos.images, annotations=photos.root / "labels"), Path("x")).items())
