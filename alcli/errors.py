@@ -5,6 +5,7 @@ AlcliError                     exit 1    a fault in alcli itself
 ├── AuthError                  exit 4    a token is missing, rejected or not allowed to do this
 ├── DataError                  exit 5    annotations, classes, weights or scores that cannot be used
 ├── PlatformError              exit 6    the platform or the network is not available; try later
+│   └── QueueDiffers           exit 3    everything was pushed, yet annotators would be given another order
 ├── MachineError               exit 7    disk, memory or permission of this machine
 ├── WorkspaceMissing           exit 10   there is no workspace here
 ├── WorkspaceLocked            exit 11   another run holds the workspace
@@ -57,6 +58,12 @@ class PlatformError(AlcliError):
     """The platform or the network is not available; try later."""
 
     exit_code = 6
+
+
+class QueueDiffers(PlatformError):
+    """Everything was pushed, yet the queue that was read back has another order; the cycle stays open."""
+
+    exit_code = PARTIAL
 
 
 class MachineError(AlcliError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
@@ -13,7 +14,7 @@ SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE items (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, uri TEXT NOT NULL,
-    state TEXT NOT NULL, version TEXT NOT NULL
+    state TEXT NOT NULL, version TEXT NOT NULL, assignees TEXT NOT NULL
 );
 CREATE TABLE annotations (item_id TEXT PRIMARY KEY, version TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE images (
@@ -46,7 +47,7 @@ class Store:
 
     def pool(self, forgiving: str = "") -> Pool:
         """All items as the last pull saw them; quarantine of the stage ``forgiving`` does not count."""
-        rows = self._connection.execute("SELECT id, name, uri, folder, state, version FROM items")
+        rows = self._connection.execute("SELECT id, name, uri, folder, state, version, assignees FROM items")
         quarantined = self._connection.execute(
             "SELECT q.item_id FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version"
             " WHERE q.stage <> ?",
@@ -60,8 +61,8 @@ class Store:
         with self._transaction() as execute:
             execute("DELETE FROM items")
             self._connection.executemany(
-                "INSERT INTO items (id, name, folder, uri, state, version) VALUES (?, ?, ?, ?, ?, ?)",
-                ((item.id, item.name, item.folder, item.uri, item.state, item.version) for item in items),
+                "INSERT INTO items (id, name, uri, folder, state, version, assignees) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (astuple(item) for item in items),
             )
             self._connection.executemany(
                 "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
@@ -73,6 +74,14 @@ class Store:
             execute(
                 "DELETE FROM quarantine WHERE stage <> 'listing' AND NOT EXISTS"
                 " (SELECT 1 FROM items i WHERE i.id = quarantine.item_id AND i.version = quarantine.version)"
+            )
+
+    def update_items(self, items: Iterable[Item]) -> None:
+        """Remember the present state and assignees of items that are in the pool; nothing else of them changes."""
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE items SET state = ?, assignees = ? WHERE id = ?",
+                ((item.state, item.assignees, item.id) for item in items),
             )
 
     def annotation_versions(self) -> dict[str, str]:

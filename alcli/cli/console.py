@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted
+from alcli.redaction import redacted
 
 SCHEMA_VERSION = 1
 SECONDS_BETWEEN_LINES = 30
@@ -58,7 +59,7 @@ class Console:
     def say(self, text: str) -> None:
         """One line on stderr."""
         if not self.quiet:
-            click.echo(visible(text), err=True)
+            click.echo(visible(redacted(text)), err=True)
 
     def problems(self, refusals: Sequence[Any]) -> None:
         """Name what could not be used, the first few with their reasons."""
@@ -164,14 +165,14 @@ def _fail(error: AlcliError, as_json: bool) -> int:
 
 
 def _sentences(error: AlcliError) -> str:
-    return visible("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part))
+    return visible(redacted("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
 
 
 def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], Any]) -> None:
     show()
     if as_json:
         document = {"schema_version": SCHEMA_VERSION, "error": parts, "exit_code": code}
-        click.echo(json.dumps(document, indent=2))
+        click.echo(redacted(json.dumps(document, indent=2)))
 
 
 def _bug(error: Exception) -> AlcliError:
@@ -179,7 +180,7 @@ def _bug(error: Exception) -> AlcliError:
     with tempfile.NamedTemporaryFile(
         "w", prefix="alcli-crash-", suffix=".txt", delete=False, encoding="utf-8"
     ) as stream:
-        stream.write("".join(traceback.format_exception(error)))
+        stream.write(redacted("".join(traceback.format_exception(error))))
     return AlcliError(
         f"Internal error: {type(error).__name__}: {error}",
         kept="Finished steps are kept.",
