@@ -92,7 +92,7 @@ class Server(ThreadingHTTPServer):
         self.items[item_id] = {
             "id": item_id, "name": name, "folder_id": number, "project_id": 11,
             "annotation_status": self.statuses.index(status) + 1, "entropy_value": None, "assignments": [],
-            "createdAt": stamp, "updatedAt": stamp, "metadata": {"path": f"{self.url}/images/{item_id}.jpg"}, **more,
+            "createdAt": stamp, "updatedAt": stamp, "metadata": {"path": f"{self.url}/photos/{item_id}.jpg"}, **more,
         }  # fmt: skip
         return item_id
 
@@ -159,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(server.latency)
         if fault and self._fails(fault):
             return
-        if parts.path.startswith("/images/"):
+        if parts.path.startswith("/photos/"):
             self._image(parts.path)
             return
         if self.headers.get("Authorization") != server.token:
@@ -197,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         return 404, {"error": f"no route {self.command} {path}"}
 
     def _image(self, path: str) -> None:
-        content = self.server.images.get(path.removeprefix("/images/"))
+        content = self.server.images.get(path.removeprefix("/photos/"))
         self._send(content or b"", "image/jpeg", 200 if content else 404)
 
     def _json(self, answer: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
@@ -408,7 +408,7 @@ class Handler(BaseHTTPRequestHandler):
     def token_of_image(self, path: str, *_: Any) -> tuple[int, Any]:
         """Where an uploaded image can be fetched."""
         item_id = path.split("/")[2]
-        return 200, {"original": {"url": f"{self.server.url}/images/{item_id}.jpg", "headers": {}}}
+        return 200, {"original": {"url": f"{self.server.url}/photos/{item_id}.jpg", "headers": {}}}
 
 
 ROUTES: list[tuple[str, str, str, Any]] = [

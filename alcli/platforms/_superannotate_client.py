@@ -195,7 +195,7 @@ class Client:
         """Names of the project's annotation classes."""
         with self._asking("the classes"):
             answer = self.account.controller.annotation_classes.list(self._of_project("project_id"))
-            return {row.name for row in self._data(answer)}
+            return {row["name"] for row in self._data(answer)}
 
     def upload_annotations(self, folder: str, documents: Sequence[dict[str, Any]]) -> set[str]:
         """Write annotations of one folder's items, statuses kept; returns the names that were refused."""

@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -132,7 +132,8 @@ def _mend_transport() -> None:
         http.AIOHttpSession.request = request
         http.AIOHttpSession._request = request
     bar = reporter.tqdm.tqdm
-    reporter.tqdm = SimpleNamespace(tqdm=lambda *given, **options: bar(*given, **{**options, "disable": True}))
+    silent = SimpleNamespace(tqdm=lambda *given, **options: bar(*given, **{**options, "disable": True}))
+    _replace(reporter, "tqdm", silent)
 
 
 def _mend_typed_dicts() -> None:
@@ -144,10 +145,11 @@ def _mend_typed_dicts() -> None:
     for name in ("PriorityScore", "Attachment", "Setting"):
         kind = getattr(module, name)
         try:
-            pydantic.TypeAdapter(list[kind])
+            pydantic.TypeAdapter(kind)
         except pydantic.errors.PydanticUserError:
             fields = typing_extensions.get_type_hints(kind, vars(module), include_extras=True)
-            setattr(module, name, typing_extensions.TypedDict(name, fields, total=kind.__total__))  # type: ignore[operator]
+            make: Any = typing_extensions.TypedDict
+            setattr(module, name, make(name, fields, total=kind.__total__))
 
 
 def _session(self: Any, thread_id: int, ttl: int | None = None) -> Any:
@@ -172,7 +174,7 @@ def _token_context(api_url: str, token: str, verify_ssl: bool) -> Any:
     return response.json()
 
 
-def _replace(owner: Any, name: str, value: Callable[..., Any] | staticmethod | property) -> None:
+def _replace(owner: Any, name: str, value: object) -> None:
     getattr(owner, name)  # a name that is gone must not be replaced in silence
     setattr(owner, name, value)
 
