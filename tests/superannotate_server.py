@@ -56,11 +56,11 @@ class Server(ThreadingHTTPServer):
         self.uploaded: dict[str, dict[str, Any]] = {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
-        self.hosts: set[str] = set()
         self.decimals: int | None = None
         self.latency = 0.0
         self.hang = 0.4
         self.clock = 0
+        self.last_id = 1000
         self.lock = threading.RLock()
 
     @property
@@ -85,9 +85,8 @@ class Server(ThreadingHTTPServer):
         if number is None:
             number = max(self.folders) + 1
             self.folders[number] = folder
-        item_id = 1000 + len(self.items) + sum(1 for key in self.items if key < 0)
-        while item_id in self.items:
-            item_id += 1
+        self.last_id += 1
+        item_id = self.last_id
         stamp = self.tick()
         self.items[item_id] = {
             "id": item_id, "name": name, "folder_id": number, "project_id": 11,
@@ -303,12 +302,12 @@ class Handler(BaseHTTPRequestHandler):
             for key, operators in condition.items():
                 for operator, value in operators.items():
                     rows = [row for row in rows if (row[key] in value if operator == "$in" else row[key] == value)]
+        if fault and fault.kind == "delete" and rows:
+            del self.server.items[rows.pop(len(rows) // 2)["id"]]
         offset = asked["offset"]
         if fault and fault.kind == "duplicate":
             offset = max(0, offset - 3)
         page = rows[offset : offset + (asked["limit"] if not (fault and fault.kind == "short") else 3)]
-        if fault and fault.kind == "delete" and rows:
-            del self.server.items[rows[len(rows) // 2]["id"]]
         return 200, {"data": page, "count": len(rows)}
 
     def method(self, path: str, query: dict[str, str], content: Any, *_: Any) -> tuple[int, Any]:
@@ -331,12 +330,11 @@ class Handler(BaseHTTPRequestHandler):
         if fault and fault.kind == "delete":
             self.delete(content["image_entropies"][0]["name"])
         done = []
-        for row in content["image_entropies"]:
-            for item in self._named(int(query["folder_id"]), {row["name"]}):
-                value = row["entropy_value"]
-                item["entropy_value"] = value if self.server.decimals is None else round(value, self.server.decimals)
-                item["updatedAt"] = self.server.tick()
-                done.append({"name": row["name"]})
+        for item in self._named(int(query["folder_id"]), {row["name"] for row in content["image_entropies"]}):
+            value = next(row["entropy_value"] for row in content["image_entropies"] if row["name"] == item["name"])
+            item["entropy_value"] = value if self.server.decimals is None else round(value, self.server.decimals)
+            item["updatedAt"] = self.server.tick()
+            done.append({"name": item["name"]})
         return 200, {"data": done}
 
     def delete(self, name: str) -> None:

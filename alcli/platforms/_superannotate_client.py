@@ -23,6 +23,7 @@ SCORES_A_CALL = 100
 NAMES_A_CALL = 500
 ANNOTATIONS_A_CALL = 500
 PASSES = 4
+CHANGED = -1
 UPLOADED = 2
 """The upload state of a project whose images were uploaded; its items have no address of their own."""
 Part = TypeVar("Part")
@@ -71,7 +72,8 @@ class Client:
         name = project_name(self._options)
         controller = self.account.controller
         with self._asking("the project"):
-            found = controller.projects.get_by_name(name).data
+            answer = controller.projects.get_by_name(name)
+            found = None if answer.errors else answer.data
         if found is None:
             raise DataError(
                 f"There is no project {name!r}, or this token may not see it.",
@@ -235,20 +237,25 @@ class Client:
             if len({content["id"] for content in contents}) == len(contents) == total:
                 return contents
         raise PlatformError(
-            f"The list of folder {folder.name!r} was never whole: {len(contents)} items of {total}, {PASSES} times.",
+            f"The list of folder {folder.name!r} changed each time it was read, {PASSES} times.",
             kept=KEPT,
             do=AGAIN,
         )
 
     def _pages(self, folder: Any) -> tuple[list[dict[str, Any]], int]:
-        """(items, how many the service says there are); a short page is never taken for the end."""
+        """(items, how many there are, or ``CHANGED``); a short page is never taken for the end."""
         found: list[dict[str, Any]] = []
         seen: set[int] = set()
+        totals: set[int] = set()
         while True:
             page, total = self._page(folder, len(found))
             found += page
             new = {content["id"] for content in page} - seen
             seen |= new
+            totals.add(total)
+            if len(totals) > 1:
+                # Something came or went, and everything behind it has moved to another page.
+                return found, CHANGED
             if len(found) >= total or not new:
                 return found, total
 
@@ -313,7 +320,7 @@ class Client:
         except Exception as error:
             if self.wire.failure:
                 raise self.wire.failure from None
-            text = redacted(f"{type(error).__name__}: {error}").strip()
+            text = redacted(f"{type(error).__name__}: {error}").strip().rstrip(".")
             if type(error).__name__ == "SAAuthError":
                 raise AuthError(f"The token from {self.credentials.source} was refused: {text}.", do="") from None
             raise PlatformError(f"SuperAnnotate, {what}: {text}.", kept=KEPT, do=AGAIN) from None
