@@ -210,7 +210,7 @@ def _ring(points: Sequence[float]) -> tuple[float, ...]:
 
 def _joined(polygons: Sequence[Polygon], instances: Sequence[Any]) -> Iterator[Polygon]:
     """Polygons of one group are one object that is cut in parts."""
-    kinds = ("polygon", "rbbox")
+    kinds = ("polygon", "rbbox", "ellipse")
     drawn = [row for row in instances if isinstance(row, dict) and row.get("type") in kinds]
     groups: dict[Any, list[Polygon]] = {}
     for number, (polygon, instance) in enumerate(zip(polygons, drawn, strict=True)):

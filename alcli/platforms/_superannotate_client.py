@@ -70,10 +70,10 @@ class Client:
     def project(self) -> Any:
         """The configured project; raises DataError naming the nearest when there is none of this name."""
         name = project_name(self._options)
-        controller = self.account.controller
+        projects = self.account.controller.service_provider.projects
         with self._asking("the project"):
-            answer = controller.projects.get_by_name(name)
-            found = None if answer.errors else answer.data
+            listed = projects.list(_condition("name", name)).data
+            found = next((project for project in listed if project.name == name), None)
         if found is None:
             raise DataError(
                 f"There is no project {name!r}, or this token may not see it.",
@@ -196,7 +196,7 @@ class Client:
     def classes(self) -> set[str]:
         """Names of the project's annotation classes."""
         with self._asking("the classes"):
-            answer = self.account.controller.annotation_classes.list(self._of_project("project_id"))
+            answer = self.account.controller.annotation_classes.list(_condition("project_id", self.project.id))
             return {row["name"] for row in self._data(answer)}
 
     def upload_annotations(self, folder: str, documents: Sequence[dict[str, Any]]) -> set[str]:
@@ -290,17 +290,10 @@ class Client:
         return found
 
     def _projects(self) -> list[str]:
+        controller = self.account.controller
         with self._asking("the projects"):
-            provider = self.account.controller.service_provider
-            return [project.name for project in provider.projects.list(self._of_team()).data]
-
-    def _of_project(self, key: str) -> Any:
-        conditions = importlib.import_module("lib.core.conditions")
-        return conditions.Condition(key, self.project.id, conditions.CONDITION_EQ)
-
-    def _of_team(self) -> Any:
-        conditions = importlib.import_module("lib.core.conditions")
-        return conditions.Condition("team_id", self.account.controller.team_id, conditions.CONDITION_EQ)
+            listed = controller.service_provider.projects.list(_condition("team_id", controller.team_id))
+            return [project.name for project in listed.data]
 
     @staticmethod
     def _data(answer: Any) -> Any:
@@ -347,6 +340,11 @@ def parts(rows: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:
     """The rows in parts of at most ``size``; never an empty part, which the SDK would read as "everything"."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+def _condition(key: str, value: Any) -> Any:
+    conditions = importlib.import_module("lib.core.conditions")
+    return conditions.Condition(key, value, conditions.CONDITION_EQ)
 
 
 def _row(folder: str, content: dict[str, Any], statuses: dict[int, str], uploaded: bool) -> Row:
