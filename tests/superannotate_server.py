@@ -24,7 +24,7 @@ class Fault:
     """What goes wrong with the next requests whose path contains ``path``.
 
     Attributes:
-        kind: a status as text, or hang, html, drop (applied, then no answer), cut, duplicate, short, delete.
+        kind: a status as text, or hang, html, echo (400, with the token in its text), drop (applied, then no answer), cut, duplicate, short, delete.
     """
 
     kind: str
@@ -182,6 +182,8 @@ class Handler(BaseHTTPRequestHandler):
         elif fault.kind == "hang":
             time.sleep(self.server.hang)
             self.close_connection = True
+        elif fault.kind == "echo":
+            self._json({"error": f"bad token {self.headers['Authorization']}"}, 400)
         elif fault.kind == "html":
             self._send(b"<html><body>Log in</body></html>", "text/html", 200)
         else:

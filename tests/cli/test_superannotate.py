@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from alcli import priorities
+from alcli.cli import console
 from tests.scenes import COLOURS, scene
 from tests.superannotate_server import TOKEN, Fault, Server
 
@@ -38,28 +40,45 @@ def photographed(server: Server, number: int, folder: str, annotated: bool) -> i
     return item_id
 
 
+def project() -> Server:
+    """A project of twelve photographs in two folders, six of them annotated; always the same."""
+    made = Server()
+    made.classes = sorted(COLOURS)
+    for number in range(12):
+        photographed(made, number, "ab"[number % 2], annotated=number < 6)
+    return made
+
+
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """A project of twelve photographs in two folders, six of them annotated."""
-    with Server() as running:
-        running.classes = sorted(COLOURS)
-        for number in range(12):
-            photographed(running, number, "ab"[number % 2], annotated=number < 6)
+    """The project, served; the environment points to it."""
+    with project() as running:
         monkeypatch.setenv("SA_TOKEN", TOKEN)
         monkeypatch.setenv("SA_URL", running.url)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         yield running
 
 
+@pytest.fixture(scope="module")
+def first_cycle(tmp_path_factory) -> tuple[Path, dict[int, float | None]]:
+    """A workspace whose first cycle has run, and the priorities that it has set."""
+    root = tmp_path_factory.mktemp("first") / "W"
+    with project() as running, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SA_TOKEN", TOKEN)
+        environment.setenv("SA_URL", running.url)
+        flags = ("--platform", "superannotate", "--project", "Cells/*", *SMALL)
+        assert console.run(["init", str(root), *flags]) == 0
+        assert console.run(["cycle", "-w", str(root)]) == 0
+        return root, {item_id: item["entropy_value"] for item_id, item in running.items.items()}
+
+
 @pytest.fixture
-def team(server, tmp_path, alcli) -> Path:
-    """A workspace whose first cycle has run."""
-    root = tmp_path / "W"
-    code, _, err = alcli("init", root, "--platform", "superannotate", "--project", "Cells/*", *SMALL)
-    assert code == 0, err
-    code, _, err = alcli("cycle", "-w", root)
-    assert code == 0, err
-    return root
+def team(server, first_cycle, tmp_path) -> Path:
+    """A copy of that workspace before a server in the same state."""
+    root, priorities_set = first_cycle
+    for item_id, value in priorities_set.items():
+        server.items[item_id]["entropy_value"] = value
+    return Path(shutil.copytree(root, tmp_path / "W"))
 
 
 def names(root: Path, cycle: int = 1) -> list[str]:
@@ -187,6 +206,20 @@ def test_an_error_is_told_with_its_exit_code_and_never_with_the_token(server, te
     assert found == code and message in err
     assert json.loads(out)["exit_code"] == code
     assert TOKEN not in out + err
+
+
+@pytest.mark.parametrize("place", ["user/ME", "items/search", "annotations/download", "updateEntropy"])
+def test_a_token_that_the_service_repeats_is_taken_out_everywhere(server, team, alcli, place):
+    item = next(item_id for item_id, item in server.items.items() if item["annotation_status"] == 1)
+    server.annotate(item, [])
+    for row in server.items.values():
+        row["entropy_value"] = None
+    server.faults = [Fault("echo", place, 99)]
+    command = "push" if place == "updateEntropy" else "pull"
+    code, out, err = alcli(command, "-w", team, "--json", "-v")
+    assert code == 6 and json.loads(out)["exit_code"] == 6
+    assert TOKEN not in out + err
+    assert all(TOKEN.encode() not in path.read_bytes() for path in team.rglob("*") if path.is_file())
 
 
 def test_a_listing_that_shrank_by_half_is_believed_only_when_told_to(server, team, alcli):
