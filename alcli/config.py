@@ -39,7 +39,9 @@ class PlatformOptions(Section):
 
     name: str = "folder"
     images: Path | None = Field(None, description="folder of images, searched recursively")
-    annotations: Path | None = Field(None, description="folder of Pascal VOC XML, or one COCO JSON file")
+    annotations: Path | None = Field(
+        None, description="folder of Pascal VOC XML or SuperAnnotate JSON, or one COCO file"
+    )
     format: str = Field("auto", description="annotation format; auto recognises it")
     queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
     project: str | None = Field(None, description='remote platform: "Project", "Project/folder" or "Project/*" (all)')

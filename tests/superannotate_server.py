@@ -24,7 +24,8 @@ class Fault:
     """What goes wrong with the next requests whose path contains ``path``.
 
     Attributes:
-        kind: a status as text, or hang, html, echo (400, with the token in its text), drop (applied, then no answer), cut, duplicate, short, delete.
+        kind: a status as text, or hang, html, echo (400, with the token in its text), drop (applied, then no answer),
+            cut, duplicate, short, delete.
     """
 
     kind: str
@@ -54,6 +55,8 @@ class Server(ThreadingHTTPServer):
         self.settings = {"ShowEntropy": 1, "ImageAutoAssignEnable": 1, "ItemAutoAssignOrder": 4}
         self.subsets: dict[str, set[int]] = {}
         self.uploaded: dict[str, dict[str, Any]] = {}
+        self.large: set[int] = set()
+        self.sync = "SUCCESS"
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.decimals: int | None = None
@@ -314,13 +317,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def method(self, path: str, query: dict[str, str], content: Any, *_: Any) -> tuple[int, Any]:
         """How annotations are to be fetched: in two groups."""
-        ids = content["item_ids"]
+        ids = [item_id for item_id in content["item_ids"] if item_id not in self.server.large]
         half = (len(ids) + 1) // 2
-        groups = [ids[:half], ids[half:]]
-        return 200, {
-            "small": {str(i): {"data": [{"id": x} for x in g]} for i, g in enumerate(groups) if g},
-            "large": [],
-        }
+        groups = {str(i): group for i, group in enumerate((ids[:half], ids[half:])) if group}
+        small = {key: {"data": [{"id": item_id} for item_id in group]} for key, group in groups.items()}
+        return 200, {"small": small, "large": [{"id": i} for i in content["item_ids"] if i in self.server.large]}
+
+    def synced(self, *_: Any) -> tuple[int, Any]:
+        """How far a large annotation has been prepared."""
+        return 200, {"status": self.server.sync}
+
+    def download_large(self, path: str, *_: Any) -> tuple[int, Any]:
+        """One large annotation, whole."""
+        return 200, self.server.annotations[int(path.split("/")[5])]
 
     def download(self, path: str, query: dict[str, str], content: Any, *_: Any) -> tuple[int, Any]:
         """The annotations, as a stream."""
@@ -424,6 +433,9 @@ ROUTES: list[tuple[str, str, str, Any]] = [
     ("POST", "/item/api/v1/items/search", "", Handler.search),
     ("POST", "/assets/api/v4/items/annotations/download/method", "", Handler.method),
     ("POST", "/assets/api/v4/items/annotations/download", "", Handler.download),
+    ("POST", "/assets/api/v4/items/", "/annotations/sync", Handler.synced),
+    ("GET", "/assets/api/v4/items/", "/annotations/sync/status", Handler.synced),
+    ("POST", "/assets/api/v3.01/items/", "/annotations/download", Handler.download_large),
     ("GET", "/assets/api/v4/items/annotations/schema", "", Handler.schema),
     ("POST", "/assets/api/v4/items/annotations/upload", "", Handler.upload),
     ("POST", "/images/updateEntropy", "", Handler.entropy),

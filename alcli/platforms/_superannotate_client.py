@@ -315,7 +315,9 @@ class Client:
                 raise self.wire.failure from None
             text = redacted(f"{type(error).__name__}: {error}").strip().rstrip(".")
             if type(error).__name__ == "SAAuthError":
-                raise AuthError(f"The token from {self.credentials.source} was refused: {text}.", do="") from None
+                raise AuthError(
+                    f"The token from {self.credentials.source} was refused: {text}.", do="Check the token and its team."
+                ) from None
             raise PlatformError(f"SuperAnnotate, {what}: {text}.", kept=KEPT, do=AGAIN) from None
 
 

@@ -43,6 +43,9 @@ def log_in(credentials: Credentials, logs: Path) -> Any:
         "LOGGING_LEVEL": "WARNING",
         "LOGGING_PATH": str(logs),
     }
+    if os.environ.get("SA_TEAM_ID"):
+        # The key of an organisation names no team.
+        settings["SA_TEAM_ID"] = os.environ["SA_TEAM_ID"]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         client = sdk.SAClient(config=settings)
     _only_to_file()

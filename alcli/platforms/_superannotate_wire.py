@@ -59,7 +59,8 @@ class Wire:
         self.tls = ssl.create_default_context()
         self.timeouts = (CONNECT_SECONDS, options.timeout)
         self._source = credentials.source
-        self._backoff = options.backoff
+        self._backoff, self._deadline = options.backoff, options.deadline
+        self._polled_since: dict[str, float] = {}
         self.policy: dict[str, Any] = {
             "retry": tenacity.retry_if_exception_type(Transient),
             "stop": tenacity.stop_any(
@@ -104,6 +105,14 @@ class Wire:
                 kept=KEPT,
                 do="Is platform.url right? A proxy or a log-in page may stand between.",
             )
+
+    def watch(self, path: str) -> None:
+        """Raises PlatformError when the SDK has polled one address for longer than the deadline; it never tires."""
+        if path.endswith("/sync/status"):
+            since = self._polled_since.setdefault(path, time.monotonic())
+            if time.monotonic() - since > self._deadline:
+                del self._polled_since[path]
+                raise PlatformError(f"SuperAnnotate did not finish GET {path} in time.", kept=KEPT, do=AGAIN)
 
     def noted(self, error: AlcliError) -> AlcliError:
         """The error, remembered in case the SDK rewords it."""
@@ -180,7 +189,8 @@ async def carried_request(
 ) -> aiohttp.ClientResponse:
     """What ``aiohttp``'s own request becomes: certificates are checked, redirects refused, failures repeated."""
     wire = wire_for(str(url))
-    what = f"{method.upper()} {urlsplit(str(url)).path}"
+    path = urlsplit(str(url)).path
+    what = f"{method.upper()} {path}"
     connect, read = wire.timeouts
     options |= {
         "ssl": wire.tls,
@@ -190,6 +200,7 @@ async def carried_request(
     }
     copy_form = getattr(session, "_copy_form_data", None)
     try:
+        wire.watch(path)
         async for attempt in tenacity.AsyncRetrying(**wire.policy):
             with attempt:
                 if copy_form and isinstance(options.get("data"), aiohttp.FormData):

@@ -109,7 +109,7 @@ def test_init_and_cycle_fill_the_queue_and_a_second_run_changes_nothing(server, 
     assert server.state() == before
     kept = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
     assert TOKEN.encode() not in kept and TOKEN not in "".join(outputs)
-    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / "home").exists() and (root / "logs" / "sa.log").is_file()
 
 
 def test_a_second_push_changes_nothing_and_new_labels_start_a_new_cycle(server, team, alcli):

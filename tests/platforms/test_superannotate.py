@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -125,6 +129,36 @@ def test_a_broken_stream_is_fetched_again(server, connect, kind):
     server.faults = [Fault(kind, "annotations/download", 2)]
     platform = connect(timeout=0.3)
     assert len(list(platform.annotations(list(platform.items())))) == 10
+
+
+@pytest.fixture
+def no_naps(monkeypatch, server, connect):
+    """The SDK sleeps five seconds after each look at a large annotation; not here."""
+    list(connect().items())
+    module = importlib.import_module("lib.infrastructure.services.annotation")
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+
+
+def test_a_large_annotation_comes_by_its_own_way(server, connect, no_naps):
+    ids = [server.add(f"{number}.jpg") for number in range(3)]
+    for item_id in ids:
+        server.annotate(item_id, [CAT])
+    server.large = {ids[1]}
+    platform = connect()
+    answers = list(platform.annotations(list(platform.items())))
+    assert [answer.item_id for answer in answers] == [str(item_id) for item_id in ids]
+
+
+def test_a_large_annotation_that_is_never_ready_is_given_up(server, connect, no_naps):
+    server.annotate(server.add("a.jpg"), [CAT])
+    server.large, server.sync = {1001}, "PENDING"
+    platform = connect(deadline=0.2)
+    with pytest.raises(PlatformError, match="did not finish"):
+        list(platform.annotations(list(platform.items())))
 
 
 @pytest.mark.parametrize("kind", ["duplicate", "short", "delete"])
