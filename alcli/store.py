@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
 from typing import Any
 
 from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
@@ -62,7 +61,7 @@ class Store:
             execute("DELETE FROM items")
             self._connection.executemany(
                 "INSERT INTO items (id, name, uri, folder, state, version, assignees) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (astuple(item) for item in items),
+                ((i.id, i.name, i.uri, i.folder, i.state, i.version, i.assignees) for i in items),
             )
             self._connection.executemany(
                 "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
