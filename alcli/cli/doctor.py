@@ -25,7 +25,7 @@ FREE_GIB = 2.0
 Check = tuple[str, bool, str]
 
 
-@click.command()
+@click.command(short_help="Check the machine and the workspace.")
 @click.option("--online", is_flag=True, help="Ask a remote platform: token, team, project, folders, settings.")
 @options.shared
 def command(session: options.Session, online: bool) -> int:

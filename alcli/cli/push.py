@@ -10,7 +10,7 @@ from alcli.cli import options
 from alcli.cli.console import ending
 
 
-@click.command()
+@click.command(short_help="Put the list into the annotators' queue.")
 @options.top
 @click.option("--assign", metavar="USER[,USER…]", help="Deal the images asked for to these people, round robin.")
 @click.option("--status", default="", metavar="NAME", help="Give the images asked for a status of the workflow.")
