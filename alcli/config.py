@@ -50,6 +50,7 @@ class PlatformOptions(Section):
     token_file: Path | None = Field(None, description="file with the token, readable by its owner only")
     labeled_statuses: tuple[str, ...] = Field(("Completed",), description="statuses of annotated items")
     pool_statuses: tuple[str, ...] = Field(("NotStarted",), description="statuses of items to rank; others are skipped")
+    prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes predicted with less are not uploaded")
     timeout: float = Field(60, gt=0, description="seconds without a byte after which a request has failed")
     deadline: float = Field(120, gt=0, description="seconds for which a failing request is repeated")
     backoff: float = Field(0.5, ge=0, description="seconds before the first repetition; doubled each time, with jitter")

@@ -91,7 +91,9 @@ class Wire:
         if status in (408, 425, 429) or status >= 500:
             raise Transient(f"status {status}", retry_after(headers.get("Retry-After")))
         if 300 <= status < 400:
-            raise PlatformError(f"SuperAnnotate redirected {what}; alcli does not follow with a token.", kept=KEPT)
+            raise PlatformError(
+                f"{what} was redirected; alcli does not follow with a token.", kept=KEPT, do="Is platform.url right?"
+            )
         if status in (401, 403):
             why = "was rejected" if status == 401 else "is not allowed to do this"
             raise AuthError(

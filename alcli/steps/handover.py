@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alcli.errors import UsageError
-from alcli.items import Item, QueryRow, Refusal
+from alcli.items import Annotation, Item, QueryRow, Refusal
 from alcli.platforms import Dispatching, Platform
 from alcli.steps import Context
 from alcli.workspace import StepRecord
@@ -83,8 +83,15 @@ def _prelabel(context: Context, scored: StepRecord, rows: Sequence[QueryRow], pl
     examples = [Example(row.item, paths[row.item.id]) for row in rows if row.item.id in paths]
     task, model, _, _ = load_trained(context, training)
     items = {example.item.id: example.item for example in examples}
-    predictions = list(inference.predictions(task, model, examples, context.config.score))
+    everything = inference.predictions(task, model, examples, context.config.score)
+    predictions = [row for row in _confident(everything, context.config.platform.prelabel_score) if row.class_names()]
     return [*refused, *platform.prelabel([items[row.item_id] for row in predictions], predictions)]
+
+
+def _confident(predictions: Iterable[Annotation], least: float) -> Iterator[Annotation]:
+    """Without the boxes that a detector proposes by the hundred and believes in little."""
+    for row in predictions:
+        yield replace(row, boxes=tuple(box for box in row.boxes if (box.score or 0) >= least))
 
 
 def _look_again(context: Context, rows: Sequence[QueryRow]) -> None:

@@ -164,6 +164,7 @@ def test_restore_puts_the_queue_back_that_was_there(server, team, alcli):
 
 def test_work_is_handed_over_once(server, team, alcli):
     flags = ("--assign", "ann@x.io,bob@x.io", "--subset", "cycle-0001", "--prelabels")
+    flags += ("--set", "platform.prelabel_score=0")
     assert alcli("push", "-w", team, *flags)[0] == 0
     by_name = {item["name"]: item for item in server.items.values()}
     people = [by_name[name]["assignments"][0]["user_id"] for name in names(team)[:4]]
@@ -176,6 +177,11 @@ def test_work_is_handed_over_once(server, team, alcli):
     code, out, _ = alcli("push", "-w", team, *flags, "--json")
     assert (code, json.loads(out)["changes"]) == (0, 0)
     assert server.state() == before
+
+
+def test_predictions_that_nobody_should_believe_are_not_uploaded(server, team, alcli):
+    assert alcli("push", "-w", team, "--prelabels", "--set", "platform.prelabel_score=1")[0] == 0
+    assert server.uploaded == {}
 
 
 def test_a_status_takes_the_images_asked_for_out_of_the_queue(server, team, alcli):

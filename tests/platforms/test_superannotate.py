@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import ssl
 from types import SimpleNamespace
 
 import numpy as np
@@ -276,6 +277,7 @@ def test_the_sdks_cleaning_would_have_lost_the_raw_scores(server, connect):
         (Fault("401", "", 99), AuthError, "SA_TOKEN in the environment was rejected"),
         (Fault("403", "updateEntropy", 99), AuthError, "not allowed"),
         (Fault("html", "items/search", 99), PlatformError, "web page instead of JSON"),
+        (Fault("302", "items/search", 99, {"Location": "https://example.com/"}), PlatformError, "redirected"),
         (Fault("500", "items/search", 99), PlatformError, "status 500"),
         (Fault("429", "items/search", 99, {"Retry-After": "86400"}), PlatformError, "wait 86400 s"),
         (Fault("hang", "updateEntropy", 99), PlatformError, "no answer in time"),
@@ -336,6 +338,21 @@ def test_no_other_host_is_ever_given_the_token(server, connect):
     ):
         with pytest.raises(AlcliError, match="sends no token"):
             carried_session().get(url)
+
+
+def test_the_annotation_stream_checks_certificates_and_follows_nobody(server, connect):
+    from alcli.platforms._superannotate_wire import carried_request
+
+    list(connect().items())
+    given: dict[str, object] = {}
+
+    async def send(session, method, url, **options):
+        given.update(options)
+        return SimpleNamespace(status=200, headers={})
+
+    asyncio.run(carried_request(send, None, "post", f"{server.url}/x", ssl=False, timeout=None))
+    assert given["ssl"].verify_mode is ssl.CERT_REQUIRED and given["ssl"].check_hostname
+    assert given["allow_redirects"] is False and given["timeout"].sock_read == 2
 
 
 def test_every_service_of_another_host_is_taken_below_it():
