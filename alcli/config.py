@@ -29,15 +29,36 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def comma_separated(value: Any) -> Any:
+    """``--classes cat,dog`` and ``ALCLI_TASK_CLASSES=cat,dog`` arrive as one text; a list stays as it is."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
 class PlatformOptions(Section):
     """Where items and annotations live and where the list goes."""
 
     name: str = "folder"
     images: Path | None = Field(None, description="folder of images, searched recursively")
-    annotations: Path | None = Field(None, description="folder of Pascal VOC XML, or one COCO JSON file")
+    annotations: Path | None = Field(
+        None, description="folder of Pascal VOC XML or SuperAnnotate JSON, or one COCO file"
+    )
     format: str = Field("auto", description="annotation format; auto recognises it")
     queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
-    project: str | None = Field(None, description="project on a remote platform")
+    project: str | None = Field(None, description='remote platform: "Project", "Project/folder" or "Project/*" (all)')
+    folders: tuple[str, ...] = Field((), description="several folders of the project; root is its root")
+    url: str = Field("", description="address of the remote service; empty: the public one, or SA_URL")
+    token_file: Path | None = Field(None, description="file with the token, readable by its owner only")
+    labeled_statuses: tuple[str, ...] = Field(("Completed",), description="statuses of annotated items")
+    pool_statuses: tuple[str, ...] = Field(("NotStarted",), description="statuses of items to rank; others are skipped")
+    prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes predicted with less are not uploaded")
+    timeout: float = Field(60, gt=0, description="seconds without a byte after which a request has failed")
+    deadline: float = Field(120, gt=0, description="seconds for which a failing request is repeated")
+    backoff: float = Field(0.5, ge=0, description="seconds before the first repetition; doubled each time, with jitter")
+
+    @pydantic.field_validator("folders", "labeled_statuses", "pool_statuses", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return comma_separated(value)
 
 
 class TaskOptions(Section):
@@ -51,8 +72,7 @@ class TaskOptions(Section):
     @pydantic.field_validator("classes", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        # `--classes cat,dog` and ALCLI_TASK_CLASSES=cat,dog arrive as one text.
-        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        return comma_separated(value)
 
 
 class ModelOptions(Section):
@@ -130,7 +150,7 @@ class Config(Section):
         platform = self.platform.model_copy(
             update={
                 key: (workspace / value).resolve()
-                for key in ("images", "annotations", "queue")
+                for key in ("images", "annotations", "queue", "token_file")
                 if (value := getattr(self.platform, key)) is not None
             }
         )

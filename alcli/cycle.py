@@ -34,12 +34,12 @@ class CycleResult:
         return [refusal for step in self.steps for refusal in step.problems]
 
 
-def run_cycle(context: Context) -> CycleResult:
+def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     """Pull, train, score, export, push: what an earlier, interrupted run finished is not done again."""
     from alcli.steps.pull import pull
 
     _check_names(context)
-    pulled = pull(context)
+    pulled = pull(context, accept_shrink=accept_shrink)
     cycles = context.workspace.store.cycles()
     inputs = _inputs(context)
     if cycles and cycles[-1]["finished"] and cycles[-1]["inputs"] == inputs:

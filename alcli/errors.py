@@ -6,6 +6,7 @@ AlcliError                     exit 1    a fault in alcli itself
 ├── DataError                  exit 5    annotations, classes, weights or scores that cannot be used
 │   └── Unreadable                       a file that the system does not give now
 ├── PlatformError              exit 6    the platform or the network is not available; try later
+│   └── QueueDiffers           exit 3    everything was pushed, yet annotators would be given another order
 ├── MachineError               exit 7    disk, memory or permission of this machine
 ├── WorkspaceMissing           exit 10   there is no workspace here
 ├── WorkspaceLocked            exit 11   another run holds the workspace
@@ -62,6 +63,12 @@ class PlatformError(AlcliError):
     """The platform or the network is not available; try later."""
 
     exit_code = 6
+
+
+class QueueDiffers(PlatformError):
+    """Everything was pushed, yet the queue that was read back has another order; the cycle stays open."""
+
+    exit_code = PARTIAL
 
 
 class MachineError(AlcliError):

@@ -28,6 +28,7 @@ class Item:
         folder: the platform's folder, "" for the root.
         state: labeled, unlabeled or skipped, as the platform says now.
         version: changes whenever the pixels, the state or the annotation change; compared, never parsed.
+        assignees: who has it on the desk, comma-separated; "" for nobody.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Item:
     folder: str = ""
     state: str = UNLABELED
     version: str = ""
+    assignees: str = ""
 
     def __post_init__(self) -> None:
         if not self.id or not self.name:

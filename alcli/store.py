@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE items (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, uri TEXT NOT NULL,
-    state TEXT NOT NULL, version TEXT NOT NULL
+    state TEXT NOT NULL, version TEXT NOT NULL, assignees TEXT NOT NULL
 );
 CREATE TABLE annotations (item_id TEXT PRIMARY KEY, version TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE images (
@@ -46,7 +46,7 @@ class Store:
 
     def pool(self, forgiving: str = "") -> Pool:
         """All items as the last pull saw them; quarantine of the stage ``forgiving`` does not count."""
-        rows = self._connection.execute("SELECT id, name, uri, folder, state, version FROM items")
+        rows = self._connection.execute("SELECT id, name, uri, folder, state, version, assignees FROM items")
         quarantined = self._connection.execute(
             "SELECT q.item_id FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version"
             " WHERE q.stage <> ?",
@@ -60,8 +60,8 @@ class Store:
         with self._transaction() as execute:
             execute("DELETE FROM items")
             self._connection.executemany(
-                "INSERT INTO items (id, name, folder, uri, state, version) VALUES (?, ?, ?, ?, ?, ?)",
-                ((item.id, item.name, item.folder, item.uri, item.state, item.version) for item in items),
+                "INSERT INTO items (id, name, uri, folder, state, version, assignees) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((i.id, i.name, i.uri, i.folder, i.state, i.version, i.assignees) for i in items),
             )
             self._connection.executemany(
                 "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
@@ -73,6 +73,14 @@ class Store:
             execute(
                 "DELETE FROM quarantine WHERE stage <> 'listing' AND NOT EXISTS"
                 " (SELECT 1 FROM items i WHERE i.id = quarantine.item_id AND i.version = quarantine.version)"
+            )
+
+    def update_items(self, items: Iterable[Item]) -> None:
+        """Remember the present state and assignees of items that are in the pool; nothing else of them changes."""
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE items SET state = ?, assignees = ? WHERE id = ?",
+                ((item.state, item.assignees, item.id) for item in items),
             )
 
     def annotation_versions(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from typing import Any
 import click
 
 from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted, MachineError
+from alcli.redaction import redacted
 
 SCHEMA_VERSION = 1
 SECONDS_BETWEEN_LINES = 30
@@ -63,7 +64,7 @@ class Console:
         if not self.quiet:
             # A lost terminal is no reason to lose the run.
             with contextlib.suppress(OSError):
-                click.echo(visible(text), err=True)
+                click.echo(visible(redacted(text)), err=True)
 
     def detail(self, text: str) -> None:
         """One line on stderr with ``--verbose``."""
@@ -180,14 +181,14 @@ def _fail(error: AlcliError, as_json: bool) -> int:
 
 
 def _sentences(error: AlcliError) -> str:
-    return visible("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part))
+    return visible(redacted("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
 
 
 def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], Any]) -> None:
     show()
     if as_json:
         document = {"schema_version": SCHEMA_VERSION, "error": parts, "exit_code": code}
-        click.echo(json.dumps(document, indent=2))
+        click.echo(redacted(json.dumps(document, indent=2)))
 
 
 def _bug(error: Exception) -> AlcliError:
@@ -197,10 +198,10 @@ def _bug(error: Exception) -> AlcliError:
         with tempfile.NamedTemporaryFile(
             "w", prefix="alcli-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
         ) as stream:
-            stream.write(text)
+            stream.write(redacted(text))
         where = f"its traceback is in {stream.name}"
     except OSError:
-        where = f"no file could be written, so here is its traceback:\n{text}"
+        where = f"no file could be written, so here is its traceback:\n{redacted(text)}"
     what = f"Internal error: {type(error).__name__}: {error}"
     return AlcliError(what, kept="Finished steps are kept.", do=f"Please report this bug; {where}")
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 @options.budget
 @options.strategy
 @options.validation
+@options.accept_shrink
 @options.dry_run
 @options.shared
-def command(session: options.Session, dry_run: bool) -> int:
+def command(session: options.Session, dry_run: bool, accept_shrink: bool) -> int:
     """Run one whole labelling cycle: pull, train, score, export, push. This is the line for cron.
 
     An interrupted cycle goes on where it stopped. With nothing new on the platform it says so and ends.
@@ -34,8 +35,8 @@ def command(session: options.Session, dry_run: bool) -> int:
 
     with session.writing() as context:
         if dry_run:
-            return _dry_run(session, context)
-        result = run_cycle(context)
+            return _dry_run(session, context, accept_shrink)
+        result = run_cycle(context, accept_shrink)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
@@ -73,10 +74,10 @@ def describe(result: CycleResult) -> str:
     )
 
 
-def _dry_run(session: options.Session, context: Any) -> int:
+def _dry_run(session: options.Session, context: Any, accept_shrink: bool) -> int:
     from alcli.steps.pull import pull
 
-    summary = dict(pull(context, dry_run=True).summary)
+    summary = dict(pull(context, dry_run=True, accept_shrink=accept_shrink).summary)
     text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
     session.console.result(
         {"dry_run": True, "pull": summary}, f"A cycle would start from: {text}. Nothing was changed."

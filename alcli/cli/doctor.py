@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from alcli.cli import options
 from alcli.errors import AlcliError
 
 if TYPE_CHECKING:
+    from alcli.steps import Context
     from alcli.workspace import Workspace
 
 PACKAGES = ("alcli", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "superannotate")
@@ -24,16 +26,18 @@ Check = tuple[str, bool, str]
 
 
 @click.command(short_help="Check the machine and the workspace.")
+@click.option("--online", is_flag=True, help="Ask a remote platform: token, team, project, folders, settings.")
 @options.shared
-def command(session: options.Session) -> int:
+def command(session: options.Session, online: bool) -> int:
     """Check this machine and the workspace: versions, processor, disk, configuration, platform.
 
     \b
     Examples:
       alcli doctor
+      alcli doctor --online
       alcli doctor -w W --json
     """
-    checks = [*_machine(), *_workspace(session)]
+    checks = [*_machine(), *_workspace(session, online)]
     rows = [{"check": name, "ok": good, "found": found} for name, good, found in checks]
     session.console.result({"checks": rows})
     session.console.table(
@@ -66,7 +70,7 @@ def _machine() -> list[Check]:
     ]
 
 
-def _workspace(session: options.Session) -> list[Check]:
+def _workspace(session: options.Session, online: bool) -> list[Check]:
     from alcli.workspace import Workspace
 
     try:
@@ -79,7 +83,7 @@ def _workspace(session: options.Session) -> list[Check]:
             ("workspace", True, str(root)),
             _disk(root),
             _writable(root),
-            *_configuration(session, workspace),
+            *_configuration(session, workspace, online),
         ]
     finally:
         workspace.close()
@@ -95,8 +99,7 @@ def _writable(root: Path) -> Check:
     return ("permission", good, "writable" if good else "read-only")
 
 
-def _configuration(session: options.Session, workspace: Workspace) -> list[Check]:
-    from alcli.items import Item
+def _configuration(session: options.Session, workspace: Workspace, online: bool) -> list[Check]:
     from alcli.progress import Silent
     from alcli.steps import Context
 
@@ -105,9 +108,22 @@ def _configuration(session: options.Session, workspace: Workspace) -> list[Check
     except AlcliError as error:
         return [("configuration", False, error.what)]
     context = Context(workspace, config, Silent())
-    checks: list[Check] = [("configuration", True, f"{config.task.name}, {config.model.name or 'light model'}")]
+    found = ("configuration", True, f"{config.task.name}, {config.model.name or 'light model'}")
+    return [found, *_platform(context, config.platform.name, online)]
+
+
+def _platform(context: Context, name: str, online: bool) -> Iterator[Check]:
+    """The platform's own checks when it is a remote one, the number of its images otherwise; up to the first fault."""
+    from alcli.items import Item
+    from alcli.platforms import Examinable
+
     try:
-        count = sum(isinstance(row, Item) for row in context.platform.items())
+        if not isinstance(context.platform, Examinable):
+            count = sum(isinstance(row, Item) for row in context.platform.items())
+            yield ("platform", count > 0, f"{name}: {count} images")
+        elif online:
+            yield from context.platform.checks()
+        else:
+            yield ("platform", True, f"{name}: configured; ask it with --online")
     except AlcliError as error:
-        return [*checks, ("platform", False, error.what)]
-    return [*checks, ("platform", count > 0, f"{config.platform.name}: {count} images")]
+        yield ("platform", False, f"{error.what} {error.do}".strip())

@@ -21,7 +21,10 @@ from alcli.cli.console import Console
     type=click.Path(),
     help="Folder of Pascal VOC XML, or a COCO JSON.",
 )
-@click.option("--project", "platform__project", help="Project on a remote platform.")
+@click.option("--project", "platform__project", help='On a remote platform: "P", "P/folder", or "P/*" for all folders.')
+@click.option("--folders", "platform__folders", help="Several folders of the project, comma-separated.")
+@click.option("--url", "platform__url", help="Address of the remote service; default: the public one.")
+@click.option("--token-file", "platform__token_file", type=click.Path(), help="File (0600) with the platform's token.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
 @click.option("--weights", "model__weights", help="none, imagenet, or a safetensors file.")
 @click.option("--budget", "selection__budget", type=click.IntRange(1), help="Images asked for per cycle.")
@@ -37,13 +40,14 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
       alcli init W --images photos --annotations labels
       alcli init W --task detection --platform folder --images photos --annotations coco.json \\
             --model ssd-mobilenet-v2 --weights mobilenet_v2.safetensors --budget 50 --set train.epochs=20
+      alcli init W --platform superannotate --project "Cells/pool" --task detection
     """
     from alcli import config
     from alcli.workspace import Workspace
 
     chosen = {place.replace("__", "."): value for place, value in flags.items() if value is not None}
     chosen = {"task.name": "detection", "platform.name": "folder", **chosen}
-    for place in ("platform.images", "platform.annotations", "model.weights"):
+    for place in ("platform.images", "platform.annotations", "platform.token_file", "model.weights"):
         if place in chosen and chosen[place] not in ("none", "imagenet"):
             # Given relative to where the person stands, kept independent of it.
             chosen[place] = str(Path(chosen[place]).resolve())
@@ -71,12 +75,15 @@ def _check(chosen: dict[str, Any]) -> None:
         section, key = place.split(".")
         document.setdefault(section, {})[key] = value
     checked = config.check(document)
-    plugins.load("platforms", checked.platform.name)
+    platform = plugins.load("platforms", checked.platform.name)
     if checked.task.name not in plugins.names("tasks"):
         plugins.load("tasks", checked.task.name)
     for place in ("images", "annotations"):
         path = getattr(checked.platform, place)
         if path is not None and not path.exists():
             raise UsageError(f"--{place}: there is no {path}.", do="Check the path, or make the folder first.")
+    if checked.platform.name == "superannotate":
+        # Without asking it: the project, the token and the address are complete.
+        platform(checked.platform, Path("cache"))
     if checked.platform.name == "folder" and checked.platform.images is None:
         raise UsageError("The folder platform needs --images.", do="alcli init W --images photos --annotations labels")

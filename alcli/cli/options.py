@@ -118,3 +118,6 @@ validation = setting(
 )
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 top = click.option("--top", type=click.IntRange(1), help="Only the first N rows.")
+accept_shrink = click.option(
+    "--accept-shrink", is_flag=True, help="Believe a platform that has lost half of the known images."
+)

@@ -9,9 +9,10 @@ from alcli.cli.console import ending
 
 
 @click.command(short_help="Read items and annotations.")
+@options.accept_shrink
 @options.dry_run
 @options.shared
-def command(session: options.Session, dry_run: bool) -> int:
+def command(session: options.Session, dry_run: bool, accept_shrink: bool) -> int:
     """Read the platform's items and annotations into the workspace; only what changed is read.
 
     \b
@@ -22,7 +23,7 @@ def command(session: options.Session, dry_run: bool) -> int:
     from alcli.steps.pull import pull
 
     with session.writing() as context:
-        result = pull(context, dry_run)
+        result = pull(context, dry_run, accept_shrink)
     summary = result.summary
     session.console.problems(result.problems)
     session.console.result(

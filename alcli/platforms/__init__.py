@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from alcli.items import Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
 
@@ -30,4 +30,34 @@ class Platform(Protocol):
 
     def queue(self) -> Sequence[QueuedItem]:
         """What annotators will be given now, in order."""
+        ...
+
+
+@runtime_checkable
+class Dispatching(Protocol):
+    """What some platforms can do beside: hand out work. Each may be done twice with the effect of once."""
+
+    def assign(self, rows: Sequence[QueryRow], users: Sequence[str]) -> None:
+        """Deal the rows to the users, round robin; what somebody has stays with them."""
+        ...
+
+    def set_status(self, rows: Sequence[QueryRow], status: str) -> None:
+        """Give the rows' items a status of the platform's workflow."""
+        ...
+
+    def add_to_subset(self, rows: Sequence[QueryRow], subset: str) -> None:
+        """Put the rows' items into a named set."""
+        ...
+
+    def prelabel(self, items: Sequence[Item], annotations: Sequence[Annotation]) -> list[Refusal]:
+        """Give annotators something to correct; statuses stay; returns what was refused."""
+        ...
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """A platform on another machine, which ``alcli doctor --online`` asks questions."""
+
+    def checks(self) -> Iterator[tuple[str, bool, str]]:
+        """(what, whether it is good, what was found)."""
         ...

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from alcli.errors import DataError
 from alcli.items import LABELED, Annotation, Item, Refusal
 from alcli.steps import Context, StepResult
 from alcli.workspace import now
 
 
-def pull(context: Context, dry_run: bool = False) -> StepResult:
+def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -> StepResult:
     """List all items, read new and changed annotations, remember both in one transaction.
 
+    Args:
+        accept_shrink: believe a listing that has lost half of the known items.
+
     Raises:
-        DataError: the platform has no image at all.
+        DataError: the platform has no image at all, or has lost half of the known ones.
         PlatformError: it cannot be reached, or answered only in part.
     """
     store = context.workspace.store
@@ -26,6 +31,8 @@ def pull(context: Context, dry_run: bool = False) -> StepResult:
             kept="What was pulled before is kept.",
             do="Check platform.images (or the project and folder names) in alcli.toml.",
         )
+    if not accept_shrink:
+        _check_size(len(items), before)
     known = store.annotation_versions()
     broken = {row["item_id"]: row["version"] for row in store.quarantined() if row["stage"] == "reading"}
     wanted = [
@@ -42,6 +49,7 @@ def pull(context: Context, dry_run: bool = False) -> StepResult:
             else:
                 unreadable.append(answer)
             advance(1)
+    _say_ignored(context)
     now_ids = {item.id for item in items}
     problems: list[Refusal] = []
     if not dry_run:
@@ -57,3 +65,20 @@ def pull(context: Context, dry_run: bool = False) -> StepResult:
         "refused": len(refused) + len(unreadable),
     }
     return StepResult("pull", None, summary, problems=tuple(problems))
+
+
+def _check_size(count: int, before: Collection[str]) -> None:
+    """A broken listing looks like a project that somebody has emptied: only people can tell them apart."""
+    if 2 * count <= len(before):
+        raise DataError(
+            f"The platform lists {count} images; at the last pull there were {len(before)}.",
+            kept="What was pulled before is kept.",
+            do="If they were really taken away: run it once with --accept-shrink.",
+        )
+
+
+def _say_ignored(context: Context) -> None:
+    ignored = getattr(context.platform, "ignored", {})
+    if ignored:
+        shown = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
+        context.progress.say(f"Passed over, because no task knows their kind: {shown}.")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from alcli.errors import PlatformError
-from alcli.files import sha256_of_text
-from alcli.items import UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.errors import QueueDiffers, UsageError
+from alcli.files import atomic_write, sha256_of_text
+from alcli.items import LABELED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.priorities import read, write_rows
 from alcli.steps import Context, StepResult
 from alcli.steps.export import current_rows, last_scores
+from alcli.steps.handover import Handover, hand_over
+
+BEFORE = "queue-before.csv"
+BEFORE_COLUMNS = ("position", "id", "name")
+RECEIPTS_AT_ONCE = 100
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -17,101 +25,188 @@ class Difference:
     """What a push would change in the queue.
 
     Attributes:
-        rows: what will be queued, best first, as the platform stands now.
-        left_out: rows whose item was labelled, skipped or deleted since the pull, with the reason.
-        new, moved, leaving: numbers of items against the queue that is there.
+        rows: what will be queued, best first, as the platform stands now; ranks 1..n without gaps.
+        left_out: rows whose item was labelled, skipped, assigned or deleted since the pull, with the reason.
+        states: for each item left out "vanished", "assigned", or its state now.
+        before: the queue that is there.
+        new, leaving: numbers of items against the queue that is there.
+        moved: (row, its position now or None) for the others that have to move.
     """
 
     rows: Sequence[QueryRow]
     left_out: Sequence[Refusal]
+    states: Sequence[str]
+    before: Sequence[QueuedItem]
     new: int
-    moved: int
+    moved: Sequence[tuple[QueryRow, int]]
     leaving: int
 
     @property
     def changes(self) -> int:
         """How many items change their place."""
-        return self.new + self.moved + self.leaving
+        return self.new + len(self.moved) + self.leaving
+
+    def summary(self) -> dict[str, int]:
+        """The numbers, for people and for ``--json``."""
+        return {
+            "queued": len(self.rows),
+            "new": self.new,
+            "moved": len(self.moved),
+            "leaving": self.leaving,
+            "left_out": len(self.left_out),
+            "already_labeled": self.states.count(LABELED),
+            "assigned": self.states.count(ASSIGNED),
+            "vanished": self.states.count(VANISHED),
+            "changes": self.changes,
+        }
 
 
-def push(context: Context, cycle: int | None = None, top: int | None = None, dry_run: bool = False) -> StepResult:
+ASSIGNED, VANISHED = "assigned", "vanished"
+
+
+def push(
+    context: Context,
+    cycle: int | None = None,
+    top: int | None = None,
+    dry_run: bool = False,
+    handover: Handover = Handover(),  # noqa: B008 (frozen)
+) -> StepResult:
     """Make the platform's queue the ranked list; a second push changes nothing.
 
+    Args:
+        handover: what else is done with the rows asked for, once the queue stands.
+
     Raises:
-        UsageError: nothing has been scored.
-        PlatformError: the queue that is read back has another order.
+        UsageError: nothing has been scored, or the platform cannot do what the handover wants.
+        QueueDiffers: the queue that is read back has another order.
     """
     scored = last_scores(context, cycle)
+    handover.check(context.platform)
     difference = compare(context, current_rows(context, scored, top))
-    summary = {
-        "queued": len(difference.rows),
-        "new": difference.new,
-        "moved": difference.moved,
-        "leaving": difference.leaving,
-        "left_out": len(difference.left_out),
-        "changes": difference.changes,
-    }
     if dry_run:
-        return StepResult("push", scored.cycle, summary)
-    receipts = _send(context, difference) if difference.changes else []
-    store = context.workspace.store
-    store.put_receipts(scored.cycle, receipts)
-    refused = [
-        Refusal(row.item_id, row.item_id, row.reason or "refused by the platform")
-        for row in receipts
-        if not row.accepted
-    ]
-    _read_back(context, difference.rows, {row.id for row in refused})
+        return StepResult("push", scored.cycle, {**difference.summary(), **handover.summary()})
+    refused = _make_so(context, scored.cycle, difference)
+    asked = [row for row in difference.rows if row.asked and row.item.id not in {item.id for item in refused}]
+    problems = [*difference.left_out, *refused, *hand_over(context, scored, asked, handover)]
+    summary = {**difference.summary(), **handover.summary()}
     inputs = sha256_of_text(str(scored.sha256), str(top))
     context.workspace.finish_step(scored.cycle, "push", inputs, None, summary)
-    return StepResult("push", scored.cycle, summary, not difference.changes, [*difference.left_out, *refused])
+    return StepResult("push", scored.cycle, summary, not difference.changes, problems)
+
+
+def restore(context: Context, dry_run: bool = False) -> StepResult:
+    """Put the queue back that stood before the newest cycle's push; the list itself stays in the workspace.
+
+    Raises:
+        UsageError: no push has changed a queue yet.
+        QueueDiffers: the queue that is read back has another order.
+    """
+    scored = last_scores(context)
+    path = context.workspace.cycle_folder(scored.cycle) / BEFORE
+    if not path.is_file():
+        raise UsageError(f"Cycle {scored.cycle} has pushed nothing that could be taken back.")
+    difference = compare(context, list(_queue_before(context, path)))
+    if dry_run:
+        return StepResult("restore", scored.cycle, difference.summary())
+    refused = _make_so(context, scored.cycle, difference, keep_before=True)
+    return StepResult("restore", scored.cycle, difference.summary(), problems=[*difference.left_out, *refused])
 
 
 def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     """The rows against the platform as it stands now."""
     listed = {row.id: row for row in context.platform.items() if isinstance(row, Item)}
-    kept, left_out = [], []
+    kept: list[QueryRow] = []
+    left_out, states = [], []
     for row in rows:
-        reason = _why_not(listed.get(row.item.id))
-        if reason:
-            left_out.append(Refusal(row.item.id, row.item.name, reason))
+        state = _why_not(row.item, listed.get(row.item.id))
+        if state:
+            states.append(state)
+            since = "vanished from the platform" if state == VANISHED else state
+            left_out.append(Refusal(row.item.id, row.item.name, f"{since} since the pull"))
         else:
-            kept.append(row)
-    before = {place.item_id: place for place in context.platform.queue()}
-    after = {row.item.id: row for row in kept}
-    moved = sum(_moved(before[item_id], row) for item_id, row in after.items() if item_id in before)
-    return Difference(kept, left_out, len(after.keys() - before.keys()), moved, len(before.keys() - after.keys()))
+            kept.append(replace(row, rank=len(kept) + 1))
+    before = context.platform.queue()
+    places = {place.item_id: place for place in before}
+    after = {row.item.id for row in kept}
+    moved = [
+        (row, places[row.item.id].position)
+        for row in kept
+        if row.item.id in places and _has_to_move(places[row.item.id], row)
+    ]
+    return Difference(kept, left_out, states, before, len(after - places.keys()), moved, len(places.keys() - after))
 
 
-def _moved(place: QueuedItem, row: QueryRow) -> bool:
+def _has_to_move(place: QueuedItem, row: QueryRow) -> bool:
     # A platform that does not keep who is asked for now says None.
     return place.position != row.rank or place.asked not in (None, row.asked)
 
 
-def _why_not(item: Item | None) -> str:
-    if item is None:
-        return "vanished from the platform since the pull"
-    return f"{item.state} since the pull" if item.state != UNLABELED else ""
+def _why_not(pulled: Item, now: Item | None) -> str:
+    if now is None:
+        return VANISHED
+    if now.state != UNLABELED:
+        return now.state
+    return ASSIGNED if now.assignees != pulled.assignees else ""
 
 
-def _send(context: Context, difference: Difference) -> list[Receipt]:
-    receipts = []
-    with context.progress.track("Pushing", len(difference.rows)) as advance:
-        for receipt in context.platform.push(difference.rows):
-            receipts.append(receipt)
-            advance(1)
-    return receipts
-
-
-def _read_back(context: Context, rows: Sequence[QueryRow], refused: set[str]) -> None:
-    wanted = [row.item.id for row in rows if row.item.id not in refused]
-    queue: Sequence[QueuedItem] = context.platform.queue()
-    found = [place.item_id for place in queue]
-    if found != wanted:
-        first = next((i for i, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]), None)
-        where = f"first at position {first + 1}" if first is not None else f"{len(found)} rows for {len(wanted)}"
-        raise PlatformError(
-            f"The queue that was read back is not the one that was pushed ({where}).",
+def _make_so(context: Context, cycle: int, difference: Difference, keep_before: bool = False) -> list[Refusal]:
+    """Send the difference and read back; returns the items that the platform refused or that were taken meanwhile."""
+    if not difference.changes:
+        return []
+    if not keep_before:
+        _remember(context, cycle, difference)
+    receipts = _send(context, cycle, difference)
+    refused = [
+        Refusal(row.item.id, row.item.name, receipts[row.item.id].reason or "refused by the platform")
+        for row in difference.rows
+        if not receipts[row.item.id].accepted
+    ]
+    gone = {refusal.id for refusal in refused}
+    now = compare(context, [row for row in difference.rows if row.item.id not in gone])
+    if now.changes:
+        raise QueueDiffers(
+            f"The queue that was read back is not the one that was pushed: {_differences(now)}.",
             kept="The list is kept in the cycle's folder.",
             do="Run `alcli push` again.",
         )
+    return [*refused, *now.left_out]
+
+
+def _send(context: Context, cycle: int, difference: Difference) -> dict[str, Receipt]:
+    """Receipts by item id; kept in the workspace as they come, so that an interrupted push is known."""
+    receipts: dict[str, Receipt] = {}
+    unsaved: list[Receipt] = []
+    try:
+        with context.progress.track("Pushing", len(difference.rows)) as advance:
+            for receipt in context.platform.push(difference.rows):
+                receipts[receipt.item_id] = receipt
+                unsaved.append(receipt)
+                if len(unsaved) == RECEIPTS_AT_ONCE:
+                    context.workspace.store.put_receipts(cycle, unsaved)
+                    unsaved = []
+                advance(1)
+    finally:
+        context.workspace.store.put_receipts(cycle, unsaved)
+    return receipts
+
+
+def _differences(now: Difference) -> str:
+    shown = [f"{row.item.name} is at {position} instead of {row.rank}" for row, position in now.moved[:SHOWN]]
+    counts = f"{len(now.moved)} items stand elsewhere, {now.new} are missing, {now.leaving} too many"
+    return f"{counts} ({'; '.join(shown)})" if shown else counts
+
+
+def _remember(context: Context, cycle: int, difference: Difference) -> None:
+    """Keep the queue that was there, for ``restore``; not the half of one that an interrupted push left."""
+    path = context.workspace.cycle_folder(cycle) / BEFORE
+    if path.is_file() and context.workspace.step(cycle, "push") is None:
+        return
+    with atomic_write(path) as stream:
+        write_rows(stream, BEFORE_COLUMNS, ((row.position, row.item_id, row.name) for row in difference.before))
+
+
+def _queue_before(context: Context, path: Path) -> Iterator[QueryRow]:
+    items = context.workspace.store.pool(forgiving="image").items
+    rows = [row for row in read(path) if row["id"] in items and items[row["id"]].state == UNLABELED]
+    for rank, row in enumerate(rows, 1):
+        yield QueryRow(rank, items[row["id"]], float(len(rows) - rank), asked=True)

@@ -1,0 +1,304 @@
+"""SuperAnnotate's vector JSON: one object an image with ``metadata``, ``instances`` and ``tags``; pixels, top left."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from alcli.errors import DataError
+from alcli.formats._names import ImageNames
+from alcli.items import Annotation, Box, Keypoint, Polygon, Pose, Refusal
+
+LARGEST_FILE = 64 * 2**20
+OLD_ENDING = "___objects"
+NOT_IMAGES = ("classes.json",)
+ELLIPSE_CORNERS = 36
+LINE = "line "
+
+
+class Superannotate:
+    """A folder of JSON files; ``x.jpg.json`` and the older ``x.jpg___objects.json`` belong to the image ``x.jpg``.
+
+    Attributes:
+        ignored: how many objects of kinds that no task knows were passed over, by kind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._root = path
+        self._files: dict[str, Path] = {}
+        self.ignored: Counter[str] = Counter()
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder with such a file, judged by the first one."""
+        first = next(_files(path), None) if path.is_dir() else None
+        try:
+            return first is not None and isinstance(_document(first).get("metadata"), dict)
+        except DataError:
+            return False
+
+    def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
+        """Image name → size and modification time of its JSON; and files that fit no image, or several."""
+        images = ImageNames(names, suffixes=True)
+        versions: dict[str, str] = {}
+        refusals: list[Refusal] = []
+        for path in _files(self._root):
+            relative = path.relative_to(self._root).as_posix()
+            found = images.find(_image_name(relative))
+            facts = path.stat()
+            version = f"{facts.st_size}-{facts.st_mtime_ns}"
+            if len(found) == 1 and found[0] not in versions:
+                versions[found[0]] = version
+                self._files[found[0]] = path
+            else:
+                refusals.append(Refusal(f"superannotate:{relative}", relative, _why(found), version))
+        return versions, refusals
+
+    def read(self, name: str) -> Annotation:
+        """The annotation of one image; raises DataError saying which instance is wrong."""
+        annotation, ignored = parse(name, _document(self._files[name]))
+        self.ignored += ignored
+        return annotation
+
+
+def parse(item_id: str, document: dict[str, Any]) -> tuple[Annotation, Counter[str]]:
+    """(annotation, kinds passed over and how often) of one JSON object.
+
+    Raises:
+        DataError: an instance of a known kind is broken; the message says which.
+    """
+    parts: dict[type, list[Any]] = {Box: [], Pose: [], Polygon: [], str: []}
+    ignored: Counter[str] = Counter()
+    instances = document.get("instances") or []
+    if not isinstance(instances, list):
+        raise DataError(f"instances: expected a list, got {type(instances).__name__}")
+    for number, instance in enumerate(instances):
+        kind = instance.get("type") if isinstance(instance, dict) else None
+        if not isinstance(kind, str) or kind not in READERS:
+            ignored[str(kind)] += 1
+            continue
+        try:
+            part = READERS[kind](instance)
+        except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"instance {number} ({kind}): {_reason(error)}") from None
+        parts[type(part)].append(part)
+    labels = [*parts[str], *(tag for tag in document.get("tags") or () if isinstance(tag, str))]
+    polygons = tuple(_joined(parts[Polygon], instances))
+    return (
+        Annotation(
+            item_id,
+            # An outlined object is also an object with a box, so that detection never takes it for background.
+            boxes=(*parts[Box], *filter(None, map(_hull, polygons))),
+            size=_size(document.get("metadata")),
+            labels=tuple(dict.fromkeys(labels)),
+            poses=tuple(parts[Pose]),
+            polygons=polygons,
+        ),
+        ignored,
+    )
+
+
+def document(name: str, annotation: Annotation) -> dict[str, Any]:
+    """The JSON object that says the same about the image called ``name``; masks cannot be said in it."""
+    metadata: dict[str, Any] = {"name": name}
+    if annotation.size:
+        metadata["width"], metadata["height"] = annotation.size
+    hulls = set(map(_hull, annotation.polygons))
+    instances = [
+        *(_box_instance(box) for box in annotation.boxes if box not in hulls),
+        *(_pose_instance(pose) for pose in annotation.poses),
+        *(row for number, polygon in enumerate(annotation.polygons, 1) for row in _polygon_instances(polygon, number)),
+        *({"type": "tag", "className": label, "attributes": []} for label in annotation.labels),
+    ]
+    return {"metadata": metadata, "instances": instances, "tags": [], "comments": []}
+
+
+# Reading
+
+
+def _box(instance: dict[str, Any]) -> Box:
+    points = instance["points"]
+    xs, ys = (sorted(float(points[f"{axis}{end}"]) for end in (1, 2)) for axis in "xy")
+    return Box(_label(instance), xs[0], ys[0], xs[1], ys[1], _score(instance))
+
+
+def _rotated_box(instance: dict[str, Any]) -> Polygon:
+    points = instance["points"]
+    ring = tuple(float(points[f"{axis}{corner}"]) for corner in (1, 2, 3, 4) for axis in "xy")
+    return Polygon(_label(instance), (ring,))
+
+
+def _polygon(instance: dict[str, Any]) -> Polygon:
+    holes = [ring for ring in instance.get("exclude") or () if ring]
+    return Polygon(_label(instance), (_ring(instance["points"]),), tuple(_ring(hole) for hole in holes))
+
+
+def _line(instance: dict[str, Any]) -> Pose:
+    """A line is a chain of numbered joints: it has no area that a polygon could outline."""
+    ring = _ring(instance["points"])
+    pairs = zip(ring[::2], ring[1::2], strict=True)
+    return Pose(_label(instance), tuple(Keypoint(f"{LINE}{number}", x, y) for number, (x, y) in enumerate(pairs, 1)))
+
+
+def _point(instance: dict[str, Any]) -> Pose:
+    label = _label(instance)
+    return Pose(label, (Keypoint(label, float(instance["x"]), float(instance["y"])),))
+
+
+def _ellipse(instance: dict[str, Any]) -> Polygon:
+    """Corners on the ellipse, whose angle is in degrees."""
+    x, y, rx, ry = (float(instance[key]) for key in ("cx", "cy", "rx", "ry"))
+    turn = math.radians(float(instance.get("angle") or 0))
+    ring: list[float] = []
+    for corner in range(ELLIPSE_CORNERS):
+        around = 2 * math.pi * corner / ELLIPSE_CORNERS
+        along, across = rx * math.cos(around), ry * math.sin(around)
+        ring += (
+            x + along * math.cos(turn) - across * math.sin(turn),
+            y + along * math.sin(turn) + across * math.cos(turn),
+        )
+    return Polygon(_label(instance), (tuple(ring),))
+
+
+def _template(instance: dict[str, Any]) -> Pose:
+    """Joints carry the names of ``pointLabels``, by position; a joint without one is called by its number."""
+    names = instance.get("pointLabels") or {}
+    keypoints = tuple(
+        Keypoint(str(names.get(str(position)) or point.get("id") or position + 1), float(point["x"]), float(point["y"]))
+        for position, point in enumerate(instance["points"])
+    )
+    return Pose(_label(instance), keypoints)
+
+
+def _tag(instance: dict[str, Any]) -> str:
+    return _label(instance)
+
+
+READERS: dict[str, Callable[[dict[str, Any]], Box | Polygon | Pose | str]] = {
+    "bbox": _box,
+    "rbbox": _rotated_box,
+    "polygon": _polygon,
+    "polyline": _line,
+    "point": _point,
+    "ellipse": _ellipse,
+    "template": _template,
+    "tag": _tag,
+}
+
+
+def _label(instance: dict[str, Any]) -> str:
+    label = instance.get("className")
+    if not isinstance(label, str) or not label:
+        raise DataError("it has no className; was its class deleted?")
+    return label
+
+
+def _score(instance: dict[str, Any]) -> float | None:
+    """The probability of a prediction; what people drew has none."""
+    if instance.get("creationType") != "Preannotation" or instance.get("probability") is None:
+        return None
+    return float(instance["probability"]) / 100
+
+
+def _ring(points: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in points)
+
+
+def _joined(polygons: Sequence[Polygon], instances: Sequence[Any]) -> Iterator[Polygon]:
+    """Polygons of one group are one object that is cut in parts."""
+    kinds = ("polygon", "rbbox", "ellipse")
+    drawn = [row for row in instances if isinstance(row, dict) and row.get("type") in kinds]
+    groups: dict[Any, list[Polygon]] = {}
+    for number, (polygon, instance) in enumerate(zip(polygons, drawn, strict=True)):
+        group = instance.get("groupId") or ("alone", number)
+        groups.setdefault((group, polygon.label), []).append(polygon)
+    for members in groups.values():
+        rings = tuple(ring for member in members for ring in member.rings)
+        holes = tuple(hole for member in members for hole in member.holes)
+        yield Polygon(members[0].label, rings, holes)
+
+
+def _hull(polygon: Polygon) -> Box | None:
+    """The box around a polygon, None where it has no area."""
+    xs = [x for ring in polygon.rings for x in ring[::2]]
+    ys = [y for ring in polygon.rings for y in ring[1::2]]
+    if min(xs) == max(xs) or min(ys) == max(ys):
+        return None
+    return Box(polygon.label, min(xs), min(ys), max(xs), max(ys))
+
+
+def _size(metadata: Any) -> tuple[int, int] | None:
+    """(width, height), None where either is absent, as in a third of real files."""
+    values = [metadata.get(key) for key in ("width", "height")] if isinstance(metadata, dict) else [None]
+    if not all(isinstance(value, (int, float)) and value >= 1 for value in values):
+        return None
+    return int(values[0]), int(values[1])  # type: ignore[arg-type]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, DataError):
+        return error.what
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+
+
+# Writing
+
+
+def _instance(kind: str, label: str, score: float | None = None, **geometry: Any) -> dict[str, Any]:
+    probability = {} if score is None else {"probability": round(100 * score, 2)}
+    return {"type": kind, "className": label, "attributes": [], **probability, **geometry}
+
+
+def _box_instance(box: Box) -> dict[str, Any]:
+    return _instance("bbox", box.label, box.score, points={"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2})
+
+
+def _pose_instance(pose: Pose) -> dict[str, Any]:
+    joints = pose.keypoints
+    if [joint.name for joint in joints] == [pose.label]:
+        return _instance("point", pose.label, x=joints[0].x, y=joints[0].y)
+    if all(joint.name == f"{LINE}{number}" for number, joint in enumerate(joints, 1)):
+        return _instance("polyline", pose.label, points=[value for joint in joints for value in (joint.x, joint.y)])
+    points = [{"id": number, "x": joint.x, "y": joint.y} for number, joint in enumerate(joints, 1)]
+    names = {str(position): joint.name for position, joint in enumerate(joints)}
+    return _instance("template", pose.label, points=points, connections=[], pointLabels=names)
+
+
+def _polygon_instances(polygon: Polygon, group: int) -> Iterator[dict[str, Any]]:
+    several = {"groupId": group} if len(polygon.rings) > 1 else {}
+    for number, ring in enumerate(polygon.rings):
+        holes = [list(hole) for hole in polygon.holes] if number == 0 else []
+        yield _instance("polygon", polygon.label, points=list(ring), exclude=holes, **several)
+
+
+# Files
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*.json")) if path.name not in NOT_IMAGES)
+
+
+def _image_name(relative: str) -> str:
+    return str(PurePosixPath(relative).with_suffix("")).removesuffix(OLD_ENDING)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > LARGEST_FILE:
+        raise DataError(f"{path.name}: {path.stat().st_size} bytes is too large for an annotation")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path.name}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path.name}: the root is a {type(content).__name__}, expected an object")
+    return content
+
+
+def _why(found: list[str]) -> str:
+    if not found:
+        return "annotation without an image"
+    return f"could belong to {' or '.join(found)}" if len(found) > 1 else f"{found[0]} has two annotations"

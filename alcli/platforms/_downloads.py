@@ -1,0 +1,83 @@
+"""Images from addresses that strangers wrote into a project: fetched once, whole, without any token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+
+from alcli.config import PlatformOptions
+from alcli.errors import DataError, PlatformError
+from alcli.files import atomic_write, sha256_of_text
+from alcli.platforms._superannotate_wire import AGAIN, ATTEMPTS, CONNECT_SECONDS, LONGEST_PAUSE, Transient
+
+LARGEST_IMAGE = 256 * 2**20
+PIECE = 2**16
+Where = Callable[[], tuple[str, Mapping[str, str]]]
+
+
+class Downloads:
+    """A folder of downloaded images; a file's name is a hash, so that no name can lead out of the folder."""
+
+    def __init__(self, folder: Path, options: PlatformOptions) -> None:
+        self._folder = folder
+        self._timeouts = (CONNECT_SECONDS, options.timeout)
+        self._policy = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Transient),
+            stop=tenacity.stop_any(tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_before_delay(options.deadline)),
+            wait=tenacity.wait_random_exponential(multiplier=options.backoff, max=LONGEST_PAUSE),
+            reraise=True,
+        )
+
+    def file(self, key: str, where: Where) -> Path:
+        """The file of an image, downloaded when it is not there yet.
+
+        Args:
+            key: what tells the image from all others, for ever.
+            where: asked for (address, headers) only when there is something to download.
+
+        Raises:
+            DataError: this image cannot be had: a wrong address, not found, too large.
+            PlatformError: its host does not answer.
+        """
+        digest = sha256_of_text(key)
+        path = self._folder / digest[:2] / digest
+        if path.is_file():
+            return path
+        url, headers = where()
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise DataError(f"its address is not http or https: {url[:200]!r}")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._policy(self._fetch, url, headers, path)
+        except Transient as failure:
+            host = urlsplit(url).hostname
+            raise PlatformError(f"Images at {host} cannot be fetched: {failure}.", do=AGAIN) from None
+        return path
+
+    def _fetch(self, url: str, headers: Mapping[str, str], path: Path) -> None:
+        try:
+            with requests.get(url, headers=dict(headers), stream=True, timeout=self._timeouts) as response:
+                _judge(response)
+                with atomic_write(path, "wb") as stream:
+                    size = 0
+                    for piece in response.iter_content(PIECE):
+                        size += len(piece)
+                        if size > LARGEST_IMAGE:
+                            raise DataError(f"it is larger than {LARGEST_IMAGE >> 20} MiB")
+                        stream.write(piece)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            raise Transient(type(error).__name__) from None
+        except requests.RequestException as error:
+            raise DataError(f"its address cannot be used ({type(error).__name__})") from None
+
+
+def _judge(response: requests.Response) -> None:
+    status = response.status_code
+    if status in (408, 425, 429) or status >= 500:
+        raise Transient(f"status {status}")
+    if status != 200:
+        raise DataError(f"it cannot be downloaded: status {status}")

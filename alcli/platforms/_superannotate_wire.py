@@ -1,0 +1,268 @@
+"""What every request to SuperAnnotate passes: the right host, a deadline, retries, and errors that say what happened.
+
+The SDK itself has no deadline, never repeats a POST, ignores ``Retry-After``, and reports most failures as a missing
+project. Here each failure becomes the error that it is, before the SDK can reword it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+
+from alcli.config import PlatformOptions
+from alcli.errors import AlcliError, AuthError, PlatformError
+from alcli.platforms._superannotate_token import PUBLIC_URL, Credentials
+
+CONNECT_SECONDS = 10.0
+ATTEMPTS = 5
+LONGEST_PAUSE = 30.0
+SERVICES = ("api", "work-management-api", "item", "assets-provider", "explore-service", "telemetry-scoring")
+PUBLIC_HOSTS = frozenset(f"{service}.superannotate.com" for service in SERVICES)
+KEPT = "What was done before is kept."
+AGAIN = "Run the same command again later."
+
+
+class Transient(Exception):
+    """A failure that a repetition may mend.
+
+    Attributes:
+        wait: seconds that the service asked to wait, None if it did not say.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class Wire:
+    """The rules for the requests of one account, and a count of them.
+
+    Attributes:
+        failure: the last error raised here, which the SDK may have reworded since.
+    """
+
+    def __init__(self, credentials: Credentials, options: PlatformOptions) -> None:
+        self.base = credentials.url
+        self.requests = 0
+        self.failure: AlcliError | None = None
+        self.tls = ssl.create_default_context()
+        self.timeouts = (CONNECT_SECONDS, options.timeout)
+        self._source = credentials.source
+        self._backoff, self._deadline = options.backoff, options.deadline
+        self._polled_since: dict[str, float] = {}
+        self.policy: dict[str, Any] = {
+            "retry": tenacity.retry_if_exception_type(Transient),
+            "stop": tenacity.stop_any(
+                tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_before_delay(options.deadline)
+            ),
+            "wait": self._pause,
+            "reraise": True,
+        }
+
+    def carries(self, url: str) -> bool:
+        """Whether the token may be sent to this address."""
+        if self.base == PUBLIC_URL:
+            parts = urlsplit(url)
+            return parts.scheme == "https" and parts.netloc in PUBLIC_HOSTS
+        return url.startswith(self.base + "/")
+
+    def repeat(self, once: Callable[[], requests.Response], what: str) -> requests.Response:
+        """The first answer that is not a transient failure; raises AuthError or PlatformError."""
+        try:
+            return tenacity.Retrying(**self.policy)(once)
+        except Transient as failure:
+            raise self.noted(given_up(what, failure)) from None
+        except AlcliError as error:
+            raise self.noted(error) from None
+
+    def judge(self, status: int, headers: Mapping[str, str], what: str) -> None:
+        """Nothing when the SDK shall read the answer; raises Transient, AuthError or PlatformError."""
+        if status in (408, 425, 429) or status >= 500:
+            raise Transient(f"status {status}", retry_after(headers.get("Retry-After")))
+        if 300 <= status < 400:
+            raise PlatformError(
+                f"{what} was redirected; alcli does not follow with a token.", kept=KEPT, do="Is platform.url right?"
+            )
+        if status in (401, 403):
+            why = "was rejected" if status == 401 else "is not allowed to do this"
+            raise AuthError(
+                f"The token from {self._source} {why} ({status} to {what}).",
+                kept=KEPT,
+                do="Check the token, whether it has expired, and the role of its user in the project.",
+            )
+        if "text/html" in headers.get("Content-Type", ""):
+            raise PlatformError(
+                f"{what} was answered with a web page instead of JSON.",
+                kept=KEPT,
+                do="Is platform.url right? A proxy or a log-in page may stand between.",
+            )
+
+    def watch(self, path: str) -> None:
+        """Raises PlatformError when the SDK has polled one address for longer than the deadline; it never tires."""
+        if path.endswith("/sync/status"):
+            since = self._polled_since.setdefault(path, time.monotonic())
+            if time.monotonic() - since > self._deadline:
+                del self._polled_since[path]
+                raise PlatformError(f"SuperAnnotate did not finish GET {path} in time.", kept=KEPT, do=AGAIN)
+
+    def noted(self, error: AlcliError) -> AlcliError:
+        """The error, remembered in case the SDK rewords it."""
+        self.failure = error
+        return error
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        jittered = self._backoff * 2 ** (state.attempt_number - 1) * random.uniform(0.5, 1.5)
+        asked = error.wait if isinstance(error, Transient) and error.wait is not None else 0.0
+        return max(asked, min(jittered, LONGEST_PAUSE))
+
+
+_WIRES: dict[str, Wire] = {}
+
+
+def lay(wire: Wire) -> Wire:
+    """Make the wire responsible for its service; an earlier one for the same service is forgotten."""
+    _WIRES[wire.base] = wire
+    return wire
+
+
+def wire_for(url: str) -> Wire:
+    """Who is responsible for an address; raises PlatformError for one that must not see the token."""
+    for wire in _WIRES.values():
+        if wire.carries(url):
+            return wire
+    host = urlsplit(url).hostname
+    raise PlatformError(f"alcli sends no token to {host}: it is not a host of the configured service.")
+
+
+class Carrier(HTTPAdapter):
+    """The transport of every ``requests`` session that carries the token."""
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
+        """One answer, its body read; raises AuthError or PlatformError."""
+        url = str(request.url)
+        wire = wire_for(url)
+        what = f"{request.method} {urlsplit(url).path}"
+
+        def once() -> requests.Response:
+            wire.requests += 1
+            try:
+                response = super(Carrier, self).send(request, **{**options, "timeout": wire.timeouts})
+                _ = response.content  # read here: a cut or stuck body is as transient as a refused connection
+            except requests.RequestException as error:
+                raise Transient(_short(error)) from None
+            wire.judge(response.status_code, response.headers, what)
+            return response
+
+        if not may_repeat(str(request.method), url):
+            try:
+                return once()
+            except Transient as failure:
+                raise wire.noted(given_up(what, failure)) from None
+        return wire.repeat(once, what)
+
+
+def carried_session() -> requests.Session:
+    """A new ``requests`` session in which every request passes a ``Carrier``."""
+    session = requests.Session()
+    session.mount("http://", Carrier())
+    session.mount("https://", Carrier())
+    return session
+
+
+def may_repeat(method: str, url: str) -> bool:
+    """Reads and set-operations may be repeated; making a subset would make a second one."""
+    return method.upper() == "GET" or not urlsplit(url).path.endswith("/subsets")
+
+
+async def carried_request(
+    send: Callable[..., Any], session: aiohttp.ClientSession, method: str, url: str, **options: Any
+) -> aiohttp.ClientResponse:
+    """What ``aiohttp``'s own request becomes: certificates are checked, redirects refused, failures repeated."""
+    wire = wire_for(str(url))
+    path = urlsplit(str(url)).path
+    what = f"{method.upper()} {path}"
+    connect, read = wire.timeouts
+    options |= {
+        "ssl": wire.tls,
+        "allow_redirects": False,
+        "raise_for_status": False,
+        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
+    }
+    copy_form = getattr(session, "_copy_form_data", None)
+    try:
+        wire.watch(path)
+        async for attempt in tenacity.AsyncRetrying(**wire.policy):
+            with attempt:
+                if copy_form and isinstance(options.get("data"), aiohttp.FormData):
+                    options["data"] = copy_form(options["data"])  # a form can be sent only once
+                response: aiohttp.ClientResponse = await _once(wire, send, session, method, url, what, options)
+    except Transient as failure:
+        raise wire.noted(given_up(what, failure)) from None
+    except AlcliError as error:
+        raise wire.noted(error) from None
+    return response
+
+
+async def _once(
+    wire: Wire,
+    send: Callable[..., Any],
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    what: str,
+    options: dict[str, Any],
+) -> aiohttp.ClientResponse:
+    wire.requests += 1
+    try:
+        response: aiohttp.ClientResponse = await send(session, method, url, **options)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Transient(_short(error)) from None
+    try:
+        wire.judge(response.status, response.headers, what)
+    except BaseException:
+        response.release()
+        raise
+    return response
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds to wait as ``Retry-After`` says, in seconds or as a date; None when it says nothing sensible."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+
+
+def given_up(what: str, failure: Transient) -> PlatformError:
+    """What repeated failure becomes."""
+    asked = f"; the service asks to wait {failure.wait:.0f} s" if failure.wait else ""
+    return PlatformError(f"SuperAnnotate did not answer {what} usably: {failure}{asked}.", kept=KEPT, do=AGAIN)
+
+
+def pause(seconds: float) -> None:
+    """Wait before an answer that was incomplete is asked for again."""
+    time.sleep(seconds * random.uniform(0.5, 1.5))
+
+
+def _short(error: BaseException) -> str:
+    """The kind of failure; the text of network libraries repeats whole addresses."""
+    if isinstance(error, (requests.Timeout, TimeoutError)):
+        return "no answer in time"
+    return f"the connection failed ({type(error).__name__})"

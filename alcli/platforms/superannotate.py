@@ -1,0 +1,236 @@
+"""SuperAnnotate: the order of the queue is a priority on each item, highest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from alcli.config import PlatformOptions
+from alcli.errors import DataError
+from alcli.formats.superannotate import document, parse
+from alcli.items import LABELED, SKIPPED, UNLABELED, Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.platforms._downloads import Downloads
+from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
+from alcli.priorities import priorities
+
+STORED = "superannotate:"
+LEFT = 0.0
+"""The priority of an item that is no longer asked for; every queued one's is larger."""
+SETTINGS = (
+    ("ShowEntropy", "Priority scores", "Setup → Settings → General → Priority scores"),
+    ("ImageAutoAssignEnable", "Automatic assignment", "Setup → Settings → Task Request → Automatic assignment"),
+    ("ItemAutoAssignOrder", "Priority Score Assignment", "Setup → Settings → Task Request → Priority Score Assignment"),
+)
+
+
+class Superannotate:
+    """The items of one project or some of its folders; an item's id is the platform's.
+
+    Annotators of a project that assigns automatically by priority score are handed the pool's items by falling
+    priority; the queue is therefore every item of the pool's statuses with a priority above zero.
+
+    Attributes:
+        ignored: how many annotated objects of kinds that no task knows were passed over, by kind.
+    """
+
+    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+        project_name(options)
+        self._options = options
+        self._client = Client(options, cache.parent / "logs")
+        self._downloads = Downloads(cache / "images", options)
+        self._listed: list[Row] | None = None
+        self.ignored: Counter[str] = Counter()
+
+    # The platform's contract
+
+    def items(self) -> Iterator[Item | Refusal]:
+        """Every item of the configured folders, asked for now; complete, or an error.
+
+        Raises:
+            UsageError: a configured status is not in the project's workflow.
+        """
+        for status in (*self._options.labeled_statuses, *self._options.pool_statuses):
+            self._client.check_status(status)
+        self._listed = self._client.rows()
+        for row in self._listed:
+            yield self._item(row) if row.name else Refusal(str(row.id), f"item {row.id}", "it has no name")
+
+    def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
+        """The annotation of each item, in pages; what cannot be read is refused with its reason."""
+        for page in parts(items, ANNOTATIONS_A_CALL):
+            documents = self._client.annotations([int(item.id) for item in page])
+            for item in page:
+                try:
+                    annotation, ignored = parse(item.id, documents[int(item.id)])
+                except DataError as error:
+                    yield Refusal(item.id, item.name, error.what, item.version)
+                else:
+                    self.ignored += ignored
+                    yield annotation
+
+    def image(self, item: Item) -> Path:
+        """The item's pixels: from the mirror folder, its address, or the platform's storage.
+
+        Raises:
+            DataError: they cannot be had.
+        """
+        if self._options.images is not None:
+            return mirrored(self._options.images, item)
+        if item.uri.startswith(STORED):
+            return self._downloads.file(item.uri, lambda: self._client.original(item.folder, int(item.id)))
+        # Signed addresses change with each listing, in their query only.
+        return self._downloads.file(f"{item.id} {item.uri.partition('?')[0]}", lambda: (item.uri, {}))
+
+    def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
+        """Set the priority of every row, and of every other queued item to zero; at most 100 a call."""
+        there = {str(row.id): row for row in self._rows()}
+        self._listed = None
+        wanted = {row.item.id: float(value) for row, value in zip(query, priorities(len(query)), strict=True)}
+        changes = [row for row in query if _priority(there, row.item.id) != wanted[row.item.id]]
+        leaving = [row for row in there.values() if self._is_queued(row) and str(row.id) not in wanted]
+        for folder, names in _by_folder((row.folder, row.name) for row in leaving):
+            for part in parts(names, SCORES_A_CALL):
+                self._client.set_priorities(folder, [(name, LEFT) for name in part])
+        changed = {row.item.id for row in changes}
+        for row in query:
+            if row.item.id not in changed:
+                yield Receipt(row.item.id, row.rank, accepted=True)
+        for folder, rows in _by_folder((row.item.folder, row) for row in changes):
+            for part in parts(rows, SCORES_A_CALL):
+                known = self._client.set_priorities(folder, [(row.item.name, wanted[row.item.id]) for row in part])
+                for row in part:
+                    yield _receipt(row, row.item.name in known)
+
+    def queue(self) -> Sequence[QueuedItem]:
+        """The items of the pool by falling priority; equal ones share a position.
+
+        One listing serves ``items`` and the ``queue`` asked for after it; a push forgets it.
+        """
+        queued = [row for row in self._rows() if self._is_queued(row)]
+        queued.sort(key=lambda row: (-(row.priority or 0), row.id))
+        first: dict[float | None, int] = {}
+        return [
+            QueuedItem(first.setdefault(row.priority, position), row.name, str(row.id))
+            for position, row in enumerate(queued, 1)
+        ]
+
+    # What this platform can do beside
+
+    def assign(self, rows: Sequence[QueryRow], users: Sequence[str]) -> None:
+        """Deal the rows round robin to the users; an item that somebody already has keeps its owner."""
+        free = [row for row in rows if not row.item.assignees]
+        for number, user in enumerate(users):
+            for folder, names in _by_folder((row.item.folder, row.item.name) for row in free[number :: len(users)]):
+                self._client.assign(folder, names, user)
+        self._listed = None
+
+    def set_status(self, rows: Sequence[QueryRow], status: str) -> None:
+        """Give the rows' items a status; raises UsageError when the workflow lacks it."""
+        self._client.check_status(status)
+        for folder, names in _by_folder((row.item.folder, row.item.name) for row in rows):
+            self._client.set_status(folder, names, status)
+        self._listed = None
+
+    def add_to_subset(self, rows: Sequence[QueryRow], subset: str) -> None:
+        """Put the rows' items into a named subset."""
+        self._client.add_to_subset([int(row.item.id) for row in rows], subset)
+
+    def prelabel(self, items: Sequence[Item], annotations: Sequence[Annotation]) -> list[Refusal]:
+        """Upload annotations as pre-annotations, statuses kept; returns the items that were refused.
+
+        Raises:
+            DataError: a class is not in the project.
+        """
+        missing = set().union(*(row.class_names() for row in annotations)) - self._client.classes()
+        if missing:
+            raise DataError(
+                f"The project has no class {', '.join(map(repr, sorted(missing)))}.",
+                kept="The queue is as pushed; no pre-label was written.",
+                do="Create it on the platform, or train on classes that are there.",
+            )
+        refused: list[Refusal] = []
+        pairs = zip(items, annotations, strict=True)
+        for folder, found in _by_folder((item.folder, (item, annotation)) for item, annotation in pairs):
+            documents = [document(item.name, annotation) for item, annotation in found]
+            names = self._client.upload_annotations(folder, documents)
+            refused += [
+                Refusal(item.id, item.name, "its pre-label was refused by the platform")
+                for item, _ in found
+                if item.name in names
+            ]
+        return refused
+
+    def checks(self) -> Iterator[tuple[str, bool, str]]:
+        """(what, whether it is good, what was found) for the doctor; asks the platform."""
+        client = self._client
+        yield "token", True, f"from {client.credentials.source}, for {client.credentials.url}"
+        yield "team", True, f"team {client.account.controller.team_id}"
+        yield "project", True, f"{client.project.name} (id {client.project.id})"
+        counts = Counter((row.folder or "root", row.status) for row in client.rows())
+        for folder in client.folders:
+            name = folder or "root"
+            shown = ", ".join(f"{count} {status}" for (where, status), count in sorted(counts.items()) if where == name)
+            yield f"folder {name}", True, shown or "no items"
+        yield from _steering(client)
+
+    # Within
+
+    def _rows(self) -> list[Row]:
+        if self._listed is None:
+            self._listed = self._client.rows()
+        return self._listed
+
+    def _is_queued(self, row: Row) -> bool:
+        return self._state(row) == UNLABELED and (row.priority or 0) > LEFT
+
+    def _state(self, row: Row) -> str:
+        if row.status in self._options.labeled_statuses:
+            return LABELED
+        return UNLABELED if row.status in self._options.pool_statuses else SKIPPED
+
+    def _item(self, row: Row) -> Item:
+        state = self._state(row)
+        # Writing a priority may touch the time of update: only where people's work is read does it count.
+        version = f"{row.created}/{row.updated}" if state == LABELED else row.created
+        uri = row.url or f"{STORED}{self._client.project.id}/{row.id}"
+        return Item(str(row.id), row.name, uri, row.folder, state, version, ",".join(row.assignees))
+
+
+def mirrored(root: Path, item: Item) -> Path:
+    """The item's file in a local copy of the project: ``FOLDER/NAME``, or ``NAME``.
+
+    Raises:
+        DataError: there is none, or the name leads out of the copy.
+    """
+    for place in (Path(item.folder) / item.name, Path(item.name)):
+        path = (root / place).resolve()
+        if not path.is_relative_to(root.resolve()):
+            raise DataError(f"its name {item.name!r} leads out of {root}")
+        if path.is_file():
+            return path
+    raise DataError(f"there is no {Path(item.folder) / item.name} in {root}")
+
+
+def _priority(there: Mapping[str, Row], item_id: str) -> float | None:
+    return there[item_id].priority if item_id in there else None
+
+
+def _receipt(row: QueryRow, known: bool) -> Receipt:
+    return Receipt(row.item.id, row.rank, known, "" if known else "the platform no longer knows it in its folder")
+
+
+def _by_folder(pairs: Iterable[tuple[str, object]]) -> Iterable[tuple[str, list]]:
+    """The second parts by the first, each in the order given."""
+    folders: dict[str, list] = {}
+    for folder, row in pairs:
+        folders.setdefault(folder, []).append(row)
+    return folders.items()
+
+
+def _steering(client: Client) -> Iterator[tuple[str, bool, str]]:
+    """Whether priorities decide at all what annotators are given."""
+    settings = client.settings()
+    for attribute, name, where in SETTINGS:
+        on = bool(settings.get(attribute))
+        yield name, on, f"{attribute} = {settings[attribute]}" if on else f"off: scores steer nothing ({where})"
