@@ -27,8 +27,8 @@ class Voc:
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder is read as VOC."""
-        return path.is_dir()
+        """A folder with XML files; so is one that no other format recognises, where they are still to come."""
+        return path.is_dir() and next(path.rglob("*.xml"), None) is not None
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Image name → size and modification time of its XML; and XML files that fit no image, or several."""

@@ -17,6 +17,8 @@ from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, QueuedIt
 from alcli.priorities import priorities, read, write_rows
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+AWAITED = "voc"
+"""The format of a folder in which nothing has been annotated yet."""
 QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
 
 
@@ -109,11 +111,12 @@ def _beside(annotations: Path) -> Path:
 def _format_of(path: Path, name: str) -> type:
     if name != "auto":
         return plugins.load("formats", name)
-    candidates = [plugins.load("formats", known) for known in plugins.names("formats")]
-    for candidate in candidates:
-        if candidate.recognises(path):
-            return candidate
-    raise UsageError(f"{path}: no annotation format recognises it.", do="Set platform.format. " + _known_formats())
+    claims = [known for known in plugins.names("formats") if plugins.load("formats", known).recognises(path)]
+    if len(claims) > 1:
+        raise UsageError(f"{path} could be {' or '.join(claims)}.", do="Say which: set platform.format.")
+    if not claims and not path.is_dir():
+        raise UsageError(f"{path}: no annotation format recognises it.", do="Set platform.format. " + _known_formats())
+    return plugins.load("formats", claims[0] if claims else AWAITED)
 
 
 def _known_formats() -> str:
