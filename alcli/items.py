@@ -243,7 +243,7 @@ class Annotation:
 
     def class_names(self) -> set[str]:
         """The classes that occur."""
-        parts = (*self.boxes, *self.poses, *self.polygons, *self.masks)
+        parts: tuple[Box | Pose | Polygon | Mask, ...] = (*self.boxes, *self.poses, *self.polygons, *self.masks)
         return {part.label for part in parts if part.label != IGNORED} | set(self.labels)
 
 

@@ -17,7 +17,7 @@ DESCRIPTIONS = {
     "embedding": "(n, ≤ 256) float16, pooled features, by a fixed random projection where there are more",
     "class_scores": "(n, classes) in [0, 1], how much of each class the model sees, as the task says",
     "expected_objects": "(n,) ≥ 0, objects (labels, boxes, joints, classes) the model expects to be annotated",
-    "mutual_information": "(n,) ≥ 0, disagreement of thinned networks in nats (MC dropout), aggregated; high = uncertain",
+    "mutual_information": "(n,) ≥ 0, disagreement of networks thinned by dropout (nats), aggregated; high = uncertain",
     "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }
 """Every signal a strategy may ask for; only what one asks for is computed. Aggregated by sum they may exceed 1."""

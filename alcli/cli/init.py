@@ -19,7 +19,7 @@ from alcli.cli.console import Console
     "--annotations",
     "platform__annotations",
     type=click.Path(),
-    help="Folder of Pascal VOC XML, or a COCO JSON.",
+    help="Folder or file of annotations; `alcli list formats`.",
 )
 @click.option("--project", "platform__project", help="Project on a remote platform.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")

@@ -65,7 +65,7 @@ class Coco:
                 masks.append(region)
             if raw.get("iscrowd"):
                 continue
-            box = parts.box(place, raw, label) if "bbox" in raw or region is None and "keypoints" not in raw else None
+            box = parts.box(place, raw, label) if "bbox" in raw or (region is None and "keypoints" not in raw) else None
             boxes += [box] if box else []
             if "keypoints" in raw:
                 poses.append(parts.pose(place, raw, label, category["keypoints"], box))
@@ -83,7 +83,8 @@ def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
     joints = sorted({joint.name for row in annotations.values() for pose in row.poses for joint in pose.keypoints})
     classes = sorted(set().union(*(row.class_names() for row in annotations.values())))
     numbers = {name: number for number, name in enumerate(classes, 1)}
-    images, rows = [], []
+    images: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for image, (name, annotation) in enumerate(annotations.items(), 1):
         size = dict(zip(("width", "height"), annotation.size, strict=True)) if annotation.size else {}
         images.append({"id": image, "file_name": name, **size})

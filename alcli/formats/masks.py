@@ -85,10 +85,11 @@ def write(root: Path, name: str, annotation: Annotation, classes: Sequence[str])
     width, height = annotation.masks[0].size
     numbers = np.full((height, width), 255, dtype=np.uint8)
     for mask in annotation.masks:
-        if mask.label not in classes and mask.pixel_id is None:
+        number = classes.index(mask.label) if mask.label in classes else mask.pixel_id
+        if number is None:
             raise DataError(f"{name!r}: class {mask.label!r} is not one of {', '.join(classes)}")
         inside = coco_mask.decode({"size": [height, width], "counts": mask.counts.encode("ascii")}).astype(bool)
-        numbers[inside] = classes.index(mask.label) if mask.label in classes else mask.pixel_id
+        numbers[inside] = number
     path = (root / name).with_suffix(".png")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "wb", SHARED) as stream:

@@ -111,7 +111,7 @@ def write(root: Path, annotations: Mapping[str, Annotation]) -> None:
     Raises:
         DataError: an annotation in pixels does not say the size of its image.
     """
-    classes = sorted({part.label for row in annotations.values() for part in (*row.boxes, *row.polygons)})
+    classes = sorted(set().union(*(row.class_names() for row in annotations.values())))
     for name, annotation in annotations.items():
         path = (root / LABELS / name).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,20 +125,16 @@ def _written(name: str, annotation: Annotation, classes: Sequence[str]) -> list[
     if not annotation.relative and annotation.size is None:
         raise DataError(f"{name!r}: the annotation does not say the size of its image")
     width, height = (1, 1) if annotation.relative or annotation.size is None else annotation.size
-    rows = [
-        (
-            classes.index(box.label),
-            [(box.x1 + box.x2) / 2 / width, (box.y1 + box.y2) / 2 / height]
-            + [(box.x2 - box.x1) / width, (box.y2 - box.y1) / height],
-        )
-        for box in annotation.boxes
-    ]
-    rows += [
-        (classes.index(polygon.label), [v / (height if place % 2 else width) for place, v in enumerate(ring)])
-        for polygon in annotation.polygons
-        for ring in polygon.rings
-    ]
-    return [" ".join([str(number), *(f"{value:.10g}" for value in values)]) for number, values in rows]
+    rows: list[tuple[str, list[float]]] = []
+    for box in annotation.boxes:
+        centre, extent = (box.x1 + box.x2, box.y1 + box.y2), (box.x2 - box.x1, box.y2 - box.y1)
+        shares = [centre[0] / 2 / width, centre[1] / 2 / height, extent[0] / width, extent[1] / height]
+        rows.append((box.label, shares))
+    for polygon in annotation.polygons:
+        for ring in polygon.rings:
+            shares = [value / (height if place % 2 else width) for place, value in enumerate(ring)]
+            rows.append((polygon.label, shares))
+    return [" ".join([str(classes.index(label)), *(f"{value:.10g}" for value in values)]) for label, values in rows]
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -72,13 +72,13 @@ class TimmClassifier(Tapped):
         net = timm_trunk(name, weights)
         if not hasattr(net, "forward_intermediates"):
             raise UsageError(f"timm's {name} gives no feature maps for the loss head.", do="Choose another model.")
-        net.reset_classifier(0)  # type: ignore[operator]
+        net.reset_classifier(0)
         self.trunk, self.output = net, nn.Linear(int(net.head_hidden_size), classes)
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Up to four stages; the last layer takes the pooled features."""
-        last, stages = self.trunk.forward_intermediates(images, output_fmt="NCHW")  # type: ignore[operator]
-        return stages[-STAGES:], [self.trunk.forward_head(last)]  # type: ignore[operator]
+        last, stages = self.trunk.forward_intermediates(images, output_fmt="NCHW")
+        return stages[-STAGES:], [self.trunk.forward_head(last)]
 
     def predict(self, deep: list[Tensor]) -> Tensor:
         """(rows, classes) logits."""

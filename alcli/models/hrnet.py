@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import timm
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class HeatmapHrnet(Tapped):
         return self.output(deep[0])
 
 
-def timm_trunk(name: str, weights: str) -> nn.Module:
+def timm_trunk(name: str, weights: str) -> Any:
     """A timm model with the weights asked for; raises DataError when a file does not fit."""
 
     def make(weights: bool | None = None) -> nn.Module:

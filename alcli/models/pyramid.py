@@ -43,7 +43,7 @@ class MobileNetV2Pyramid(Tapped):
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Four stages and the decoder's map; the last layer takes the decoder's map."""
         stages = []
-        for stage in self.trunk:  # type: ignore[attr-defined]
+        for stage in self.trunk:
             images = stage(images)
             stages.append(images)
         levels = self.pyramid(OrderedDict((str(number), stage) for number, stage in enumerate(stages)))

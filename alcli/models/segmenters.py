@@ -52,7 +52,11 @@ class Deeplab(Tapped):
         super().__init__()
         # The auxiliary head is asked for only because the backbone then also gives its low map.
         net = deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
-        self.trunk, self.decoder, self.output = net.backbone, net.classifier[:-1], net.classifier[-1]
+        self.trunk, self.decoder, self.output = (
+            net.backbone,
+            nn.Sequential(*list(net.classifier)[:-1]),
+            net.classifier[-1],
+        )
         _fill(self.trunk, weights)
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ class Tapped(nn.Module):
         predictors: names of the last layers; their rows stand for the classes.
     """
 
-    trunk: nn.Module
+    trunk: Any
     predictors: tuple[str, ...]
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -23,6 +23,7 @@ from alcli.workspace import StepRecord, now
 
 COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked")
 COLD_START = "random"
+COMPARING = "output_discrepancy"
 
 
 def score(context: Context, cycle: int) -> StepResult:
@@ -110,7 +111,7 @@ def _signals(
     if not needs or not items:
         return Signals([item.id for item in items], {name: np.zeros(0) for name in needs}), []
     from alcli.steps.examples import fetch
-    from alcli.steps.train import load_trained
+    from alcli.steps.train import load_previous, load_trained
     from alcli.tasks import Example
 
     task, model, loss_head, _ = load_trained(context, training)
@@ -119,6 +120,9 @@ def _signals(
             f"The task {context.config.task.name} has no signal {', '.join(sorted(missing))}.",
             do=f"It has: {', '.join(sorted(task.signal_names))}. See `alcli list strategies`.",
         )
+    previous = load_previous(context, training, task) if COMPARING in needs else None
+    if COMPARING in needs and previous is None:
+        context.progress.say(f"There is no earlier model to compare with: {COMPARING} is 0.")
     paths, refusals = fetch(context, items)
     facts = context.workspace.store.images()
     examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
@@ -134,7 +138,7 @@ def _signals(
     with context.progress.track("Scoring", len(examples)) as advance:
         advance(len(examples) - len(rest))
         # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
-        stream = inference.signals(task, model, loss_head, rest, needs, context.config.score, advance)
+        stream = inference.signals(task, model, loss_head, rest, needs, context.config.score, advance, previous)
         for (file, _), (signals, refused) in zip(todo, stream, strict=True):
             _write_part(file, signals, refused)
     for leftover in set(folder.iterdir()) - set(files):

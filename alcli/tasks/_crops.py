@@ -113,7 +113,7 @@ def gaussians(places: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """(rows, joints, h, w) → (rows, joints, 2) in crop pixels, a quarter step towards the higher side; and heights."""
-    rows, joints, height, width = heatmaps.shape
+    width = heatmaps.shape[3]
     top, place = heatmaps.flatten(2).max(dim=2)
     x, y = place % width, place // width
     padded = F.pad(heatmaps, (1, 1, 1, 1), mode="replicate").flatten(2)

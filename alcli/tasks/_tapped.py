@@ -44,7 +44,8 @@ class TappedTask:
 
     def backbone(self, model: Tapped) -> nn.Module:
         """The part that pretrained weights fill."""
-        return model.trunk
+        trunk: nn.Module = model.trunk
+        return trunk
 
     def features(self, model: Tapped, batch: Batch) -> list[Tensor]:
         """The maps for the loss head, the mean over an image's rows."""

@@ -79,7 +79,7 @@ class Detection:
         """The image at the model's input size, its boxes scaled with it.
 
         Args:
-            augment: none; ssd (crops and colours of the SSD paper); anything else flips. Its randomness is torch's global one.
+            augment: none; ssd (crops and colours of the SSD paper); else flips. Its randomness is torch's global one.
         """
         side = self.input_shape[0]
         picture = images.load(example.path, at_least=(side, side))

@@ -35,8 +35,8 @@ class Pose(TappedTask):
     """Place joints with HRNet heatmaps (Sun et al., CVPR 2019); its outputs, ``classes``, are the joints by name.
 
     Joints come from the annotations (a COCO category's ``keypoints``) or from ``task.classes``; mirror pairs and OKS
-    sigmas follow from their names or from ``task.flip_pairs`` and ``task.sigmas``. People are cut out by their boxes; an
-    image without a box is one crop. Batch rows are people, losses and signals are one number an image.
+    sigmas follow from their names or from ``task.flip_pairs`` and ``task.sigmas``. People are cut out by their boxes;
+    an image without a box is one crop. Batch rows are people, losses and signals are one number an image.
 
     Uncertainty of one joint: of the softmax over the heights of its heatmap's up to five peaks, at least five pixels
     apart (multi-peak entropy; Liu & Ferrari, ICCV 2017); the joints of all people of an image become one number by

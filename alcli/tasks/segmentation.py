@@ -71,7 +71,7 @@ class Segmentation(TappedTask):
         """The example.
 
         Raises:
-            DataError: a mask of another size, an id that no class list names, an unknown class, or a box without outline.
+            DataError: a mask of another size, an id that no class list names, an unknown class, a box without outline.
         """
         speaks_of(annotation, "polygons", "masks")
         annotation = upright(annotation, facts)
@@ -81,9 +81,11 @@ class Segmentation(TappedTask):
                 raise DataError("the mask has {}×{} pixels, the upright image has {}×{}".format(*mask.size, *size))
             decoded(mask)
         self._check_ids(annotation)
-        for region in (*annotation.polygons, *annotation.masks):
-            if region.label != IGNORED and getattr(region, "pixel_id", None) != self._options.ignore_index:
-                known_class(region.label, self.classes)
+        for polygon in annotation.polygons:
+            known_class(polygon.label, self.classes)
+        for mask in annotation.masks:
+            if mask.label != IGNORED and mask.pixel_id != self._options.ignore_index:
+                known_class(mask.label, self.classes)
         outlines = len(annotation.polygons) + len(annotation.masks)
         if len(annotation.boxes) > outlines:
             raise DataError(f"{len(annotation.boxes)} boxes, but only {outlines} outlines: boxes cannot train pixels")
