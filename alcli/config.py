@@ -217,7 +217,7 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
-    except tomlkit.exceptions.ParseError as error:
+    except tomlkit.exceptions.TOMLKitError as error:
         raise UsageError(f"{path} is not valid TOML: {error}.", do="Correct that line.") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text.", do="Save it as UTF-8.") from None
@@ -242,7 +242,7 @@ def _keys(section: Any) -> list[str]:
 def _value(text: str) -> Any:
     try:
         return tomlkit.parse(f"value = {text}").unwrap()["value"]
-    except tomlkit.exceptions.ParseError:
+    except tomlkit.exceptions.TOMLKitError:
         return text
 
 
@@ -260,5 +260,5 @@ def _complaint(detail: Any) -> str:
         return f"{shown} = {detail['input']!r}: {detail['msg'].lower()}."
     if len(place) == 1:
         return f"Unknown section {shown!r}. {did_you_mean(shown, Config.model_fields)}"
-    known = [f"{place[0]}.{key}" for key in _keys(Config.model_fields[place[0]].annotation)]
-    return f"Unknown key {shown!r}. {did_you_mean(shown, known)}"
+    known = _keys(Config.model_fields[place[0]].annotation)
+    return f"Unknown key {shown!r}. {did_you_mean(place[1], known)}"

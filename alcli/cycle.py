@@ -44,7 +44,7 @@ def run_cycle(context: Context) -> CycleResult:
     number = open_cycle(context)
     results = [pulled]
     for name, step in _steps():
-        context.progress.say(f"Cycle {number}: {name}")
+        context.progress.detail(f"Cycle {number}: {name}")
         results.append(step(context, number))
     context.workspace.store.finish_cycle(number, inputs, now())
     return CycleResult(number, False, results)

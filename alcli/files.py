@@ -47,10 +47,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what an interrupted ``atomic_write`` left in the folder and below."""
-    for path in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-        path.unlink(missing_ok=True)
+def remove_leftovers(*folders: Path) -> None:
+    """Delete what an interrupted ``atomic_write`` left in these folders."""
+    for folder in folders:
+        for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -82,6 +82,8 @@ def _decoded(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
                 turned = image.getexif().get(0x0112, 1) >= 5
                 image.draft("RGB", (height, width) if turned else (width, height))
             image.load()
+    except Image.DecompressionBombError:
+        raise DataError(f"more pixels than the {MOST_PIXELS} allowed") from None
     except UnidentifiedImageError:
         raise DataError("not an image that can be read") from None
     except DataError:
@@ -94,7 +96,7 @@ def _decoded(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
-        raise DataError(f"{width}×{height} pixels are more than the {MOST_PIXELS} allowed")
+        raise DataError(f"{width}×{height} pixels: more pixels than the {MOST_PIXELS} allowed")
     if min(width, height) < SMALLEST_SIDE:
         raise DataError(f"{width}×{height} pixels: a side is shorter than {SMALLEST_SIDE}")
     if max(width, height) > LARGEST_RATIO * min(width, height):

@@ -243,8 +243,9 @@ class Annotation:
 
     def class_names(self) -> set[str]:
         """The classes that occur."""
-        parts: tuple[Box | Pose | Polygon | Mask, ...] = (*self.boxes, *self.poses, *self.polygons, *self.masks)
-        return {part.label for part in parts if part.label != IGNORED} | set(self.labels)
+        parts = (self.boxes, self.poses, self.polygons, self.masks)
+        found = {part.label for group in parts for part in group} | set(self.labels)
+        return found - {IGNORED}
 
 
 def _sure(part: Box | Keypoint, least: float) -> bool:

@@ -16,6 +16,10 @@ class Progress(Protocol):
         """One line for people."""
         ...
 
+    def detail(self, text: str) -> None:
+        """One line for those who want to know more."""
+        ...
+
     def track(self, description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
         """A bar of ``total`` units; the block calls the yielded function with the units done."""
         ...
@@ -25,6 +29,9 @@ class Silent:
     """Reports to nobody."""
 
     def say(self, text: str) -> None:
+        """Nothing."""
+
+    def detail(self, text: str) -> None:
         """Nothing."""
 
     @contextlib.contextmanager

@@ -59,7 +59,7 @@ class Signals:
         """(n,) bool: rows in which every signal is finite."""
         mask = np.ones(len(self), dtype=bool)
         for array in self.arrays.values():
-            mask &= np.isfinite(array).reshape(len(self), -1).all(axis=1)
+            mask &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
         return mask
 
     def take(self, rows: np.ndarray) -> Signals:

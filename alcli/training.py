@@ -20,6 +20,8 @@ from alcli.loss_head import LossHead, total_loss
 from alcli.tasks import Batch, Example, Task
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+NORM_BATCHES = 200
+"""So many batches are enough to know the mean and variance of a layer."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,35 @@ def train(
             refusals += refused
             if batch is not None:
                 sums += _step(task, model, loss_head, batch, optimizer, parameters, options, detached)
-            scheduler.step()
+                scheduler.step()
         if sums[0] == 0:
             raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
+        if epoch + 1 == options.epochs:
+            settle_norms(task, model, examples, options)
         yield EpochReport(epoch + 1, options.epochs, int(sums[0]), sums[1] / sums[0], sums[2] / sums[0], refusals)
+
+
+def settle_norms(task: Task, model: nn.Module, examples: Sequence[Example], options: TrainOptions) -> None:
+    """Measure the batch norms' mean and variance anew, with the final weights.
+
+    A short training leaves running averages of networks that no longer are; a deep network then computes with them
+    something else than it was trained to do, up to infinity. Norms that stand still (a frozen backbone's) stay as they
+    are. Wu & Johnson, "Rethinking Batch in BatchNorm", 2021, section 3 ("precise BN").
+    """
+    norms = [module for module in model.modules() if isinstance(module, NORMS) and module.training]
+    order = [batch for batch in _order(len(examples), options, 0) if len(batch) > 1][:NORM_BATCHES]
+    if not norms or not order:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+    for batch, _ in batches(task, examples, lambda _: order, options.workers):
+        if batch is not None and len(batch.examples) > 1:
+            with torch.no_grad(), precision(options.precision):
+                task.losses(model, batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def seed_everything(seed: int) -> None:

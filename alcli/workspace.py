@@ -72,9 +72,9 @@ class Workspace:
             for folder in (root, root / "cycles", root / "cache", root / "logs"):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             connection = _connect(root / DATABASE, read_only=False)
-            with connection:
-                connection.executescript(SCHEMA)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.executescript(SCHEMA)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _make_durable(connection)
             (root / DATABASE).chmod(0o600)
             # The configuration comes last: only a folder that has it is a workspace.
             config.write(root / config.FILE_NAME, settings)
@@ -107,6 +107,8 @@ class Workspace:
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
         connection = _connect(root / DATABASE, read_only)
         _check_version(connection, root)
+        if not read_only:
+            _make_durable(connection)
         return cls(root, connection)
 
     def close(self) -> None:
@@ -142,7 +144,7 @@ class Workspace:
                 f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}".encode(),
                 0,
             )
-            remove_leftovers(self.root)
+            remove_leftovers(self.root, *self.root.glob("cycles/*"), *self.root.glob("cycles/*/signals"))
             yield
         finally:
             os.close(descriptor)
@@ -227,11 +229,8 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     connection.row_factory = sqlite3.Row
     try:
-        if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
         # The check reads the whole file: writers pay for it, readers stay fast.
-        check = "SELECT COUNT(*) FROM steps" if read_only else "PRAGMA quick_check(1)"
+        check = "PRAGMA schema_version" if read_only else "PRAGMA quick_check(1)"
         answer = connection.execute(check).fetchone()[0]
         problem = "ok" if read_only else answer
     except sqlite3.DatabaseError as error:
@@ -241,6 +240,12 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
             f"{path} is damaged: {problem}.", do="Restore it from a backup; alcli never writes over it."
         )
     return connection
+
+
+def _make_durable(connection: sqlite3.Connection) -> None:
+    # After all checks only: switching to WAL writes to the file.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
 
 
 def _check_version(connection: sqlite3.Connection, root: Path) -> None:

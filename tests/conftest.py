@@ -1,8 +1,57 @@
-"""Lets tests import the contracts' shared drawings."""
+"""What every test stands on: no connection leaves the machine, and small real projects to work with."""
 
 from __future__ import annotations
 
-import sys
+import socket
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+import pytest
+
+from alcli.cli import console
+from tests.scenes import Photos
+
+real_connect = socket.socket.connect
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch):
+    """Fail any test that opens a connection to another machine."""
+
+    def connect(self, address):
+        host = address[0] if isinstance(address, tuple) else "local"
+        assert host in ("127.0.0.1", "::1", "localhost", "local"), f"a test connects to {host}"
+        return real_connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Photos:
+    """Twelve images with coloured rectangles, eight of them annotated."""
+    return Photos(tmp_path / "project").draw(12, annotated=8)
+
+
+@pytest.fixture
+def alcli(capsys):
+    """Run the command line in this process: ``code, stdout, stderr = alcli("status", "-w", W)``."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = console.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def workspace(photos: Photos, alcli) -> Path:
+    """A workspace over ``photos`` with a tiny detector that trains for one epoch."""
+    root = photos.root.parent / "W"
+    code, _, err = alcli(
+        "init", root, "--images", photos.images, "--annotations", photos.annotations, "--model", "ssd-tiny",
+        "--budget", 2, "--set", "train.epochs=1", "--set", "train.workers=0", "--set", "score.workers=0",
+        "--set", "model.input_size=64", "--set", "train.batch_size=4",
+    )  # fmt: skip
+    assert code == 0, err
+    return root

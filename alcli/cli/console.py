@@ -47,18 +47,25 @@ class Console:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
         for column in header:
             numbers = bool(rows) and all(_is_number(row[header.index(column)]) for row in rows)
             table.add_column(column, justify="right" if numbers else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(visible(str(cell))) for cell in row))
-        RichConsole(width=None if sys.stdout.isatty() else 120).print(table)
+        out = RichConsole(width=None if sys.stdout.isatty() else 120, highlight=False)
+        out.print(Text(title, style="bold"))
+        out.print(table if rows else "  none")
 
     def say(self, text: str) -> None:
         """One line on stderr."""
         if not self.quiet:
             click.echo(visible(text), err=True)
+
+    def detail(self, text: str) -> None:
+        """One line on stderr with ``--verbose``."""
+        if self.verbose:
+            self.say(text)
 
     def problems(self, refusals: Sequence[Any]) -> None:
         """Name what could not be used, the first few with their reasons."""
@@ -183,7 +190,7 @@ def _bug(error: Exception) -> AlcliError:
     return AlcliError(
         f"Internal error: {type(error).__name__}: {error}",
         kept="Finished steps are kept.",
-        do=f"Please report this bug with {Path(stream.name)}.",
+        do=f"Please report this bug; its traceback is in {Path(stream.name)}",
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from alcli.cli import options
 from alcli.cli.console import ending
 
+if TYPE_CHECKING:
+    from alcli.cycle import CycleResult
 
-@click.command()
+
+@click.command(short_help="Run one whole cycle; the line for cron.")
 @options.budget
 @options.strategy
 @options.validation
@@ -43,15 +46,18 @@ def command(session: options.Session, dry_run: bool) -> int:
         "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
         "folder": folder,
     }
+    text = describe(result) if result.nothing_new else f"{describe(result)}\nThe list: {folder}/priorities.csv"
     session.console.problems(result.problems)
-    session.console.result(document, _text(document, result.nothing_new))
+    session.console.result(document, text)
     return ending(result.problems)
 
 
-def _text(document: dict[str, Any], nothing_new: bool) -> str:
-    if nothing_new:
-        return f"Nothing new since cycle {document['cycle']}: nothing to do."
-    train, score, push = (document["steps"][name] for name in ("train", "score", "push"))
+def describe(result: CycleResult) -> str:
+    """What a cycle did, in two sentences for people."""
+    if result.nothing_new:
+        return f"Nothing new since cycle {result.number}: nothing to do."
+    summaries = {step.step: step.summary for step in result.steps}
+    train, score, push = (summaries[name] for name in ("train", "score", "push"))
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in train.get("metrics", {}).items())
     learned = f"trained on {train['trained_on']} images" + (
         f" ({metrics} on {train['held_out']} held out)" if metrics else ""
@@ -61,10 +67,9 @@ def _text(document: dict[str, Any], nothing_new: bool) -> str:
     if "reused_from" in train:
         learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
     return (
-        f"Cycle {document['cycle']}: {learned}.\n"
+        f"Cycle {result.number}: {learned}.\n"
         f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for; "
-        f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left.\n"
-        f"The list: {document['folder']}/priorities.csv"
+        f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left."
     )
 
 

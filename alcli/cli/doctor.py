@@ -23,7 +23,7 @@ FREE_GIB = 2.0
 Check = tuple[str, bool, str]
 
 
-@click.command()
+@click.command(short_help="Check the machine and the workspace.")
 @options.shared
 def command(session: options.Session) -> int:
     """Check this machine and the workspace: versions, processor, disk, configuration, platform.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STDOUT = Path("-")
 
 
-@click.command()
+@click.command(short_help="Write the priority list as CSV.")
 @click.option(
     "-o",
     "--output",
@@ -57,9 +57,12 @@ def write(
     console: Console, output: Path, rows: Sequence[QueryRow], fixed: dict[str, Any], document: dict[str, Any]
 ) -> None:
     """Write the rows to a file or stdout, then show the head of the list."""
+    from alcli.errors import UsageError
     from alcli.priorities import write_files, write_narrow
     from alcli.workspace import machine_errors
 
+    if output == STDOUT and console.as_json:
+        raise UsageError("Both the CSV and the JSON want stdout.", do="Give -o a file, or leave --json out.")
     if output == STDOUT:
         write_narrow(sys.stdout, rows)
         return

@@ -10,7 +10,7 @@ import click
 from alcli.cli.console import Console
 
 
-@click.command()
+@click.command(short_help="Make a workspace.")
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--task", "task__name", help="detection (default); `alcli list tasks`.")
 @click.option("--platform", "platform__name", help="folder (default); `alcli list platforms`.")

@@ -12,7 +12,7 @@ from alcli.cli import options
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
-@click.command()
+@click.command(short_help="List strategies, models, quarantine, …")
 @click.argument(
     "what",
     type=click.Choice(

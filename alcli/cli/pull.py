@@ -8,7 +8,7 @@ from alcli.cli import options
 from alcli.cli.console import ending
 
 
-@click.command()
+@click.command(short_help="Read items and annotations.")
 @options.dry_run
 @options.shared
 def command(session: options.Session, dry_run: bool) -> int:

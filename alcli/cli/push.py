@@ -8,7 +8,7 @@ from alcli.cli import options
 from alcli.cli.console import ending
 
 
-@click.command()
+@click.command(short_help="Put the list into the annotators' queue.")
 @options.top
 @options.dry_run
 @options.shared

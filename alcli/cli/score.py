@@ -10,7 +10,7 @@ from alcli.cli import options
 from alcli.cli.console import ending
 
 
-@click.command()
+@click.command(short_help="Rank the unannotated images.")
 @options.strategy
 @options.budget
 @options.top

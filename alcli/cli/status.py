@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alcli.workspace import Workspace
 
 
-@click.command()
+@click.command(short_help="Show pool, cycles and the next command.")
 @options.shared
 def command(session: options.Session) -> int:
     """Show the pool, the cycles and the next command.

@@ -8,7 +8,7 @@ from alcli.cli import options
 from alcli.cli.console import ending
 
 
-@click.command()
+@click.command(short_help="Train the model and its loss head.")
 @options.validation
 @options.setting("--epochs", "train.epochs", "Passes over the annotated images.", type=click.IntRange(1))
 @options.shared

@@ -136,6 +136,10 @@ def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
+                elif entry.is_symlink() and entry.is_dir():
+                    # A link may lead out of the folder, or round in circles.
+                    name = _text(path.relative_to(root).as_posix())
+                    refusals.append(Refusal(name, name, "a linked folder is not entered"))
                 elif path.suffix.lower() in SUFFIXES:
                     _put(entry, path, root, images, refusals)
     return images, refusals

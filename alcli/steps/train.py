@@ -131,10 +131,11 @@ def _trained(
     origin = context.config.model.weights
     if options.init == "warm":
         origin = _warm_start(context, cycle, task, model, loss_head) or origin
+    context.progress.say(f"Training {task.model_name} on {len(examples.training)} images, {options.epochs} epochs.")
     with context.progress.track("Training", options.epochs * len(examples.training)) as advance:
         for report in run_epochs(task, model, loss_head, examples.training, options):
             advance(report.images)
-            context.progress.say(
+            context.progress.detail(
                 f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, ranking loss {report.ranking:.3f}"
             )
     return task, model, loss_head, origin

@@ -77,7 +77,7 @@ BOX = Box("a", 1, 1, 20, 20)
 CASES = {
     "classification": Case(
         TaskOptions(name="classification", classes=("a", "b")),
-        ModelOptions(name="mobilenet-v3-small", input_size=64),
+        ModelOptions(name="mobilenet-v2", input_size=64),
         _labels,
         {
             "no label": Annotation("x", size=SIZE),

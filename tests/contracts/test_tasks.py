@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from contracts.drawings import CASES, Case, examples, make_task, picture
 
 from alcli import inference, plugins
 from alcli.config import ScoreOptions, TrainOptions
@@ -17,6 +16,7 @@ from alcli.items import Annotation, Item
 from alcli.loading import batches
 from alcli.loss_head import LossHead
 from alcli.training import feature_channels, seed_everything, train
+from tests.contracts.drawings import CASES, Case, examples, make_task, picture
 
 COUNT = 5
 EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from alcli.config import PlatformOptions
+from alcli.errors import DataError, PlatformError, UsageError
+from alcli.items import Annotation, Item, QueryRow, Refusal
+from alcli.platforms.folder import Folder, path_to_uri, uri_to_path
+from tests.scenes import Photos
+
+
+def folder(photos: Photos, **options) -> Folder:
+    return Folder(PlatformOptions(images=photos.images, annotations=photos.annotations, **options), Path("unused"))
+
+
+def split(platform: Folder) -> tuple[dict[str, Item], dict[str, Refusal]]:
+    rows = list(platform.items())
+    items = {row.name: row for row in rows if isinstance(row, Item)}
+    return items, {row.name: row for row in rows if isinstance(row, Refusal)}
+
+
+def rows(items: list[Item], asked: int = 1) -> list[QueryRow]:
+    return [QueryRow(rank, item, 1.0 / rank, rank <= asked) for rank, item in enumerate(items, 1)]
+
+
+def test_an_image_is_labelled_when_its_xml_exists(photos):
+    items, refusals = split(folder(photos))
+    assert [item.state for item in items.values()] == ["labeled"] * 8 + ["unlabeled"] * 4
+    assert refusals == {}
+
+
+def test_coco_works_the_same(photos):
+    platform = Folder(PlatformOptions(images=photos.images, annotations=photos.coco([0, 3])), Path("unused"))
+    items, _ = split(platform)
+    assert [name for name, item in items.items() if item.state == "labeled"] == ["photo_00.jpg", "photo_03.jpg"]
+    found = list(platform.annotations([items["photo_03.jpg"]]))
+    assert len(found[0].boxes) == len(next(folder(photos).annotations([items["photo_03.jpg"]])).boxes)
+
+
+def test_a_version_changes_with_image_or_annotation_only(photos):
+    before, _ = split(folder(photos))
+    photos.annotate(0, boxes=[])
+    os.utime(photos.images / "photo_09.jpg", ns=(1, 1))
+    after, _ = split(folder(photos))
+    assert {name for name in before if before[name].version != after[name].version} == {"photo_00.jpg", "photo_09.jpg"}
+
+
+def test_what_is_no_image_file_is_refused_not_opened(photos):
+    os.mkfifo(photos.images / "pipe.jpg")
+    (photos.images / "folder.jpg").mkdir()
+    (photos.images / "gone.png").symlink_to("nowhere")
+    (photos.images / ".hidden.jpg").write_bytes(b"")
+    (photos.images / "notes.txt").write_text("")
+    items, refusals = split(folder(photos))
+    assert len(items) == 12
+    assert {name: row.reason for name, row in refusals.items()} == {
+        "pipe.jpg": "not a regular file",
+        "gone.png": "cannot be opened: No such file or directory",
+    }
+
+
+def test_linked_folders_are_not_entered(photos):
+    (photos.images / "loop").symlink_to(photos.images)
+    items, refusals = split(folder(photos))
+    assert len(items) == 12
+    assert refusals["loop"].reason == "a linked folder is not entered"
+
+
+def test_two_files_of_one_name_in_different_folders_are_two_items(photos):
+    for place in ("a", "b"):
+        (photos.images / place).mkdir()
+        (photos.images / "photo_11.jpg").rename(photos.images / place / "x.jpg")
+        (photos.images / "photo_10.jpg").rename(photos.images / "photo_11.jpg") if place == "a" else None
+    items, _ = split(folder(photos))
+    assert {"a/x.jpg", "b/x.jpg"} <= set(items)
+    assert folder(photos).image(items["a/x.jpg"]) == photos.images / "a" / "x.jpg"
+
+
+@pytest.mark.parametrize(
+    "name", [b"na\xc3\xafve.jpg", b"\xff\xfe.jpg", b"100%.jpg", b"a b#?.jpg", b"two\nlines.jpg", b"=1+1.jpg"]
+)
+def test_every_file_name_is_found_again(photos, name):
+    path = Path(os.fsdecode(os.fsencode(photos.images) + b"/" + name))
+    (photos.images / "photo_11.jpg").rename(path)
+    items, _ = split(folder(photos))
+    assert len(items) == 12
+    assert folder(photos).image(next(i for i in items.values() if not i.name.startswith("photo"))) == path
+    assert uri_to_path(path_to_uri(path)) == path
+    assert all(item.id.encode("utf-8") for item in items.values())
+
+
+def test_a_broken_annotation_is_an_answer_not_an_error(photos):
+    photos.write_xml("photo_01", ("red", "9", "9", "3", "3"))
+    items, _ = split(platform := folder(photos))
+    first, second = platform.annotations([items["photo_01.jpg"], items["photo_02.jpg"]])
+    assert isinstance(first, Refusal)
+    assert "swapped" in first.reason
+    assert isinstance(second, Annotation)
+
+
+def test_a_push_is_read_back_and_twice_is_once(photos):
+    items, _ = split(platform := folder(photos))
+    order = [items[name] for name in ("photo_11.jpg", "photo_08.jpg", "photo_10.jpg")]
+    receipts = list(platform.push(rows(order)))
+    assert [(row.item_id, row.position, row.accepted) for row in receipts] == [
+        (i.id, n, True) for n, i in enumerate(order, 1)
+    ]
+    content = (photos.annotations / "queue.csv").read_text()
+    assert content.splitlines()[:2] == ["position,name,entropy_value,asked", "1,photo_11.jpg,1.00000,yes"]
+    list(platform.push(rows(order)))
+    assert (photos.annotations / "queue.csv").read_text() == content
+    assert [(place.position, place.item_id, place.asked) for place in platform.queue()] == [
+        (1, "photo_11.jpg", True), (2, "photo_08.jpg", False), (3, "photo_10.jpg", False)]  # fmt: skip
+
+
+def test_the_queue_goes_where_it_is_wanted(photos, tmp_path):
+    platform = folder(photos, queue=tmp_path / "todo.csv")
+    assert platform.queue() == []
+    list(platform.push([]))
+    assert (tmp_path / "todo.csv").read_text() == "position,name,entropy_value,asked\n"
+    assert platform.queue() == []
+
+
+def test_somebody_elses_queue_file_is_not_read(photos):
+    (photos.annotations / "queue.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="not written by alcli"):
+        folder(photos).queue()
+
+
+def test_missing_folders_are_said(photos, tmp_path):
+    with pytest.raises(UsageError, match="needs a folder of images"):
+        Folder(PlatformOptions(), tmp_path)
+    with pytest.raises(PlatformError, match="no folder"):
+        list(Folder(PlatformOptions(images=tmp_path / "gone"), tmp_path).items())
+    with pytest.raises(PlatformError, match="no annotations at"):
+        list(Folder(PlatformOptions(images=photos.images, annotations=tmp_path / "gone"), tmp_path).items())
+    (tmp_path / "labels.txt").write_text("")
+    with pytest.raises(UsageError, match="no annotation format recognises"):
+        list(Folder(PlatformOptions(images=photos.images, annotations=tmp_path / "labels.txt"), tmp_path).items())

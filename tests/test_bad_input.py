@@ -1,0 +1,258 @@
+"""Bad input: one clear message, its exit code, nothing lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alcli.items import Box
+from alcli.priorities import read
+
+
+def quarantine(alcli, workspace) -> dict[str, str]:
+    _, out, _ = alcli("list", "quarantine", "-w", workspace, "--json")
+    return {row["name"]: row["reason"] for row in json.loads(out)["quarantine"]}
+
+
+def test_no_annotation_at_all_is_a_cold_start_said_plainly(alcli, workspace, photos):
+    for path in photos.annotations.glob("*.xml"):
+        path.unlink()
+    code, out, err = alcli("cycle", "-w", workspace)
+    assert code == 0
+    assert "cold start" in err
+    assert "cold start" in out
+    first = read(workspace / "cycles/0001/priorities.wide.csv")
+    assert len(first) == 12
+    assert first[0]["strategy"] == "random"
+    assert first[0]["reason"] == "cold start: seeded random order"
+    assert [row["name"] for row in first] != sorted(row["name"] for row in first)
+    assert alcli("cycle", "-w", workspace)[1].startswith("Nothing new")
+
+
+def test_one_class_only_trains_and_is_mentioned(alcli, workspace, photos):
+    for number in range(8):
+        photos.annotate(number, [Box("cell", 5, 5, 40, 40)])
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 0
+    assert "one class only (cell)" in err
+
+
+def test_a_class_that_is_not_configured_quarantines_its_image_until_it_is(alcli, workspace, photos):
+    photos.annotate(0, [Box("pink", 1, 1, 30, 30)])
+    flags = ("-w", workspace, "--set", "task.classes=red,green,blue")
+    code, _, err = alcli("cycle", *flags)
+    assert code == 3
+    assert "photo_00.jpg: class 'pink' is not one of red, green, blue" in err
+    assert alcli("cycle", *flags)[:2] == (0, "Nothing new since cycle 1: nothing to do.\n")
+    code, out, _ = alcli("cycle", "-w", workspace, "--set", "task.classes=red,green,blue,pink", "--json")
+    assert code == 0
+    train = json.loads(out)["steps"]["train"]
+    assert train["trained_on"] + train["held_out"] == 8
+    assert quarantine(alcli, workspace) == {}
+
+
+@pytest.mark.parametrize(
+    ("corners", "why"),
+    [
+        (("40", "5", "9", "30"), "swapped corners"),
+        (("5", "5", "5", "30"), "zero area"),
+        (("5", "5", "300", "30"), "reaches 204 pixels out of 96×80"),
+        (("nan", "5", "9", "30"), "not finite"),
+    ],
+)
+def test_a_broken_box_quarantines_its_image_and_the_rest_goes_on(alcli, workspace, photos, corners, why):
+    original = photos.write_xml("photo_03", ("red", *corners)).read_bytes()
+    code, out, _ = alcli("cycle", "-w", workspace, "--json")
+    assert code == 3
+    told = json.loads(out)
+    assert [row["name"] for row in told["problems"]] == ["photo_03.jpg"]
+    assert why in told["problems"][0]["reason"]
+    assert told["pool"]["quarantined"] == 1
+    assert told["steps"]["train"]["trained_on"] + told["steps"]["train"]["held_out"] == 7
+    assert (photos.annotations / "photo_03.xml").read_bytes() == original
+    code, out, _ = alcli("cycle", "-w", workspace)
+    assert (code, out) == (0, "Nothing new since cycle 1: nothing to do.\n")
+    photos.annotate(3)
+    assert alcli("cycle", "-w", workspace)[0] == 0
+    assert quarantine(alcli, workspace) == {}
+
+
+def test_xml_without_an_image_is_named(alcli, workspace, photos):
+    photos.write_xml("lost")
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 3
+    assert "lost.xml: annotation without an image" in err
+
+
+def test_two_files_of_one_name_stay_two_items(alcli, workspace, photos):
+    for place in ("a", "b"):
+        (photos.images / place).mkdir()
+    (photos.images / "photo_10.jpg").rename(photos.images / "a" / "x.jpg")
+    (photos.images / "photo_11.jpg").rename(photos.images / "b" / "x.jpg")
+    (photos.annotations / "a").mkdir()
+    photos.write_xml("a/x", ("red", "1", "1", "20", "20"))
+    assert alcli("cycle", "-w", workspace)[0] == 0
+    names = {row["name"] for row in read(workspace / "cycles/0001/priorities.csv")}
+    assert names == {"photo_08.jpg", "photo_09.jpg", "b/x.jpg"}
+
+
+def broken(kind: str, path) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 96, 3), dtype=np.uint8))
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif kind == "zero bytes":
+        path.write_bytes(b"")
+    elif kind == "sixteen bits":
+        Image.fromarray(np.linspace(0, 65535, 80 * 96).astype(np.uint16).reshape(80, 96)).save(path, "PNG")
+    elif kind == "cmyk":
+        picture.convert("CMYK").save(path, "JPEG")
+    elif kind == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        picture.save(path, "JPEG", exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "zero bytes"])
+@pytest.mark.parametrize("number", [3, 9])
+def test_an_image_that_cannot_be_decoded_is_quarantined_and_the_run_goes_on(alcli, workspace, photos, kind, number):
+    broken(kind, photos.images / photos.name(number))
+    code, out, _ = alcli("cycle", "-w", workspace, "--json")
+    assert code == 3
+    assert list(quarantine(alcli, workspace)) == [photos.name(number)]
+    assert json.loads(out)["steps"]["score"]["scored"] == (4 if number == 3 else 3)
+    assert alcli("cycle", "-w", workspace)[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["sixteen bits", "cmyk"])
+def test_unusual_images_are_used(alcli, workspace, photos, kind):
+    for number in (3, 9):
+        broken(kind, photos.images / photos.name(number))
+    assert alcli("cycle", "-w", workspace)[0] == 0
+    assert quarantine(alcli, workspace) == {}
+
+
+def test_an_annotation_made_on_the_unturned_image_is_refused(alcli, workspace, photos):
+    for number in (3, 9):
+        broken("turned", photos.images / photos.name(number))
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 3
+    assert "photo_03.jpg: the annotation is for 96×80 pixels, the upright image has 80×96 (turned by EXIF?)" in err
+    assert len(read(workspace / "cycles/0001/priorities.csv")) == 4
+
+
+def test_an_empty_folder_is_an_error_that_keeps_what_was_pulled(alcli, workspace, photos):
+    alcli("pull", "-w", workspace)
+    for path in photos.images.iterdir():
+        path.unlink()
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 5
+    assert "no image at all" in err
+    assert "What was pulled before is kept." in err
+    assert "12" in alcli("status", "-w", workspace)[1] or "8 labeled" in alcli("status", "-w", workspace)[1]
+
+
+def test_an_unknown_key_names_the_nearest(alcli, workspace):
+    with (workspace / "alcli.toml").open("a") as stream:
+        stream.write("\n[score]\nbatchsize = 4\n")
+    text = (workspace / "alcli.toml").read_text().replace("[score] # One pass over the pool.\nworkers = 0\n", "", 1)
+    (workspace / "alcli.toml").write_text(text)
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 2
+    assert "Unknown key 'score.batchsize'. Did you mean batch_size?" in err
+
+
+def test_weights_of_another_model_are_refused_before_training(alcli, workspace, tmp_path):
+    from safetensors.torch import save_file
+    from torchvision.models import mobilenet_v3_small
+
+    state = {name: value.contiguous() for name, value in mobilenet_v3_small(weights=None).state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
+    flags = ("--set", "model.name=ssd-mobilenet-v2", "--set", f"model.weights={tmp_path / 'w.safetensors'}")
+    code, _, err = alcli("cycle", "-w", workspace, *flags)
+    assert code == 5
+    assert "does not fit MobileNetV2" in err
+    assert "Choose the weights of this model" in err
+
+
+def test_a_damaged_model_is_noticed_when_it_is_loaded(alcli, workspace):
+    alcli("cycle", "-w", workspace)
+    path = workspace / "cycles/0001/model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    code, _, err = alcli("score", "-w", workspace, "--strategy", "entropy")
+    assert code == 12
+    assert "SHA-256" in err
+
+
+def test_scores_that_are_not_numbers_are_left_out_by_name(alcli, workspace, monkeypatch):
+    import torch
+
+    from alcli.loss_head import LossHead
+
+    alcli("pull", "-w", workspace)
+    alcli("train", "-w", workspace)
+    monkeypatch.setattr(
+        LossHead, "forward", lambda self, maps: torch.tensor([1.0, float("nan"), 2.0, 3.0])[: len(maps[0])]
+    )
+    code, out, err = alcli("score", "-w", workspace, "--json")
+    assert code == 3
+    assert json.loads(out)["unscored"] == 1
+    assert "photo_09.jpg: the signal predicted_loss is not finite" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("cycle", "-w", "nowhere"), 10, "is not a workspace"),
+        (("cycle", "--strategy", "entropie"), 2, "Did you mean entropy?"),
+        (("cycle", "--set", "epochs=3"), 2, "section.key=value"),
+        (("cycle", "--set", "train.epochs=none"), 2, "train.epochs"),
+        (("cycle", "--set", "model.name=resnet"), 2, "Detection has no model"),
+        (("score",), 2, "No training has been finished yet"),
+        (("export-csv",), 2, "Nothing has been scored yet"),
+        (("frobnicate",), 2, "No such command"),
+        (("score", "--top", "0"), 2, "--top"),
+    ],
+)
+def test_wrong_requests(alcli, workspace, monkeypatch, arguments, code, told):
+    monkeypatch.chdir(workspace)
+    assert alcli(*arguments)[0] == code
+    found, out, _ = alcli(*arguments, "--json")
+    assert found == code
+    error = json.loads(out)
+    assert error["exit_code"] == code
+    assert told in error["error"]["what"] + error["error"]["do"]
+    assert set(error["error"]) == {"what", "kept", "do"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--images", "gone"), "there is no"),
+        ((), "needs --images"),
+        (("--task", "detektion"), "Did you mean detection?"),
+        (("--platform", "foldr"), "Did you mean folder?"),
+        (("--set", "train.epoch=3"), "Did you mean epochs?"),
+    ],
+)
+def test_init_refuses_before_it_makes_anything(alcli, tmp_path, flags, told):
+    code, _, err = alcli("init", tmp_path / "W", *flags)
+    assert code == 2
+    assert told in err
+    assert not (tmp_path / "W").exists()
+
+
+def test_an_internal_error_names_its_report(alcli, workspace, monkeypatch):
+    from alcli.steps import pull
+
+    monkeypatch.setattr(pull, "pull", lambda *a: 1 / 0)
+    code, _, err = alcli("pull", "-w", workspace)
+    assert code == 1
+    report = Path(err.split("its traceback is in ")[1].strip())
+    assert "ZeroDivisionError" in report.read_text()
+    report.unlink()

@@ -1,0 +1,59 @@
+import importlib.metadata
+import sys
+
+import pytest
+
+from alcli import plugins
+from alcli.errors import UsageError
+from alcli.strategies.learned_loss import LearnedLoss
+
+
+def test_the_file_name_is_the_command_line_name():
+    assert plugins.load("strategies", "learned-loss") is LearnedLoss
+    assert {"learned-loss", "entropy", "random"} <= set(plugins.names("strategies"))
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_every_file_in_a_plugin_folder_has_its_class(kind):
+    for name in plugins.names(kind):
+        assert plugins.load(kind, name).__doc__
+
+
+def test_a_typing_error_names_the_nearest():
+    with pytest.raises(UsageError) as error:
+        plugins.load("strategies", "learned-los")
+    assert error.value.do == "Did you mean learned-loss?"
+
+
+def test_nothing_near_lists_all():
+    with pytest.raises(UsageError) as error:
+        plugins.load("strategies", "zzz")
+    assert "entropy, learned-loss" in error.value.do
+
+
+def test_names_import_nothing():
+    sys.modules.pop("alcli.strategies.entropy", None)
+    plugins.names("strategies")
+    assert "alcli.strategies.entropy" not in sys.modules
+
+
+def test_a_name_taken_twice_is_an_error(monkeypatch):
+    entry = importlib.metadata.EntryPoint("entropy", "elsewhere:Entropy", "alcli.strategies")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    with pytest.raises(UsageError, match="Two strategies are called entropy"):
+        plugins.names("strategies")
+
+
+def test_an_entry_point_of_another_package_is_loaded(monkeypatch):
+    entry = importlib.metadata.EntryPoint("fractions", "fractions:Fraction", "alcli.strategies")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    assert plugins.load("strategies", "fractions").__name__ == "Fraction"
+
+
+def test_a_file_without_its_class_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "hollow_one.py").write_text("x = 1\n")
+    import alcli.strategies
+
+    monkeypatch.setattr(alcli.strategies, "__path__", [*alcli.strategies.__path__, str(tmp_path)])
+    with pytest.raises(UsageError, match="has no class HollowOne"):
+        plugins.load("strategies", "hollow-one")

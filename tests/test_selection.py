@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alcli.errors import DataError
+from alcli.items import Item
+from alcli.selection import seed_of, select
+from alcli.signals import Signals
+from alcli.strategies.learned_loss import LearnedLoss
+
+
+def ranked(values: dict[str, float], budget: int = 2):
+    items = {name: Item(name, name, "u") for name in values}
+    signals = Signals(list(values), {"predicted_loss": np.array(list(values.values()))})
+    return select(LearnedLoss(), signals, items, budget, seed=0)
+
+
+def test_highest_first_and_the_budget_is_marked():
+    query = ranked({"a": 0.1, "b": 3.0, "c": -2.0})
+    assert [(row.rank, row.item.id, row.asked) for row in query.rows] == [
+        (1, "b", True),
+        (2, "a", True),
+        (3, "c", False),
+    ]
+
+
+@given(st.dictionaries(st.text(min_size=1), st.sampled_from([0.0, 1.0, -1.0, 1e-300]), min_size=1), st.randoms())
+def test_equal_scores_go_by_id_whatever_the_order_of_rows(values, random):
+    shuffled = list(values.items())
+    random.shuffle(shuffled)
+    first, second = ranked(values), ranked(dict(shuffled))
+    assert [row.item.id for row in first.rows] == [row.item.id for row in second.rows]
+    expected = sorted(values, key=lambda name: (-values[name], name))
+    assert [row.item.id for row in first.rows] == expected
+
+
+def test_what_is_not_finite_is_left_out_by_name_never_ranked_first():
+    query = ranked({"a": np.nan, "b": 1.0, "c": np.inf})
+    assert [row.item.id for row in query.rows] == ["b"]
+    assert {row.id: row.reason for row in query.unscored} == {
+        "a": "the signal predicted_loss is not finite",
+        "c": "the signal predicted_loss is not finite",
+    }
+
+
+def test_a_strategy_that_returns_nan_loses_the_item_not_the_run():
+    class Broken(LearnedLoss):
+        def score(self, signals, budget, rng):
+            return np.array([np.nan, 2.0])
+
+    items = {name: Item(name, name, "u") for name in "ab"}
+    query = select(Broken(), Signals(["a", "b"], {}), items, 1, 0)
+    assert [row.item.id for row in query.rows] == ["b"]
+    assert [row.id for row in query.unscored] == ["a"]
+
+
+def test_a_strategy_that_returns_another_shape_is_an_error():
+    class Broken(LearnedLoss):
+        def score(self, signals, budget, rng):
+            return np.zeros((len(signals), 2))
+
+    with pytest.raises(DataError, match=r"\(1, 2\) for 1 items"):
+        select(Broken(), Signals(["a"], {}), {"a": Item("a", "a", "u")}, 1, 0)
+
+
+def test_equal_scores_are_reported_and_an_empty_pool_is_no_error():
+    assert ranked({"a": 1.0, "b": 1.0}).all_equal
+    assert not ranked({"a": 1.0, "b": 2.0}).all_equal
+    assert list(ranked({}).rows) == []
+    assert len(ranked({"a": 1.0}, budget=50).rows) == 1
+
+
+def test_percentile_is_the_share_of_items_behind():
+    query = ranked({name: float(number) for number, name in enumerate("abcde")})
+    assert [row.details["score_percentile"] for row in query.rows] == ["100.00", "75.00", "50.00", "25.00", "0.00"]
+
+
+def test_seeds_depend_on_all_parts():
+    assert len({seed_of(0, 1), seed_of(1, 0), seed_of(0, 1, 2), seed_of("01")}) == 4
+    assert seed_of(0, "x") == seed_of(0, "x")

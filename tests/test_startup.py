@@ -1,0 +1,37 @@
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "torch",
+    "torchvision",
+    "pandas",
+    "superannotate",
+    "numpy",
+    "timm",
+    "sklearn",
+    "scipy",
+    "pydantic",
+    "rich",
+    "PIL",
+)
+
+
+@pytest.mark.parametrize("arguments", [[], ["cycle"], ["score"], ["export-csv"], ["quickstart"], ["doctor"]], ids=str)
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys; from alcli.cli.console import run;"
+        f"code = run([*{arguments!r}, '--help']);"
+        f"sys.exit(', '.join(set({HEAVY!r}) & set(sys.modules)) or code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: alcli")
+
+
+@pytest.mark.parametrize("command", [["status"], ["pull", "--dry-run"], ["list", "quarantine"]], ids=str)
+def test_looking_needs_no_torch(workspace, command):
+    arguments = [*command, "-w", str(workspace)]
+    code = f"import sys; from alcli.cli.console import run; run({arguments!r}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
