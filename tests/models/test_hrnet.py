@@ -37,5 +37,5 @@ def test_the_light_net_has_heatmaps_of_the_same_size():
     model = hrnet.build("mobilenet-v2", 14, "none").eval()
     with torch.inference_mode():
         features, deep = model.maps(torch.zeros(1, 3, 256, 192))
-    assert model.predict(deep).shape == (1, 14, 64, 48)
+        assert model.predict(deep).shape == (1, 14, 64, 48)
     assert [feature.shape[1] for feature in features] == [24, 32, 96, 1280, 64]

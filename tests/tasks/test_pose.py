@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import COCOeval, Params
 
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import UsageError
@@ -35,7 +35,7 @@ def moved(pose: Person, dx: float, score: float = 0.9) -> Person:
 
 
 def test_sigmas_and_mirror_of_cocos_joints_follow_from_their_names():
-    official = COCOeval(COCO(), iouType="keypoints").params.kpt_oks_sigmas
+    official = Params(iouType="keypoints").kpt_oks_sigmas
     assert _skeleton.sigmas(COCO_JOINTS, {}) == pytest.approx(official.tolist())
     assert _skeleton.flip_order(COCO_JOINTS, ()) == [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 
@@ -137,8 +137,9 @@ def _directly(pairs, sigmas) -> float:
                 box = pose.box
                 bbox = [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1]
                 score = np.mean([joint.score or 1 for joint in pose.keypoints])
-                found.append({"id": len(found) + 1, "image_id": image, "category_id": 1, "keypoints": flat, "bbox": bbox,
-                              "num_keypoints": len(JOINTS), "area": bbox[2] * bbox[3], "iscrowd": 0, "score": score})  # fmt: skip
+                row = {"id": len(found) + 1, "image_id": image, "category_id": 1, "iscrowd": 0, "bbox": bbox}
+                row |= {"keypoints": flat, "num_keypoints": len(JOINTS), "area": bbox[2] * bbox[3], "score": score}
+                found.append(row)
         return found
 
     truth = COCO()
