@@ -8,7 +8,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from alcli.models.pyramid import MobileNetV2Pyramid
+from alcli.models.pyramid import MobileNetV2Pyramid, quiet_output
 from alcli.models.tapped import Tapped
 from alcli.models.weights import load_trunk
 
@@ -31,7 +31,7 @@ class HeatmapHrnet(Tapped):
         for part in CLASSIFIER_PARTS:
             delattr(self.trunk, part)
         finest: int = self.trunk.stage4_cfg["num_channels"][0]
-        self.output = nn.Conv2d(finest, joints, 1)
+        self.output = quiet_output(finest, joints)
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """The nine maps; the last layer takes the ninth."""

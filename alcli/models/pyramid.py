@@ -27,6 +27,14 @@ def mobilenet_v2_features(weights: str) -> nn.Sequential:
     return trunk.features
 
 
+def quiet_output(inputs: int, outputs: int) -> nn.Conv2d:
+    """A last layer that says almost nothing at first, as HRNet's: maps of noise would cost more than empty ones."""
+    layer = nn.Conv2d(inputs, outputs, 1)
+    nn.init.normal_(layer.weight, std=0.001)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
 class MobileNetV2Pyramid(Tapped):
     """Outputs (rows, outputs, H / 4, W / 4); taps: the four stages and the pyramid's finest map."""
 
@@ -38,7 +46,7 @@ class MobileNetV2Pyramid(Tapped):
         self.trunk = nn.ModuleList(layers[first:last] for first, last in STAGES)
         self.pyramid = FeaturePyramidNetwork(list(CHANNELS), WIDTH)
         self.decoder = Conv2dNormActivation(WIDTH, WIDTH, 3)
-        self.output = nn.Conv2d(WIDTH, outputs, 1)
+        self.output = quiet_output(WIDTH, outputs)
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Four stages and the decoder's map; the last layer takes the decoder's map."""

@@ -143,7 +143,7 @@ def _signals(
             _write_part(file, signals, refused)
     for leftover in set(folder.iterdir()) - set(files):
         leftover.unlink()
-    return _joined([_read_part(file, part) for file, part in zip(files, parts, strict=True)], needs, refusals)
+    return _joined([_read_part(file, part) for file, part in zip(files, parts, strict=True)], needs, refusals, folder)
 
 
 def _size(facts: dict, item: Item) -> tuple[int, int] | None:
@@ -183,11 +183,22 @@ def _read_part(file: Path, part: Sequence) -> tuple[Signals, list[Refusal]]:
 
 
 def _joined(
-    parts: Sequence[tuple[Signals, list[Refusal]]], needs: frozenset[str], refusals: list[Refusal]
+    parts: Sequence[tuple[Signals, list[Refusal]]], needs: frozenset[str], refusals: list[Refusal], folder: Path
 ) -> tuple[Signals, list[Refusal]]:
     ids = [item_id for signals, _ in parts for item_id in signals.item_ids]
-    arrays = {name: np.concatenate([signals[name] for signals, _ in parts]) if parts else np.zeros(0) for name in needs}
+    filled = [signals for signals, _ in parts if len(signals)]
+    arrays = {name: _stacked([signals[name] for signals in filled], folder / f"{name}.npy") for name in needs}
     return Signals(ids, arrays), refusals + [refusal for _, part in parts for refusal in part]
+
+
+def _stacked(parts: Sequence[np.ndarray], file: Path) -> np.ndarray:
+    """The parts below each other; wide ones (embeddings, class scores) in a memory map, so that RAM need not hold them."""
+    if not parts:
+        return np.zeros(0)
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    return np.concatenate(parts, out=np.lib.format.open_memmap(file, "w+", parts[0].dtype, shape))
 
 
 def _write(path: Path, query: Query, signals: Signals) -> None:
