@@ -12,6 +12,8 @@ from PIL import Image
 
 from alcli.formats import class_folders, coco, csv_labels, masks
 from alcli.items import Annotation
+from alcli.strategies.entropy import Entropy
+from alcli.tasks._uncertainty import SIGNALS
 from tests.contracts.drawings import CASES, JOINTS, SIZE, person, picture
 
 COUNT, LABELED = 10, 6
@@ -82,6 +84,29 @@ def test_uncertainty_ranks_too_and_a_second_cycle_goes_on(kind, strategy, cycle,
     code, out, err = alcli("cycle", "-w", tmp_path / "W", "--json")
     assert code == 0, err
     assert json.loads(out)["steps"]["score"]["scored"] == COUNT - LABELED + 1
+
+
+@pytest.mark.parametrize("kind", ["class-folders", "pose", "segmentation"])
+def test_every_signal_reaches_the_strategy(kind, cycle, alcli, tmp_path, monkeypatch):
+    seen = []
+
+    def score(self, signals, budget, rng):
+        seen.append(dict(signals.arrays))
+        return signals["output_discrepancy"].astype(np.float64)
+
+    monkeypatch.setattr(Entropy, "needs", SIGNALS)
+    monkeypatch.setattr(Entropy, "score", score)
+    images, labels = project(tmp_path, kind)
+    code, _, err = cycle(kind, images, labels, "strategy.name=entropy")
+    assert code == 0
+    assert "There is no earlier model to compare with: output_discrepancy is 0." in err
+    picture(images / "10.png", 10)
+    assert alcli("cycle", "-w", tmp_path / "W", "--set", "train.seed=1")[0] == 0
+    first, second = seen
+    assert set(first) == SIGNALS and len(first["embedding"]) == 4 and len(second["embedding"]) == 5
+    assert first["embedding"].dtype == np.float16 and first["class_scores"].shape[1] > 1
+    assert not first["output_discrepancy"].any() and second["output_discrepancy"].all()
+    assert (tmp_path / "W/cycles/0002/signals/embedding.npy").is_file()
 
 
 def broken_person(document: dict, images: Path) -> str:

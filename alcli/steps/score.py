@@ -192,7 +192,7 @@ def _joined(
 
 
 def _stacked(parts: Sequence[np.ndarray], file: Path) -> np.ndarray:
-    """The parts below each other; wide ones (embeddings, class scores) in a memory map, so that RAM need not hold them."""
+    """The parts below each other; wide ones (embeddings, class scores) in a memory map, which need not fit into RAM."""
     if not parts:
         return np.zeros(0)
     if parts[0].ndim == 1:
