@@ -171,8 +171,12 @@ def transplant_classes(model: SSD, state: dict[str, Tensor], old: list[str], new
     source = [0, *(1 + old.index(name) if name in old else -1 for name in new)]
     known = torch.tensor([row >= 0 for row in source])
     moved = dict(state)
+    # A predictor's last convolution has an anchor's classes as rows; those before it work on each channel alone.
+    layers = model.head.classification_head.named_modules()
+    predictors = {name for name, layer in layers if isinstance(layer, nn.Conv2d) and layer.groups == 1}
     for key, value in fresh.items():
-        if key.startswith("head.classification_head") and key in state and state[key].shape != value.shape:
+        place = key.removeprefix("head.classification_head.").rpartition(".")[0]
+        if place in predictors and key in state:
             rows = state[key].unflatten(0, (-1, 1 + len(old)))[:, [max(row, 0) for row in source]]
             mask = known.view(1, -1, *[1] * (value.dim() - 1))
             moved[key] = torch.where(mask, rows, value.unflatten(0, (-1, 1 + len(new)))).flatten(0, 1)

@@ -172,19 +172,19 @@ def test_broken_annotations_are_refused_with_the_reason(case, reason, tmp_path):
 
 
 @EVERY_CASE
-def test_a_model_of_other_classes_is_moved_to_these(case):
-    first, second = case.options.classes[0], case.options.classes[1]
+@pytest.mark.parametrize("more", [(), ("new",)], ids=["swapped", "one more"])
+def test_a_model_of_other_classes_is_moved_to_these(case, more):
+    first, second, *rest = case.options.classes
     task = make_task(case)
-    swapped = type(task)(case.options, case.model, (second, "new", first, *case.options.classes[2:]))
-    old, new = task.build_model(), swapped.build_model()
-    new.load_state_dict(swapped.adapt(new, old.state_dict(), task.classes))
+    other = type(task)(case.options, case.model, (second, *more, first, *rest))
+    old, new = task.build_model(), other.build_model()
+    new.load_state_dict(other.adapt(new, old.state_dict(), task.classes))
     blank = torch.zeros(1, 3, *task.input_shape)
+    places = [other.classes.index(name) for name in (first, second)]
     with torch.inference_mode():
         if case.options.name == "detection":
-            before, after = (
-                model.eval().head(list(model.backbone(blank).values()))["cls_logits"] for model in (old, new)
-            )
-            before, after = before[..., [0, 2, 1]], after[..., [0, 1, 3]]
+            before, after = (model.eval().head(list(model.backbone(blank).values()))["cls_logits"] for model in (old, new))
+            before, after = before[..., [0, 1, 2]], after[..., [0, *(1 + place for place in places)]]
         else:
-            before, after = old.eval()(blank)[:, [1, 0]], new.eval()(blank)[:, [0, 2]]
+            before, after = old.eval()(blank)[:, [0, 1]], new.eval()(blank)[:, places]
     torch.testing.assert_close(before, after)
