@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from alcli import plugins
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError, UsageError
-from alcli.files import SHARED, atomic_write
+from alcli.files import SHARED, atomic_write, remove_leftovers
 from alcli.formats import Format
 from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.priorities import priorities, read, write_rows
@@ -68,6 +68,7 @@ class Folder:
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Replace the queue by these rows, in their order."""
+        remove_leftovers(self._queue.parent)
         with atomic_write(self._queue, permissions=SHARED) as stream:
             pairs = zip(query, priorities(len(query)), strict=True)
             rows = ((row.rank, row.item.name, priority, "yes" if row.asked else "no") for row, priority in pairs)

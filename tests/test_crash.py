@@ -1,0 +1,70 @@
+"""Kill a cycle at any instant, run the same command again: the outcome is that of an undisturbed run, byte for byte."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alcli.files import TEMPORARY_PREFIX
+from tests.scenes import Photos
+
+OUTCOME = ("cycles/0001/model.safetensors", "cycles/0001/scores.csv", "cycles/0001/priorities.csv",
+           "cycles/0001/priorities.wide.csv")  # fmt: skip
+
+
+def command(root: Path) -> list[str]:
+    return [sys.executable, "-m", "alcli", "cycle", "-w", str(root), "-q"]
+
+
+def outcome(root: Path, photos: Photos) -> list[bytes]:
+    return [(root / name).read_bytes() for name in OUTCOME] + [(photos.annotations / "queue.csv").read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A project, its untouched workspace, how long a cycle takes and what comes out of it."""
+    base = tmp_path_factory.mktemp("crash")
+    photos = Photos(base / "project").draw(12, annotated=8)
+    root = base / "W"
+    settings = ["train.epochs=3", "train.workers=0", "score.workers=0", "model.input_size=64", "score.shard=2"]
+    flags = [word for setting in settings for word in ("--set", setting)]
+    places = ["--images", str(photos.images), "--annotations", str(photos.annotations), "--model", "ssd-tiny"]
+    subprocess.run([sys.executable, "-m", "alcli", "init", str(root), *places, *flags, "-q"], check=True)
+    fresh = base / "fresh"
+    shutil.copytree(root, fresh)
+    started = time.monotonic()
+    subprocess.run(command(root), check=True)
+    return photos, fresh, time.monotonic() - started, outcome(root, photos)
+
+
+def killed_and_run_again(undisturbed, tmp_path: Path, seed: int) -> None:
+    photos, fresh, seconds, expected = undisturbed
+    root = tmp_path / "W"
+    shutil.copytree(fresh, root)
+    (photos.annotations / "queue.csv").unlink(missing_ok=True)
+    process = subprocess.Popen(command(root))
+    time.sleep(seconds * random.Random(seed).uniform(0.2, 1.05))
+    process.kill()
+    process.wait()
+    subprocess.run(command(root), check=True)
+    assert outcome(root, photos) == expected
+    assert not [path for path in (*root.rglob("*"), *photos.root.rglob("*")) if path.name.startswith(TEMPORARY_PREFIX)]
+    again = subprocess.run([*command(root)[:-1], "--json"], capture_output=True, text=True, check=True)
+    assert '"nothing_new": true' in again.stdout
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_a_random_instant(undisturbed, tmp_path, seed):
+    killed_and_run_again(undisturbed, tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 40))
+def test_killed_at_many_random_instants(undisturbed, tmp_path, seed):
+    killed_and_run_again(undisturbed, tmp_path, seed)
