@@ -53,7 +53,9 @@ class Pose(TappedTask):
         self.model_name = model.name or self.light_model
         if self.model_name not in hrnet.MODELS:
             raise UsageError(f"Pose has no model {self.model_name!r}.", do=did_you_mean(self.model_name, hrnet.MODELS))
-        height = (model.input_size or 256) // 32 * 32
+        # HRNet halves five times and adds the branches up again: both sides have to be multiples of 32.
+        step = 128 if self.model_name.startswith("hrnet") else 32
+        height = max((model.input_size or 256) // step, 1) * step
         self.input_shape = (height, height * 3 // 4)
         self._mirror = _skeleton.flip_order(self.classes, options.flip_pairs)
         self._sigmas = _skeleton.sigmas(self.classes, options.sigmas)

@@ -183,7 +183,9 @@ def test_a_model_of_other_classes_is_moved_to_these(case, more):
     places = [other.classes.index(name) for name in (first, second)]
     with torch.inference_mode():
         if case.options.name == "detection":
-            before, after = (model.eval().head(list(model.backbone(blank).values()))["cls_logits"] for model in (old, new))
+            before, after = (
+                model.eval().head(list(model.backbone(blank).values()))["cls_logits"] for model in (old, new)
+            )
             before, after = before[..., [0, 1, 2]], after[..., [0, *(1 + place for place in places)]]
         else:
             before, after = old.eval()(blank)[:, [0, 1]], new.eval()(blank)[:, places]

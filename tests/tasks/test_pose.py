@@ -186,6 +186,14 @@ def test_a_trained_peak_is_given_back_in_pixels_of_the_image(tmp_path):
     assert task.evaluate([example], [said]) == {"oks_ap": pytest.approx(1.0, abs=0.11), "pck": 1.0}
 
 
+def test_input_shapes_are_those_a_network_can_add_up():
+    shapes = [
+        Pose(TaskOptions(), ModelOptions(name=name, input_size=size), JOINTS).input_shape
+        for name, size in (("hrnet-w32", None), ("hrnet-w32", 300), ("hrnet-w18-small", 64), ("mobilenet-v2", 100))
+    ]
+    assert shapes == [(256, 192), (256, 192), (128, 96), (96, 72)]
+
+
 def test_unknown_models_are_refused():
     with pytest.raises(UsageError, match="Pose has no model 'hrnet-w33'"):
         Pose(TaskOptions(), ModelOptions(name="hrnet-w33"), JOINTS)
