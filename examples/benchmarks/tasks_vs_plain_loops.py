@@ -111,7 +111,9 @@ def examples(name: str, data: Path, limit: int | None) -> tuple[object, list[Exa
     weights = os.environ.get("ALCLI_WEIGHTS", "none")
     task = kind(options, ModelOptions(name=spec.model, weights=weights), sorted(words))
     encoded = [_encoded(task, rows), _encoded(task, test)]
-    random.Random(0).shuffle(encoded[0])
+    for part in encoded:
+        # --limit then takes some of every class.
+        random.Random(0).shuffle(part)
     if not test:
         cut = len(encoded[0]) * 4 // 5
         encoded = [encoded[0][:cut], encoded[0][cut:]]
