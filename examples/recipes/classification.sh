@@ -13,5 +13,5 @@ for class in "$data"/clothing/train/*/; do
 done
 alcli init "$work/W" --task classification --platform folder --images "$work/images" --annotations "$work/labels" \
     --model mobilenet-v2 --weights "${ALCLI_WEIGHTS:-none}" --budget 20 --set train.epochs="$epochs"
-alcli cycle -w "$work/W"
+alcli cycle -w "$work/W" || [ $? -eq 3 ] # 3: done, but some annotations could not be used
 alcli export-csv -w "$work/W" -o "$work/out.csv"
