@@ -39,9 +39,7 @@ class PlatformOptions(Section):
 
     name: str = "folder"
     images: Path | None = Field(None, description="folder of images, searched recursively")
-    annotations: Path | None = Field(
-        None, description="folder of Pascal VOC XML or SuperAnnotate JSON, or one COCO file"
-    )
+    annotations: Path | None = Field(None, description="folder or file of annotations; `alcli list formats`")
     format: str = Field("auto", description="annotation format; auto recognises it")
     queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
     project: str | None = Field(None, description='remote platform: "Project", "Project/folder" or "Project/*" (all)')
@@ -66,8 +64,20 @@ class TaskOptions(Section):
 
     name: str = "detection"
     classes: tuple[str, ...] = Field((), description="class names; empty: those found in the annotations")
-    aggregate: Literal["mean", "sum", "max"] = Field("mean", description="how the entropies of boxes become one number")
+    aggregate: Literal["mean", "sum", "max", "top-k"] = Field(
+        "mean", description="how the uncertainties of boxes, joints or pixels become one number"
+    )
+    top_k: int = Field(10, ge=1, description="aggregate = top-k: the mean of that many largest")
     count_power: float = Field(0.0, ge=0, le=1, description="divide by the expected objects to this power")
+    dropout: float = Field(0.5, gt=0, lt=1, description="mutual_information: share of channels dropped")
+    dropout_passes: int = Field(10, ge=2, description="mutual_information: number of thinned networks")
+    multi_label: bool = Field(False, description="classification: an image may have several labels, or none")
+    ignore_index: int = Field(255, ge=0, description="segmentation: pixels of this id neither train nor count")
+    subject: str = Field("person", description="pose: the class of what is found")
+    flip_pairs: tuple[tuple[str, str], ...] = Field(
+        (), description="pose: joints that change places in a mirror; empty: left… and right… by name"
+    )
+    sigmas: dict[str, float] = Field({}, description="pose: OKS sigmas by joint; default: COCO's and CrowdPose's")
 
     @pydantic.field_validator("classes", mode="before")
     @classmethod
@@ -103,7 +113,10 @@ class TrainOptions(Section):
     init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
     freeze_backbone: bool = False
     validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
-    augment: Literal["ssd", "flip", "none"] = "flip"
+    augment: Literal["ssd", "flip", "crop", "rotate", "none"] = Field(
+        "flip",
+        description="ssd: detection; crop: classification, segmentation; rotate: pose; what a task lacks means flip",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
     workers: int | None = Field(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from alcli.config import ScoreOptions
 from alcli.items import Annotation, Refusal
@@ -14,7 +14,7 @@ from alcli.loading import batches, device, precision
 from alcli.loss_head import LossHead
 from alcli.progress import Advance
 from alcli.signals import Signals
-from alcli.tasks import Example, Task
+from alcli.tasks import Batch, Example, Task
 
 
 def signals(
@@ -25,15 +25,19 @@ def signals(
     needs: frozenset[str],
     options: ScoreOptions,
     advance: Advance = lambda units: None,
+    previous: nn.Module | None = None,
 ) -> Iterator[tuple[Signals, list[Refusal]]]:
     """What the model says about the examples, one part of ``options.shard`` items after the other.
 
     A part is the same whichever part the pass starts with, so that an interrupted pass can go on.
 
+    Args:
+        previous: the earlier model that ``output_discrepancy`` compares with; without one it is 0.
+
     Yields:
         (signals, refusals): rows for the images that could be loaded, in the order given; and the others with reasons.
     """
-    _ready(model, loss_head)
+    _ready(model, loss_head, *([previous] if previous else []))
     order, sizes = _parts(len(examples), options)
     stream = batches(task, examples, lambda _: order, options.workers)
     for size in sizes:
@@ -48,13 +52,25 @@ def signals(
                 continue
             ids += [example.item.id for example in batch.examples]
             with torch.inference_mode(), precision(options.precision):
-                found, features = task.signals(model, batch, needs)
-                if "predicted_loss" in needs:
-                    found["predicted_loss"] = loss_head(features)
+                found = _found(task, model, loss_head, batch, needs, previous)
             for name in needs:
-                arrays[name].append(found[name].float().cpu().numpy())
+                kind = torch.float16 if name == "embedding" else torch.float32
+                arrays[name].append(found[name].to(kind).cpu().numpy())
         joined = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in arrays.items()}
         yield Signals(ids, joined), refusals
+
+
+def _found(
+    task: Task, model: nn.Module, loss_head: LossHead, batch: Batch, needs: frozenset[str], previous: nn.Module | None
+) -> dict[str, Tensor]:
+    found, features = task.signals(model, batch, needs)
+    if "predicted_loss" in needs:
+        found["predicted_loss"] = loss_head(features)
+    if "output_discrepancy" in needs:
+        found["output_discrepancy"] = (
+            task.discrepancy(model, previous, batch) if previous else torch.zeros(len(batch.sizes))
+        )
+    return found
 
 
 def predictions(

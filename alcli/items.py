@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from alcli.errors import DataError
@@ -162,11 +163,13 @@ class Mask:
         label: the class; ``IGNORED`` marks pixels that neither train nor count.
         counts: compressed run lengths as pycocotools writes them, ASCII.
         size: (width, height) of the upright image.
+        pixel_id: the number these pixels have in a mask file; with ``IGNORED`` one that the class list does not name.
     """
 
     label: str
     counts: str
     size: tuple[int, int]
+    pixel_id: int | None = None
 
 
 IGNORED = ""
@@ -181,6 +184,8 @@ class Annotation:
 
     Attributes:
         size: (width, height) the annotator saw, None if the format does not say.
+        label_scores: the model's probability of each label, empty when a person said it.
+        relative: coordinates are shares of width and height instead of pixels, as in YOLO's files.
     """
 
     item_id: str
@@ -190,6 +195,8 @@ class Annotation:
     poses: tuple[Pose, ...] = ()
     polygons: tuple[Polygon, ...] = ()
     masks: tuple[Mask, ...] = ()
+    label_scores: tuple[float, ...] = ()
+    relative: bool = False
 
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads back, key order fixed, empty parts left out."""
@@ -208,7 +215,37 @@ class Annotation:
             tuple(content.get("labels", ())),
             tuple(_pose(pose) for pose in content.get("poses", ())),
             tuple(_polygon(polygon) for polygon in content.get("polygons", ())),
-            tuple(Mask(mask["label"], mask["counts"], tuple(mask["size"])) for mask in content.get("masks", ())),
+            tuple(Mask(**{**mask, "size": tuple(mask["size"])}) for mask in content.get("masks", ())),
+            tuple(content.get("label_scores", ())),
+            content.get("relative", False),
+        )
+
+    def in_pixels(self, width: int, height: int) -> Annotation:
+        """The same in pixels of an upright image of that size."""
+        if not self.relative:
+            return self
+        return replace(
+            self,
+            boxes=tuple(_scaled_box(box, width, height) for box in self.boxes),
+            poses=tuple(_scaled_pose(pose, width, height) for pose in self.poses),
+            polygons=tuple(_scaled_polygon(polygon, width, height) for polygon in self.polygons),
+            relative=False,
+        )
+
+    def confident(self, least: float) -> Annotation:
+        """Only the labels, boxes and joints with at least that score; what has no score stays."""
+        labels = [
+            pair
+            for pair in itertools.zip_longest(self.labels, self.label_scores)
+            if pair[1] is None or pair[1] >= least
+        ]
+        kept = ((pose, tuple(joint for joint in pose.keypoints if _sure(joint, least))) for pose in self.poses)
+        return replace(
+            self,
+            labels=tuple(label for label, _ in labels),
+            label_scores=tuple(score for _, score in labels if score is not None),
+            boxes=tuple(box for box in self.boxes if _sure(box, least)),
+            poses=tuple(replace(pose, keypoints=joints) for pose, joints in kept if joints),
         )
 
     def class_names(self) -> set[str]:
@@ -216,6 +253,26 @@ class Annotation:
         parts = (self.boxes, self.poses, self.polygons, self.masks)
         found = {part.label for group in parts for part in group} | set(self.labels)
         return found - {IGNORED}
+
+
+def _sure(part: Box | Keypoint, least: float) -> bool:
+    return part.score is None or part.score >= least
+
+
+def _scaled_box(box: Box, width: int, height: int) -> Box:
+    return replace(box, x1=box.x1 * width, y1=box.y1 * height, x2=box.x2 * width, y2=box.y2 * height)
+
+
+def _scaled_pose(pose: Pose, width: int, height: int) -> Pose:
+    joints = tuple(replace(joint, x=joint.x * width, y=joint.y * height) for joint in pose.keypoints)
+    return replace(pose, keypoints=joints, box=_scaled_box(pose.box, width, height) if pose.box else None)
+
+
+def _scaled_polygon(polygon: Polygon, width: int, height: int) -> Polygon:
+    def scaled(ring: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(value * (height if place % 2 else width) for place, value in enumerate(ring))
+
+    return replace(polygon, rings=tuple(map(scaled, polygon.rings)), holes=tuple(map(scaled, polygon.holes)))
 
 
 def _pose(content: dict[str, Any]) -> Pose:

@@ -140,7 +140,10 @@ def _collate(loaded: list[Loaded | Refusal]) -> tuple[Batch | None, list[Refusal
     if not rows:
         return None, refusals
     examples, images, targets, sizes = zip(*rows, strict=True)
-    return Batch(list(examples), torch.stack(images), list(targets), list(sizes)), refusals
+    if images[0].dim() == 3:
+        return Batch(list(examples), torch.stack(images), list(targets), list(sizes)), refusals
+    owners = torch.arange(len(images)).repeat_interleave(torch.tensor([len(parts) for parts in images]))
+    return Batch(list(examples), torch.cat(images), list(targets), list(sizes), owners), refusals
 
 
 def _yield_to_the_model(worker: int) -> None:

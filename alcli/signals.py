@@ -11,9 +11,16 @@ from alcli.errors import DataError, UsageError
 
 DESCRIPTIONS = {
     "predicted_loss": "(n,) the loss head's output, unitless; only its order means anything",
-    "entropy": "(n,) uncertainty of the predictions in nats, aggregated as the task says",
+    "entropy": "(n,) ≥ 0, entropy of the predictions in nats, aggregated as the task says; high = uncertain",
+    "margin": "(n,) in [0, 1], 1 − (largest − second largest probability), aggregated; high = uncertain",
+    "least_confidence": "(n,) in [0, 1), 1 − largest probability, aggregated; high = uncertain",
+    "embedding": "(n, ≤ 256) float16, pooled features, by a fixed random projection where there are more",
+    "class_scores": "(n, classes) in [0, 1], how much of each class the model sees, as the task says",
+    "expected_objects": "(n,) ≥ 0, objects (labels, boxes, joints, classes) the model expects to be annotated",
+    "mutual_information": "(n,) ≥ 0, disagreement of networks thinned by dropout (nats), aggregated; high = uncertain",
+    "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }
-"""Every signal a strategy may ask for."""
+"""Every signal a strategy may ask for; only what one asks for is computed. Aggregated by sum they may exceed 1."""
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,7 @@ def test_wrong_requests(alcli, workspace, monkeypatch, arguments, code, told):
     [
         (("--images", "gone"), "there is no"),
         ((), "needs --images"),
-        (("--task", "detektion"), "Did you mean detection?"),
+        (("--task", "detektion"), "Did you mean detection or"),
         (("--platform", "foldr"), "Did you mean folder?"),
         (("--set", "train.epoch=3"), "Did you mean epochs?"),
     ],

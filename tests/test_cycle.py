@@ -201,7 +201,9 @@ def test_a_new_class_between_cycles_keeps_what_was_learned(alcli, workspace, pho
 
 def test_another_model_starts_afresh_and_says_so(alcli, workspace, photos):
     alcli("cycle", "-w", workspace)
-    code, _, err = alcli("cycle", "-w", workspace, "--set", "model.name=ssd-mobilenet-v2")
+    code, _, err = alcli(
+        "cycle", "-w", workspace, "--set", "model.name=ssd-mobilenet-v2", "--set", "model.input_size=128"
+    )
     assert code == 0, err
     assert "cannot be gone on with (model is 'ssd-tiny', expected 'ssd-mobilenet-v2'" in err
 

@@ -82,3 +82,38 @@ def test_quarantine_wins_over_the_platforms_state():
     pool = Pool(items, frozenset({"b"}))
     assert [item.id for item in pool.in_state("labeled")] == ["a", "c"]
     assert pool.counts() == {"labeled": 2, "unlabeled": 0, "skipped": 0, "quarantined": 1}
+
+
+def test_shares_become_pixels_of_the_image():
+    joint = Pose("person", (Keypoint("head", 0.5, 0.25),), Box("person", 0, 0, 1, 0.5))
+    shares = Annotation(
+        "i",
+        (Box("cat", 0.25, 0.5, 0.75, 1),),
+        poses=(joint,),
+        polygons=(Polygon("cat", ((0, 0, 1, 0, 1, 1),), ((0.5, 0.5, 0.75, 0.5, 0.75, 1),)),),
+        relative=True,
+    )
+    assert Annotation.from_json("i", shares.to_json()) == shares
+    assert shares.in_pixels(40, 20) == Annotation(
+        "i",
+        (Box("cat", 10, 10, 30, 20),),
+        poses=(Pose("person", (Keypoint("head", 20, 5),), Box("person", 0, 0, 40, 10)),),
+        polygons=(Polygon("cat", ((0, 0, 40, 0, 40, 20),), ((20, 10, 30, 10, 30, 20),)),),
+    )
+    assert shares.in_pixels(40, 20).in_pixels(7, 7) == shares.in_pixels(40, 20)
+
+
+def test_only_what_a_model_is_sure_of_stays():
+    sure, unsure = Keypoint("head", 1, 1, score=0.9), Keypoint("tail", 2, 2, score=0.1)
+    said = Annotation(
+        "i",
+        (Box("cat", 0, 0, 1, 1, 0.4), Box("dog", 0, 0, 1, 1, 0.6), Box("drawn", 0, 0, 1, 1)),
+        labels=("a", "b"),
+        label_scores=(0.7, 0.2),
+        poses=(Pose("x", (sure, unsure)), Pose("y", (unsure,))),
+    )
+    kept = said.confident(0.5)
+    assert [box.label for box in kept.boxes] == ["dog", "drawn"]
+    assert (kept.labels, kept.label_scores) == (("a",), (0.7,))
+    assert kept.poses == (Pose("x", (sure,)),)
+    assert Annotation("i", labels=("a", "b")).confident(0.5).labels == ("a", "b")

@@ -19,7 +19,7 @@ from alcli.cli.console import Console
     "--annotations",
     "platform__annotations",
     type=click.Path(),
-    help="Folder of Pascal VOC XML, or a COCO JSON.",
+    help="Folder or file of annotations; `alcli list formats`.",
 )
 @click.option("--project", "platform__project", help='On a remote platform: "P", "P/folder", or "P/*" for all folders.')
 @click.option("--folders", "platform__folders", help="Several folders of the project, comma-separated.")

@@ -28,8 +28,8 @@ class Voc:
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder with XML files, or one in which nobody has annotated yet."""
-        return path.is_dir() and (any(path.rglob("*.xml")) or not any(path.rglob("*.json")))
+        """A folder with XML files; so is one that no other format recognises, where they are still to come."""
+        return path.is_dir() and next(path.rglob("*.xml"), None) is not None
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Image name → size and modification time of its XML; and XML files that fit no image, or several."""

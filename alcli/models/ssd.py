@@ -135,6 +135,19 @@ def confident_boxes(outputs: Outputs, model: SSD, threshold: float, most: int) -
         For each image (boxes (k, 4) in input pixels, probabilities (k, 1 + classes)), most confident first.
     """
     probabilities = outputs.logits.softmax(dim=2)
+    chosen = confident_anchors(outputs, model, threshold, most)
+    return [
+        (
+            model.box_coder.decode_single(outputs.regression[image, rows], outputs.anchors[rows]),
+            probabilities[image, rows],
+        )
+        for image, rows in enumerate(chosen)
+    ]
+
+
+def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[Tensor]:
+    """Of each image the anchors (k,) of its distinct boxes, most confident first; arguments as above."""
+    probabilities = outputs.logits.softmax(dim=2)
     score, anchor = (1 - probabilities[:, :, 0]).topk(min(most, probabilities.shape[1]), dim=1)
     image, position = (score >= threshold).nonzero(as_tuple=True)
     chosen = anchor[image, position]
@@ -142,8 +155,7 @@ def confident_boxes(outputs: Outputs, model: SSD, threshold: float, most: int) -
     kept = batched_nms(boxes, score[image, position], image, model.nms_thresh)
     kept = kept[image[kept].argsort(stable=True)]
     counts = image[kept].bincount(minlength=len(probabilities)).tolist()
-    found = zip(boxes[kept].split(counts), probabilities[image[kept], chosen[kept]].split(counts), strict=True)
-    return list(found)
+    return list(chosen[kept].split(counts))
 
 
 def detections(model: SSD, outputs: Outputs, size: tuple[int, int]) -> list[dict[str, Tensor]]:

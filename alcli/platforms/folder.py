@@ -18,6 +18,8 @@ from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, QueuedIt
 from alcli.priorities import priorities, read, write_rows
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+AWAITED = "voc"
+"""The format of a folder in which nothing has been annotated yet."""
 QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
 
 
@@ -93,7 +95,6 @@ class Folder:
             path = self._annotations
             if path is None or not path.exists():
                 raise PlatformError(f"There are no annotations at {path}.", do="See platform.annotations.")
-            _refuse_folder_of_json(path)
             self._labels = _format_of(path, self._format)(path)
         return self._labels
 
@@ -125,11 +126,14 @@ def _beside(annotations: Path) -> Path:
 def _format_of(path: Path, name: str) -> type:
     if name != "auto":
         return plugins.load("formats", name)
-    candidates = [plugins.load("formats", known) for known in plugins.names("formats")]
-    for candidate in candidates:
-        if candidate.recognises(path):
-            return candidate
-    raise UsageError(f"{path}: no annotation format recognises it.", do="Set platform.format. " + _known_formats())
+    claims = [known for known in plugins.names("formats") if plugins.load("formats", known).recognises(path)]
+    if len(claims) > 1:
+        raise UsageError(f"{path} could be {' or '.join(claims)}.", do="Say which: set platform.format.")
+    if not claims and not path.is_dir():
+        raise UsageError(f"{path}: no annotation format recognises it.", do="Set platform.format. " + _known_formats())
+    if not claims:
+        _refuse_folder_of_json(path)
+    return plugins.load("formats", claims[0] if claims else AWAITED)
 
 
 def _known_formats() -> str:

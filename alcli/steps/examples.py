@@ -69,7 +69,8 @@ def class_names(config: Config, annotations: Iterable[Annotation]) -> tuple[str,
     """The configured classes, or all that occur, in alphabetical order."""
     if config.task.classes:
         return config.task.classes
-    return tuple(sorted(set().union(*(annotation.class_names() for annotation in annotations), set())))
+    task = plugins.load("tasks", config.task.name)
+    return tuple(sorted(set().union(*(task.vocabulary(annotation, config.task) for annotation in annotations))))
 
 
 def split(

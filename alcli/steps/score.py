@@ -25,6 +25,7 @@ COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked")
 COLD_START = "random"
 UNFINISHED = ""
 """Inputs of a pass that has to be tried again; no other inputs are equal to them."""
+COMPARING = "output_discrepancy"
 
 
 def score(context: Context, cycle: int) -> StepResult:
@@ -123,7 +124,7 @@ def _signals(
     if not needs or not items:
         return Signals([item.id for item in items], {name: np.zeros(0) for name in needs}), []
     from alcli.steps.examples import fetch
-    from alcli.steps.train import load_trained
+    from alcli.steps.train import load_previous, load_trained
     from alcli.tasks import Example
 
     task, model, loss_head, _ = load_trained(context, training)
@@ -132,6 +133,9 @@ def _signals(
             f"The task {context.config.task.name} has no signal {', '.join(sorted(missing))}.",
             do=f"It has: {', '.join(sorted(task.signal_names))}. See `alcli list strategies`.",
         )
+    previous = load_previous(context, training, task) if COMPARING in needs else None
+    if COMPARING in needs and previous is None:
+        context.progress.say(f"There is no earlier model to compare with: {COMPARING} is 0.")
     paths, refusals = fetch(context, items)
     facts = context.workspace.store.images()
     examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
@@ -148,7 +152,7 @@ def _signals(
     with context.progress.track("Scoring", len(examples)) as advance:
         advance(len(examples) - len(rest))
         # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
-        stream = inference.signals(task, model, loss_head, rest, needs, context.config.score, advance)
+        stream = inference.signals(task, model, loss_head, rest, needs, context.config.score, advance, previous)
         for (file, _), (signals, refused) in zip(todo, stream, strict=True):
             if any(refusal.passing for refusal in refused):
                 # Not for keeping: what could not be read now is tried again by the next run.
@@ -158,7 +162,7 @@ def _signals(
     for leftover in set(folder.iterdir()) - (set(files) - set(unfinished)):
         leftover.unlink()
     found = [unfinished.get(file) or _read_part(file, part) for file, part in zip(files, parts, strict=True)]
-    return _joined(found, needs, refusals)
+    return _joined(found, needs, refusals, folder)
 
 
 def _check_reach(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
@@ -204,11 +208,22 @@ def _read_part(file: Path, part: Sequence) -> tuple[Signals, list[Refusal]]:
 
 
 def _joined(
-    parts: Sequence[tuple[Signals, list[Refusal]]], needs: frozenset[str], refusals: list[Refusal]
+    parts: Sequence[tuple[Signals, list[Refusal]]], needs: frozenset[str], refusals: list[Refusal], folder: Path
 ) -> tuple[Signals, list[Refusal]]:
     ids = [item_id for signals, _ in parts for item_id in signals.item_ids]
-    arrays = {name: np.concatenate([signals[name] for signals, _ in parts]) if parts else np.zeros(0) for name in needs}
+    filled = [signals for signals, _ in parts if len(signals)]
+    arrays = {name: _stacked([signals[name] for signals in filled], folder / f"{name}.npy") for name in needs}
     return Signals(ids, arrays), refusals + [refusal for _, part in parts for refusal in part]
+
+
+def _stacked(parts: Sequence[np.ndarray], file: Path) -> np.ndarray:
+    """The parts below each other; wide ones (embeddings, class scores) in a memory map, which need not fit into RAM."""
+    if not parts:
+        return np.zeros(0)
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    return np.concatenate(parts, out=np.lib.format.open_memmap(file, "w+", parts[0].dtype, shape))
 
 
 def _write(path: Path, query: Query, signals: Signals) -> None:

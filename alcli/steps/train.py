@@ -25,6 +25,9 @@ from alcli.training import Diverged, feature_channels, seed_everything
 from alcli.training import train as run_epochs
 from alcli.workspace import StepRecord
 
+SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
+"""Task options that change signals, never weights."""
+
 
 def train(context: Context, cycle: int) -> StepResult:
     """Train for one cycle; reuses an earlier model when nothing it depends on has changed.
@@ -62,6 +65,8 @@ def _settings(config: Config) -> str:
     sections = {"task": config.task, "model": config.model, "train": config.train}
     content = {name: section.model_dump(mode="json") for name, section in sections.items()}
     del content["train"]["workers"]
+    for key in SCORING_ONLY:
+        del content["task"][key]
     return json.dumps(content, sort_keys=True)
 
 
@@ -188,6 +193,22 @@ def _metrics(
         if len(set(true.tolist())) > 1 and len(set(predicted.tolist())) > 1:
             metrics["loss_rank_correlation"] = float(spearmanr(true, predicted).statistic)
     return metrics
+
+
+def load_previous(context: Context, record: StepRecord, task: Task) -> torch.nn.Module | None:
+    """The model trained before this one, its outputs moved to the task's classes; None where none can be compared."""
+    numbers = [row["number"] for row in context.workspace.store.cycles() if row["number"] < record.cycle]
+    records = (context.workspace.step(number, "train") for number in reversed(numbers))
+    earlier = next((row for row in records if row and row.file and row.sha256 != record.sha256), None)
+    if earlier is None:
+        return None
+    path = context.workspace.verified_file(earlier)
+    state, _, manifest = storage.read(path)
+    if (manifest.task, manifest.model) != (context.config.task.name, task.model_name):
+        return None
+    model = task.build_model()
+    load_strictly(model, task.adapt(model, state, manifest.classes), str(path))
+    return model
 
 
 def load_trained(context: Context, record: StepRecord) -> tuple[Task, torch.nn.Module, LossHead, Path]:

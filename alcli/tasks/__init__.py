@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from alcli.config import TaskOptions
 from alcli.items import Annotation, ImageFacts, Item
 
 
@@ -33,26 +34,34 @@ class Batch:
     """Some examples as the model takes them.
 
     Attributes:
-        images: (batch, 3, H, W) uint8.
+        images: (rows, 3, H, W) uint8; one row an example, or several where a task looks at parts of an image.
         targets: one dict of tensors per example; empty for items of the pool.
         sizes: (width, height) of each upright image before resizing.
+        owners: (rows,) the example that each row belongs to, ascending; None: row i belongs to example i.
     """
 
     examples: Sequence[Example]
     images: Tensor
     targets: list[dict[str, Tensor]]
     sizes: list[tuple[int, int]]
+    owners: Tensor | None = None
 
 
 class Task(Protocol):
     """What training and inference ask of a task; made as ``Task(task_options, model_options, classes)``."""
 
     classes: tuple[str, ...]
+    """What the model's outputs stand for, in their order; for a pose the joints."""
     model_name: str
     signal_names: frozenset[str]
     """The signals that this task can give."""
     input_shape: tuple[int, int]
     """(height, width) of what the network takes."""
+
+    @staticmethod
+    def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:
+        """The classes that an annotation speaks of; all annotations together give ``classes``."""
+        ...
 
     def build_model(self) -> nn.Module:
         """The network with its starting weights."""
@@ -67,7 +76,10 @@ class Task(Protocol):
         ...
 
     def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
-        """Image (3, H, W) uint8, target, and size before resizing; runs in a worker process; raises DataError."""
+        """Image (3, H, W) uint8, target, and size before resizing; runs in a worker process; raises DataError.
+
+        Several parts of one image come as (parts, 3, H, W).
+        """
         ...
 
     def losses(self, model: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
@@ -80,6 +92,10 @@ class Task(Protocol):
 
     def signals(self, model: nn.Module, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The signals asked for, (batch,) or (batch, d) each, and the feature maps for the loss head."""
+        ...
+
+    def discrepancy(self, model: nn.Module, previous: nn.Module, batch: Batch) -> Tensor:
+        """(batch,) how far the outputs of the previous cycle's model lie from this model's."""
         ...
 
     def predictions(self, model: nn.Module, batch: Batch) -> list[Annotation]:

@@ -20,11 +20,12 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import Annotation, Box, ImageFacts, Item
 from alcli.models import ssd
+from alcli.models.tapped import pooled
 from alcli.plugins import did_you_mean
 from alcli.tasks import Batch, Example
+from alcli.tasks import _uncertainty as uncertainty
+from alcli.tasks._checks import clipped, known_class, speaks_of, upright
 
-OVERHANG = 2.0
-"""Pixels by which a box may stick out of its image; it is clipped. More is a broken annotation."""
 CONFIDENT = 0.05
 MOST_BOXES = 100
 
@@ -34,7 +35,7 @@ class Detection:
 
     light_model = "ssd-mobilenet-v2"
     models = tuple(ssd.MODELS)
-    signal_names = frozenset({"predicted_loss", "entropy"})
+    signal_names = uncertainty.SIGNALS
 
     def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""
@@ -47,6 +48,11 @@ class Detection:
         self._options, self._model = options, model
         side = model.input_size or ssd.INPUT_SIZES[self.model_name]
         self.input_shape = (side, side)
+
+    @staticmethod
+    def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:
+        """The classes of the boxes."""
+        return {box.label for box in annotation.boxes}
 
     def build_model(self) -> SSD:
         """The SSD with its starting weights; raises DataError when they do not fit."""
@@ -62,19 +68,18 @@ class Detection:
         Raises:
             DataError: a box reaches further out, its class is unknown, or the annotator saw another image size.
         """
-        width, height = facts.width, facts.height
-        if annotation.size and annotation.size != (width, height):
-            seen = "{}×{}".format(*annotation.size)
-            turned = " (turned by EXIF?)" if annotation.size == (height, width) else ""
-            raise DataError(f"the annotation is for {seen} pixels, the upright image has {width}×{height}{turned}")
-        boxes = tuple(self._clipped(box, width, height) for box in annotation.boxes)
-        return Example(item, path, Annotation(item.id, boxes, (width, height)), (width, height))
+        speaks_of(annotation, "boxes")
+        for box in annotation.boxes:
+            known_class(box.label, self.classes)
+        boxes = tuple(clipped(box, facts) for box in upright(annotation, facts).boxes)
+        size = (facts.width, facts.height)
+        return Example(item, path, Annotation(item.id, boxes, size), size)
 
     def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
         """The image at the model's input size, its boxes scaled with it.
 
         Args:
-            augment: none, flip, or ssd (crops and colours of the SSD paper); its randomness is torch's global one.
+            augment: none; ssd (crops and colours of the SSD paper); else flips. Its randomness is torch's global one.
         """
         side = self.input_shape[0]
         picture = images.load(example.path, at_least=(side, side))
@@ -106,17 +111,31 @@ class Detection:
         return ssd.source_maps(model, self._normalised(model, batch))
 
     def signals(self, model: SSD, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Signals about each image; the box predictors run only when something but the loss head needs them.
+        """Signals about each image; the box predictors run only when one needs them.
 
-        ``entropy``: of the distinct boxes with a foreground probability ≥ 0.05, the entropies over classes and
-        background, as one number by ``task.aggregate``; an image without such a box has entropy 0.
+        Of the distinct boxes with a foreground probability ≥ 0.05, the uncertainties over classes and background become
+        one number by ``task.aggregate``, divided by expected objects^``task.count_power``; an image without such a box
+        has 0. ``class_scores``: each class's largest probability in a box. ``expected_objects``: sum of the foreground
+        probabilities. ``embedding``: the source maps pooled.
         """
-        if needs <= {"predicted_loss"}:
-            return {}, self.features(model, batch)
-        outputs = ssd.forward(model, self._normalised(model, batch))
-        found = ssd.confident_boxes(outputs, model, CONFIDENT, MOST_BOXES)
-        entropies = [self._aggregated(probabilities) for _, probabilities in found]
-        return {"entropy": torch.stack(entropies)}, outputs.features
+        if needs <= {"predicted_loss", "embedding", "output_discrepancy"}:
+            found, features = {}, self.features(model, batch)
+        else:
+            outputs = ssd.forward(model, self._normalised(model, batch))
+            features = outputs.features
+            found = self._output_signals(model, features, outputs, needs)
+        if "embedding" in needs:
+            found["embedding"] = uncertainty.embedding(pooled(features))
+        return found, features
+
+    def discrepancy(self, model: SSD, previous: SSD, batch: Batch) -> Tensor:
+        """(batch,) over this model's confident boxes, half the squared distance of both models' probabilities."""
+        normalised = self._normalised(model, batch)
+        now, before = ssd.forward(model, normalised), ssd.forward(previous, normalised)
+        anchors = ssd.confident_anchors(now, model, CONFIDENT, MOST_BOXES)
+        ours, theirs = (_of_anchors(outputs.logits.softmax(dim=2), anchors) for outputs in (now, before))
+        distances = [uncertainty.discrepancy(*pair) for pair in zip(ours, theirs, strict=True)]
+        return uncertainty.aggregated(distances, _expected(ours), self._options)
 
     def predictions(self, model: SSD, batch: Batch) -> list[Annotation]:
         """torchvision's boxes for each image, most confident first, in pixels of the upright image."""
@@ -151,29 +170,32 @@ class Detection:
         """The classification head's rows moved to this task's classes; new classes start fresh."""
         return ssd.transplant_classes(model, state, list(classes), list(self.classes))
 
-    def _clipped(self, box: Box, width: int, height: int) -> Box:
-        if box.label not in self.classes:
-            raise DataError(f"class {box.label!r} is not one of {', '.join(self.classes)}")
-        over = max(-box.x1, -box.y1, box.x2 - width, box.y2 - height)
-        if over > OVERHANG:
-            shown = f"({box.x1:g}, {box.y1:g}, {box.x2:g}, {box.y2:g})"
-            raise DataError(f"box {shown} of class {box.label!r} reaches {over:g} pixels out of {width}×{height}")
-        return Box(box.label, max(box.x1, 0), max(box.y1, 0), min(box.x2, width), min(box.y2, height))
-
     def _normalised(self, model: SSD, batch: Batch) -> Tensor:
         device = next(model.parameters()).device
         return images.normalise(
             batch.images.to(device, non_blocking=True), model.transform.image_mean, model.transform.image_std
         )
 
-    def _aggregated(self, probabilities: Tensor) -> Tensor:
-        entropies = torch.special.entr(probabilities).sum(dim=1)
-        if len(entropies) == 0:
-            return probabilities.new_zeros(())
-        whole: Tensor = getattr(entropies, self._options.aggregate)()
-        # Crowded images win a sum; dividing by a power of the expected objects takes the crowd out.
-        expected = (1 - probabilities[:, 0]).sum().clamp(min=1)
-        return whole / expected**self._options.count_power
+    def _output_signals(
+        self, model: SSD, features: list[Tensor], outputs: ssd.Outputs, needs: frozenset[str]
+    ) -> dict[str, Tensor]:
+        anchors = ssd.confident_anchors(outputs, model, CONFIDENT, MOST_BOXES)
+        found = _of_anchors(outputs.logits.softmax(dim=2), anchors)
+        expected = _expected(found)
+        blank = outputs.logits.new_zeros(1, len(self.classes))
+        signals = {
+            "expected_objects": expected,
+            "class_scores": torch.stack([torch.cat([blank, part[:, 1:]]).amax(dim=0) for part in found]),
+        }
+        for name in needs & uncertainty.UNCERTAINTIES.keys():
+            values = [uncertainty.UNCERTAINTIES[name](part) for part in found]
+            signals[name] = uncertainty.aggregated(values, expected, self._options)
+        if "mutual_information" in needs:
+            heads = (model.head.classification_head(part) for part in uncertainty.thinned(features, self._options))
+            passes = [_of_anchors(logits.float().softmax(dim=2), anchors) for logits in heads]
+            values = [uncertainty.mutual_information(iter(parts)) for parts in zip(*passes, strict=True)]
+            signals["mutual_information"] = uncertainty.aggregated(values, expected, self._options)
+        return signals
 
     def _prediction(self, example: Example, found: dict[str, Tensor], size: tuple[int, int], side: int) -> Annotation:
         scale = (torch.tensor(size) / side).repeat(2)
@@ -221,6 +243,15 @@ class Detection:
         ]
 
 
+def _of_anchors(probabilities: Tensor, anchors: Sequence[Tensor]) -> list[Tensor]:
+    """Of each image the (k, 1 + classes) probabilities at its chosen anchors."""
+    return [probabilities[image, rows] for image, rows in enumerate(anchors)]
+
+
+def _expected(found: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(1 - part[:, 0]).sum() for part in found])
+
+
 def _augmented(
     tensor: Tensor, boxes: Tensor, labels: Tensor, augment: str, side: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -241,7 +272,7 @@ def _augmented(
         "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(side, side)),
         "labels": labels,
     }
-    picture, target = v2.Compose(chains[augment])(tv_tensors.Image(tensor), target)
+    picture, target = v2.Compose(chains.get(augment, chains["flip"]))(tv_tensors.Image(tensor), target)
     return picture.as_subclass(Tensor), {
         "boxes": target["boxes"].as_subclass(Tensor),
         "labels": target["labels"],

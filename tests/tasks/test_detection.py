@@ -165,14 +165,3 @@ def test_the_box_predictors_run_only_when_a_signal_needs_them(tmp_path, monkeypa
     found, features = detection.signals(model, batch(detection, [example(tmp_path, 0)]), frozenset({"predicted_loss"}))
     assert found == {}
     assert len(features) == 4
-
-
-@pytest.mark.parametrize("aggregate", ["mean", "sum", "max"])
-def test_entropy_is_the_stated_aggregate(aggregate):
-    probabilities = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
-    entropies = np.array([np.log(2), np.log(4)])
-    whole = getattr(entropies, aggregate)()
-    assert float(task(aggregate=aggregate)._aggregated(probabilities)) == pytest.approx(whole, rel=1e-6)
-    divided = task(aggregate=aggregate, count_power=1.0)._aggregated(probabilities)
-    assert float(divided) == pytest.approx(whole / 1.25, rel=1e-6)
-    assert float(task()._aggregated(probabilities[:0])) == 0

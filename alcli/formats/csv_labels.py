@@ -1,0 +1,79 @@
+"""A CSV file with the columns ``name`` and ``label``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from alcli.errors import DataError
+from alcli.files import SHARED, atomic_write, sha256_of_text
+from alcli.formats._names import ImageNames
+from alcli.items import Annotation, Refusal
+
+COLUMNS = ("name", "label")
+
+
+class CsvLabels:
+    """A CSV of ``name,label``; an image is labelled when it is listed, an empty label means "none of the classes".
+
+    Several labels of one image stand in several rows. Other columns are left alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._labels: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A file that ends in .csv."""
+        return path.is_file() and path.suffix.lower() == ".csv"
+
+    def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
+        """Image name → hash of its labels; and rows that fit no image, or several.
+
+        Raises:
+            DataError: the file is not a CSV of these columns; the message names the line.
+        """
+        images = ImageNames(names, suffixes=True)
+        labels: dict[str, set[str]] = {}
+        refusals: dict[str, Refusal] = {}
+        for name, label in _rows(self._path):
+            found = images.find(name.removeprefix("./"))
+            if len(found) == 1:
+                labels.setdefault(found[0], set()).update({label} if label else ())
+            else:
+                reason = f"could belong to {' or '.join(found)}; write its folder too" if found else "no such image"
+                refusals[name] = Refusal(f"csv:{name}", name, reason, "listed")
+        self._labels = {name: tuple(sorted(said)) for name, said in labels.items()}
+        return {name: sha256_of_text(*said) for name, said in self._labels.items()}, list(refusals.values())
+
+    def read(self, name: str) -> Annotation:
+        """The labels of one image."""
+        return Annotation(name, labels=self._labels[name])
+
+
+def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
+    """Write the labels of each image, whole or not at all."""
+    with atomic_write(path, permissions=SHARED) as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for name, annotation in annotations.items():
+            rows.writerows((name, label) for label in annotation.labels or ("",))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream, strict=True)
+            if missing := set(COLUMNS) - set(rows.fieldnames or ()):
+                raise DataError(
+                    f"{path.name}:1: there is no column {' or '.join(sorted(missing))}.",
+                    do="The first line is name,label.",
+                )
+            for row in rows:
+                if not row["name"] or row["label"] is None or None in row:
+                    raise DataError(f"{path.name}:{rows.line_num}: expected a name and a label in as many columns.")
+                yield row["name"].strip(), row["label"].strip()
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} is not a CSV file in UTF-8: {error}.", do="Save it as CSV UTF-8.") from None

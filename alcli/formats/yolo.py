@@ -1,0 +1,222 @@
+"""YOLO: ``data.yaml`` with the class names, one text file an image with shares of its width and height."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from alcli.errors import DataError
+from alcli.files import SHARED, atomic_write
+from alcli.formats._names import ImageNames
+from alcli.items import Annotation, Box, Keypoint, Polygon, Pose, Refusal
+
+DESCRIPTION = "data.yaml"
+LABELS, IMAGES = "labels", "images"
+SLACK = 0.01
+"""A share may leave [0, 1] by rounding; how far a box may stick out is the task's affair."""
+
+
+class Yolo:
+    """A data set with ``data.yaml``; an image is labelled when its text file exists, also when it is empty.
+
+    A line is ``class x y width height`` (centre), with ``kpt_shape`` the joints behind it, or ``class x y x y …`` for a
+    polygon. ``labels/sub/x.txt`` belongs to ``images/sub/x.jpg``, ``sub/x.jpg`` or the only image called ``x``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._yaml = path / DESCRIPTION if path.is_dir() else path
+        self._root = self._yaml.parent
+        self._files: dict[str, Path] = {}
+        self._classes: list[str] = []
+        self._joints: tuple[list[str], int] = ([], 0)
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder with data.yaml, or a file that ends in .yaml or .yml."""
+        return (path / DESCRIPTION).is_file() or (path.is_file() and path.suffix.lower() in (".yaml", ".yml"))
+
+    def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
+        """Image name → size and modification time of its text file; and files that fit no image, or several.
+
+        Raises:
+            DataError: data.yaml does not name the classes.
+        """
+        content = _description(self._yaml)
+        self._classes, self._joints = _names(content, self._yaml), _joints(content, self._yaml)
+        images = ImageNames(names, suffixes=False)
+        versions: dict[str, str] = {}
+        refusals: list[Refusal] = []
+        stamp = self._yaml.stat().st_mtime_ns
+        for path in _text_files(self._root):
+            relative = path.relative_to(self._root)
+            found = _first(images, relative)
+            facts = path.stat()
+            version = f"{facts.st_size}-{facts.st_mtime_ns}-{stamp}"
+            if len(found) == 1 and found[0] not in versions:
+                versions[found[0]] = version
+                self._files[found[0]] = path
+            else:
+                reason = f"could belong to {' or '.join(found)}" if found else "annotation without an image"
+                refusals.append(Refusal(f"yolo:{relative.as_posix()}", relative.as_posix(), reason, version))
+        return versions, refusals
+
+    def read(self, name: str) -> Annotation:
+        """The objects of one image, relative to its size; raises DataError naming the line that is wrong."""
+        path = self._files[name]
+        boxes, poses, polygons = [], [], []
+        for number, line in enumerate(_lines(path), 1):
+            if not line.strip():
+                continue
+            try:
+                found = self._object(line.split())
+            except DataError as error:
+                raise DataError(f"{path.name}:{number}: {error.what}") from None
+            if isinstance(found, Polygon):
+                polygons.append(found)
+            elif isinstance(found, Pose):
+                poses.append(found)
+                boxes += [found.box] if found.box else []
+            else:
+                boxes.append(found)
+        return Annotation(
+            name, tuple(boxes), poses=tuple(poses), polygons=tuple(polygons), relative=bool(boxes or polygons)
+        )
+
+    def _object(self, words: Sequence[str]) -> Box | Pose | Polygon:
+        label = self._label(words[0])
+        values = [_share(word) for word in words[1:]] if not self._joints[0] else [_number(word) for word in words[1:]]
+        joints, dimensions = self._joints
+        if joints and len(values) == 4 + len(joints) * dimensions:
+            return Pose(label, _keypoints(values[4:], joints, dimensions), _box(label, values[:4]))
+        if len(values) == 4:
+            return _box(label, values)
+        if joints:
+            raise DataError(f"{len(words)} values, expected 5 or {5 + len(joints) * dimensions}")
+        if len(values) % 2:
+            raise DataError(f"{len(words)} values: neither a box (5) nor a polygon (an odd number from 7)")
+        return Polygon(label, (tuple(values),))
+
+    def _label(self, word: str) -> str:
+        if not word.isdecimal() or int(word) >= len(self._classes):
+            raise DataError(f"class {word!r}, but data.yaml names 0 to {len(self._classes) - 1}")
+        return self._classes[int(word)]
+
+
+def write(root: Path, annotations: Mapping[str, Annotation]) -> None:
+    """Write boxes and polygons by image name as ``data.yaml`` and ``labels/NAME.txt``, each whole or not at all.
+
+    Raises:
+        DataError: an annotation in pixels does not say the size of its image.
+    """
+    classes = sorted(set().union(*(row.class_names() for row in annotations.values())))
+    for name, annotation in annotations.items():
+        path = (root / LABELS / name).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path, permissions=SHARED) as stream:
+            stream.write("".join(f"{line}\n" for line in _written(name, annotation, classes)))
+    with atomic_write(root / DESCRIPTION, permissions=SHARED) as stream:
+        yaml.safe_dump({"path": ".", "train": IMAGES, "val": IMAGES, "names": dict(enumerate(classes))}, stream)
+
+
+def _written(name: str, annotation: Annotation, classes: Sequence[str]) -> list[str]:
+    if not annotation.relative and annotation.size is None:
+        raise DataError(f"{name!r}: the annotation does not say the size of its image")
+    width, height = (1, 1) if annotation.relative or annotation.size is None else annotation.size
+    rows: list[tuple[str, list[float]]] = []
+    for box in annotation.boxes:
+        centre, extent = (box.x1 + box.x2, box.y1 + box.y2), (box.x2 - box.x1, box.y2 - box.y1)
+        shares = [centre[0] / 2 / width, centre[1] / 2 / height, extent[0] / width, extent[1] / height]
+        rows.append((box.label, shares))
+    for polygon in annotation.polygons:
+        for ring in polygon.rings:
+            shares = [value / (height if place % 2 else width) for place, value in enumerate(ring)]
+            rows.append((polygon.label, shares))
+    return [" ".join([str(classes.index(label)), *(f"{value:.10g}" for value in values)]) for label, values in rows]
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read: {error}.", do="Correct data.yaml.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: the root is a {type(content).__name__}, expected keys such as names.")
+    return content
+
+
+def _names(content: dict[str, Any], path: Path) -> list[str]:
+    names = content.get("names")
+    if isinstance(names, dict):
+        if sorted(names) != list(range(len(names))):
+            raise DataError(f"{path}: names: the numbers are not 0 to {len(names) - 1}.")
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names or len({str(name) for name in names}) != len(names):
+        raise DataError(f"{path}: names: expected every class once, got {names!r}.", do="names: [cat, dog]")
+    return [str(name) for name in names]
+
+
+def _joints(content: dict[str, Any], path: Path) -> tuple[list[str], int]:
+    """(names of the joints, numbers a joint)."""
+    shape = content.get("kpt_shape")
+    if shape is None:
+        return [], 0
+    if not isinstance(shape, list) or len(shape) != 2 or not isinstance(shape[0], int) or shape[1] not in (2, 3):
+        raise DataError(f"{path}: kpt_shape: expected [joints, 2 or 3], got {shape!r}.")
+    names = content.get("kpt_names")
+    names = next(iter(names.values()), None) if isinstance(names, dict) else names
+    if not isinstance(names, list) or len(names) != shape[0]:
+        names = [f"joint_{number}" for number in range(1, shape[0] + 1)]
+    return [str(name) for name in names], shape[1]
+
+
+def _text_files(root: Path) -> list[Path]:
+    folders = [folder for folder in sorted(root.rglob(LABELS)) if folder.is_dir()]
+    return sorted({path for folder in folders for path in folder.rglob("*.txt")})
+
+
+def _first(images: ImageNames, relative: Path) -> list[str]:
+    words = list(relative.with_suffix("").parts)
+    place = words.index(LABELS)
+    keys = [[*words[:place], IMAGES, *words[place + 1 :]], [*words[:place], *words[place + 1 :]], words[place + 1 :]]
+    candidates = [str(PurePosixPath(*key)) for key in keys] + [words[-1]]
+    return next((found for key in candidates if (found := images.find(key))), [])
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name}: is not UTF-8 text") from None
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise DataError(f"{word!r} is not a number") from None
+
+
+def _share(word: str) -> float:
+    value = _number(word)
+    if not -SLACK <= value <= 1 + SLACK:
+        raise DataError(f"{word} is not a share of the image's side (0 to 1)")
+    return value
+
+
+def _box(label: str, values: Sequence[float]) -> Box:
+    x, y, width, height = values
+    return Box(label, x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+def _keypoints(values: Sequence[float], names: Sequence[str], dimensions: int) -> tuple[Keypoint, ...]:
+    joints = []
+    for row, name in enumerate(names):
+        x, y, *rest = values[row * dimensions : (row + 1) * dimensions]
+        # Two numbers a joint cannot say "not marked"; zeros do.
+        seen = rest[0] if rest else 2 * bool(x or y)
+        if seen:
+            joints.append(Keypoint(name, x, y, seen == 2))
+    return tuple(joints)

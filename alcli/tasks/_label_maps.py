@@ -1,0 +1,67 @@
+"""Regions of an annotation → one class number a pixel, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from alcli.errors import DataError
+from alcli.items import IGNORED, Annotation, Mask, Polygon
+
+IGNORE = 255
+"""In a label map: this pixel neither trains nor counts."""
+BACKGROUND = "background"
+"""The class of pixels that no region covers; without such a class they are ignored."""
+
+
+def label_map(annotation: Annotation, size: tuple[int, int], classes: Sequence[str], ignore_index: int) -> np.ndarray:
+    """(height, width) uint8: each pixel's place in ``classes``, or 255; what comes later lies on top.
+
+    Args:
+        size: (width, height) in pixels. ignore_index: the id of mask files that means "ignore".
+    """
+    width, height = size
+    ground = classes.index(BACKGROUND) if BACKGROUND in classes else IGNORE
+    numbers = np.full((height, width), ground, dtype=np.uint8)
+    for polygon in annotation.polygons:
+        numbers[_inside(polygon, width, height)] = classes.index(polygon.label)
+    for mask in annotation.masks:
+        ignored = mask.label == IGNORED or mask.pixel_id == ignore_index
+        numbers[decoded(mask)] = IGNORE if ignored else classes.index(mask.label)
+    return numbers
+
+
+def masks(numbers: np.ndarray, classes: Sequence[str]) -> tuple[Mask, ...]:
+    """One mask for each class that occurs in (height, width) ``numbers``."""
+    size = (numbers.shape[1], numbers.shape[0])
+    return tuple(
+        Mask(classes[number], encoded(numbers == number), size)
+        for number in np.unique(numbers).tolist()
+        if number < len(classes)
+    )
+
+
+def encoded(pixels: np.ndarray) -> str:
+    """(height, width) bool → COCO's compressed run-length code."""
+    return coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8))["counts"].decode("ascii")
+
+
+def decoded(mask: Mask) -> np.ndarray:
+    """(height, width) bool; raises DataError when the code does not describe as many pixels as the mask has."""
+    width, height = mask.size
+    try:
+        return coco_mask.decode({"size": [height, width], "counts": mask.counts.encode("ascii")}).astype(bool)
+    except (ValueError, TypeError, UnicodeEncodeError) as error:
+        raise DataError(f"the mask of class {mask.label!r} cannot be decoded: {error}") from None
+
+
+def _inside(polygon: Polygon, width: int, height: int) -> np.ndarray:
+    outer, holes = (
+        coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects([list(ring) for ring in rings], height, width)))
+        if rings
+        else np.zeros((height, width), dtype=np.uint8)
+        for rings in (polygon.rings, polygon.holes)
+    )
+    return outer.astype(bool) & ~holes.astype(bool)

@@ -1,0 +1,156 @@
+"""Image classification, with one label an image or several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import accuracy_score, average_precision_score, recall_score
+from torch import Tensor
+from torchvision.transforms import v2
+
+from alcli import images
+from alcli.config import ModelOptions, TaskOptions
+from alcli.errors import DataError
+from alcli.items import Annotation, ImageFacts, Item
+from alcli.models import classifiers
+from alcli.models.tapped import Tapped
+from alcli.tasks import Batch, Example
+from alcli.tasks._checks import known_class, speaks_of, upright
+from alcli.tasks._tapped import TappedTask
+
+
+class Classification(TappedTask):
+    """Name what an image shows, by any classifier of torchvision or timm.
+
+    The features for the loss head are the stages' outputs. Uncertainty: of the distribution over classes; with
+    ``task.multi_label`` of each label's yes or no, aggregated over labels by ``task.aggregate``. ``class_scores`` are
+    the probabilities, ``expected_objects`` their sum: 1, or the labels to be expected.
+    """
+
+    light_model = "mobilenet-v3-small"
+    models = classifiers.MODELS
+
+    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+        """Args: ``classes``: names in the order of the model's outputs."""
+        super().__init__(options, model, classes)
+        self.model_name = model.name or self.light_model
+        side = model.input_size or 224
+        self.input_shape = (side, side)
+
+    @staticmethod
+    def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:
+        """The labels."""
+        return set(annotation.labels)
+
+    def build_model(self) -> Tapped:
+        """The classifier; raises UsageError for an unknown name, DataError for weights that do not fit."""
+        return classifiers.build(self.model_name, len(self.classes), self._model.weights, self.input_shape[0])
+
+    def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
+        """The example.
+
+        Raises:
+            DataError: no label, or several although ``task.multi_label`` is off; an unknown class; another image size.
+        """
+        speaks_of(annotation, "labels")
+        labels = tuple(sorted(set(upright(annotation, facts).labels)))
+        for label in labels:
+            known_class(label, self.classes)
+        if not self._options.multi_label:
+            if not labels:
+                raise DataError("the annotation has no label")
+            if len(labels) > 1:
+                raise DataError(
+                    f"labelled differently: {', '.join(labels)}; with task.multi_label = true an image may have several"
+                )
+        size = (facts.width, facts.height)
+        return Example(item, path, Annotation(item.id, (), size, labels), size)
+
+    def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
+        """The image at the model's input size; ``label``, or ``labels`` as (classes,) of 0 and 1.
+
+        Args:
+            augment: none; crop (random part and shape, then flip); anything else flips.
+        """
+        side = self.input_shape[0]
+        picture = images.load(example.path, at_least=(side, side))
+        size = example.size or picture.size
+        if augment == "crop":
+            tensor = v2.RandomResizedCrop((side, side), scale=(0.35, 1.0), antialias=True)(images.to_tensor(picture))
+        else:
+            tensor = images.to_tensor(picture, (side, side))
+        if augment != "none":
+            tensor = v2.RandomHorizontalFlip()(tensor)
+        return tensor, self._target(example), size
+
+    def losses(self, model: Tapped, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """(batch,) cross-entropies, with several labels the mean binary one over classes; and the stages' maps."""
+        features, deep = model.maps(self.normalised(model, batch))
+        logits = model.predict(deep).float()
+        if self._options.multi_label:
+            wanted = torch.stack([target["labels"] for target in batch.targets]).to(logits.device)
+            return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=1), features
+        label = torch.stack([target["label"] for target in batch.targets]).to(logits.device)
+        return F.cross_entropy(logits, label, reduction="none"), features
+
+    def distributions(self, outputs: Tensor) -> Tensor:
+        """(rows, 1, classes), or (rows, classes, 2) of yes and no."""
+        if self._options.multi_label:
+            yes = outputs.sigmoid()
+            return torch.stack([yes, 1 - yes], dim=2)
+        return outputs.softmax(dim=1).unsqueeze(1)
+
+    def evidence(self, outputs: Tensor) -> Tensor:
+        """(rows, classes) probabilities."""
+        return outputs.sigmoid() if self._options.multi_label else outputs.softmax(dim=1)
+
+    def predictions(self, model: Tapped, batch: Batch) -> list[Annotation]:
+        """The most probable class; with several labels every class, most probable first. Scores are probabilities."""
+        scores = self.evidence(model(self.normalised(model, batch)).float()).cpu()
+        count = len(self.classes) if self._options.multi_label else 1
+        best = scores.topk(count, dim=1)
+        rows = zip(batch.examples, best.indices.tolist(), best.values.tolist(), batch.sizes, strict=True)
+        return [
+            Annotation(
+                example.item.id, (), size, tuple(self.classes[place] for place in places), label_scores=tuple(values)
+            )
+            for example, places, values, size in rows
+        ]
+
+    def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
+        """``top1`` and ``macro_accuracy`` (mean over classes), or with several labels ``map``; by scikit-learn.
+
+        Raises:
+            DataError: with several labels, no example has one.
+        """
+        found = {prediction.item_id: prediction for prediction in predictions}
+        pairs = [(example.annotation, found[example.item.id]) for example in examples if example.annotation]
+        if self._options.multi_label:
+            return {"map": self._average_precision(pairs)}
+        true = [annotation.labels[0] for annotation, _ in pairs]
+        said = [prediction.labels[0] for _, prediction in pairs]
+        macro = recall_score(true, said, labels=sorted(set(true)), average="macro", zero_division=0)
+        return {"top1": float(accuracy_score(true, said)), "macro_accuracy": float(macro)}
+
+    def _target(self, example: Example) -> dict[str, Tensor]:
+        if example.annotation is None:
+            return {}
+        places = [self.classes.index(label) for label in example.annotation.labels]
+        if not self._options.multi_label:
+            return {"label": torch.tensor(places[0])}
+        labels = torch.zeros(len(self.classes))
+        labels[places] = 1
+        return {"labels": labels}
+
+    def _average_precision(self, pairs: Sequence[tuple[Annotation, Annotation]]) -> float:
+        true = np.array([[label in truth.labels for label in self.classes] for truth, _ in pairs], dtype=int)
+        if not true.any():
+            raise DataError("No held-out image has a label.", do="Annotate more, or set train.validation higher.")
+        scored = [dict(zip(said.labels, said.label_scores, strict=True)) for _, said in pairs]
+        scores = np.array([[row[label] for label in self.classes] for row in scored])
+        there = true.any(axis=0)
+        return float(average_precision_score(true[:, there], scores[:, there], average="macro"))

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from alcli.config import ModelOptions, TaskOptions
+from alcli.errors import DataError, UsageError
+from alcli.items import Annotation, Polygon
+from alcli.loading import batches
+from alcli.tasks._label_maps import IGNORE, encoded, label_map, masks
+from alcli.tasks.segmentation import Segmentation
+from tests.contracts.drawings import CASES, SIZE, examples, half_mask, make_task
+
+CASE = CASES["segmentation"]
+CLASSES = ("a", "b")
+
+
+def halves(left: str, right: str, ids: tuple[int, int] = (0, 1)) -> Annotation:
+    return Annotation("x", size=SIZE, masks=(half_mask(left, True, ids[0]), half_mask(right, False, ids[1])))
+
+
+def test_the_loss_of_one_image_is_the_librarys_without_ignored_pixels(tmp_path):
+    task = make_task(CASE)
+    batch = next(batches(task, examples(CASE, tmp_path, 1), lambda _: [[0]], 0))[0]
+    batch.targets[0]["mask"][:, :20] = IGNORE
+    model = task.build_model().eval()
+    with torch.inference_mode():
+        losses, _ = task.losses(model, batch)
+        logits = F.interpolate(model(task.normalised(model, batch)), size=(64, 64), mode="bilinear")
+        wanted = batch.targets[0]["mask"].long()
+        torch.testing.assert_close(losses[0], F.cross_entropy(logits, wanted, ignore_index=IGNORE))
+        batch.targets[0]["mask"][:] = IGNORE
+        assert task.losses(model, batch)[0].tolist() == [0.0]
+
+
+def test_pixels_of_the_ignored_id_neither_train_nor_count():
+    task = Segmentation(TaskOptions(ignore_index=11), CASE.model, CLASSES)
+    annotation = halves("a", "", (0, 11))
+    assert Segmentation.vocabulary(annotation, TaskOptions(ignore_index=11)) == {"a"}
+    numbers = label_map(annotation, SIZE, CLASSES, 11)
+    assert (numbers[:, :48] == 0).all() and (numbers[:, 48:] == IGNORE).all()
+    assert task.signal_names
+
+
+def test_uncovered_pixels_are_background_where_that_is_a_class():
+    square = Annotation("x", size=SIZE, polygons=(Polygon("a", ((10, 10, 30, 10, 30, 30, 10, 30),)),))
+    assert Segmentation.vocabulary(square, TaskOptions()) == {"a", "background"}
+    numbers = label_map(square, SIZE, ("a", "background"), 255)
+    assert (numbers == 0).sum() == 400 and numbers[20, 20] == 0 and numbers[0, 0] == 1
+    assert label_map(square, SIZE, ("a",), 255)[0, 0] == IGNORE
+
+
+def test_holes_are_taken_out():
+    ring = Polygon("a", ((0, 0, 40, 0, 40, 40, 0, 40),), ((10, 10, 20, 10, 20, 20, 10, 20),))
+    numbers = label_map(Annotation("x", polygons=(ring,)), SIZE, ("a", "background"), 255)
+    assert numbers[15, 15] == 1 and numbers[5, 5] == 0
+
+
+def test_masks_and_label_maps_are_inverse():
+    numbers = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(np.uint8)
+    rows = masks(numbers, ("x", "y", "z"))
+    again = label_map(Annotation("i", masks=rows), (30, 20), ("x", "y", "z"), 255)
+    assert (again == numbers).all()
+    assert encoded(numbers == 0) == rows[0].counts
+
+
+def test_miou_is_intersection_over_union(tmp_path):
+    task = make_task(CASE)
+    held_out = examples(CASE, tmp_path, 1)
+    said = Annotation("0", size=SIZE, masks=(half_mask("a", True, 0), half_mask("a", False, 0)))
+    metrics = task.evaluate(held_out, [said])
+    assert metrics == {"miou": pytest.approx(0.25), "iou/a": pytest.approx(0.5), "iou/b": 0.0}
+    assert next(iter(metrics)) == "miou"
+
+
+def test_nothing_that_counts_is_said(tmp_path):
+    task = make_task(CASE)
+    with pytest.raises(DataError, match="No held-out image has a pixel"):
+        task.evaluate(examples(CASE, tmp_path, 1), [])
+
+
+def test_unknown_models_are_refused():
+    with pytest.raises(UsageError, match="Segmentation has no model 'unet'"):
+        Segmentation(TaskOptions(), ModelOptions(name="unet"), CLASSES)
