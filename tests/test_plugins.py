@@ -31,8 +31,8 @@ def test_nothing_near_lists_all():
     assert "entropy, learned-loss" in error.value.do
 
 
-def test_names_import_nothing():
-    sys.modules.pop("alcli.strategies.entropy", None)
+def test_names_import_nothing(monkeypatch):
+    monkeypatch.delitem(sys.modules, "alcli.strategies.entropy", raising=False)
     plugins.names("strategies")
     assert "alcli.strategies.entropy" not in sys.modules
 
