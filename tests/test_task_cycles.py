@@ -88,7 +88,7 @@ def test_uncertainty_ranks_too_and_a_second_cycle_goes_on(kind, strategy, cycle,
 
 def test_another_aggregate_scores_anew_without_training(cycle, alcli, tmp_path):
     assert cycle("segmentation", *project(tmp_path, "segmentation"), "strategy.name=entropy")[0] == 0
-    code, out, err = alcli("cycle", "-w", tmp_path / "W", "--json", "--set", "task.aggregate=max")
+    code, out, err = alcli("cycle", "-w", tmp_path / "W", "--json", "--set", "task.aggregate=sum")
     assert code == 0, err
     assert json.loads(out)["steps"]["train"]["reused_from"] == 1
     first, second = ((tmp_path / "W" / "cycles" / number / "scores.csv").read_text() for number in ("0001", "0002"))

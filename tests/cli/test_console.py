@@ -45,7 +45,10 @@ def test_every_error_has_an_exit_code_that_is_documented():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_stops_cleanly_and_the_next_run_goes_on(workspace, photos, number, code):
     command = [sys.executable, "-m", "alcli", "cycle", "-w", workspace, "--set", "train.epochs=10000", "-v"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell's background job, which this suite may be, hands its children an ignored SIGINT.
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     for line in process.stderr:
         if line.startswith("epoch 2/"):
             break
