@@ -119,10 +119,6 @@ def test_the_lock_names_its_holder(made):
         pass
 
 
-def _sleep():
-    time.sleep(30)
-
-
 def test_the_lock_dies_with_its_owner_also_when_a_forked_worker_lives_on(made):
     code = (
         "import os, sys, time; from pathlib import Path; from alcli.workspace import Workspace\n"

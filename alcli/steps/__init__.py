@@ -14,8 +14,6 @@ from alcli.platforms import Platform
 from alcli.progress import Progress
 from alcli.workspace import Workspace
 
-NAMES = ("pull", "train", "score", "export", "push")
-
 
 @dataclass(frozen=True)
 class Context:
