@@ -138,6 +138,19 @@ class StrategyOptions(Section):
     """How signals become acquisition scores."""
 
     name: str = "learned-loss"
+    random_share: float | None = Field(
+        None, ge=0, le=1, description="share of the budget drawn at random as a control; default: 0.05 for auto, else 0"
+    )
+    cold_start: Literal["auto", "random", "typiclust"] = Field(
+        "auto", description="order before the first annotation; auto: typiclust with pretrained weights, else random"
+    )
+
+    @property
+    def control_share(self) -> float:
+        """The random share, for this strategy."""
+        if self.random_share is not None:
+            return self.random_share
+        return 0.05 if self.name == "auto" else 0.0
 
 
 class SelectionOptions(Section):

@@ -78,7 +78,7 @@ def open_cycle(context: Context) -> int:
 
 def _check_names(context: Context) -> None:
     """Raises UsageError for an unknown strategy or task before hours are spent, not after."""
-    plugins.load("strategies", context.config.strategy.name)
+    plugins.strategy(context.config.strategy.name)
     if context.config.task.name not in plugins.names("tasks"):
         plugins.load("tasks", context.config.task.name)
 

@@ -56,6 +56,24 @@ def load(kind: str, name: str) -> Any:
     return getattr(module, class_name)
 
 
+def strategy(name: str) -> Any:
+    """An instance of a query strategy; ``outer:inner`` wraps one in another, as in ``diverse:margin``.
+
+    A wrapper is a class with ``wraps = True``, made with the strategy that it wraps.
+
+    Raises:
+        UsageError: an unknown name, a wrapper with nothing in it, or something in a strategy that wraps nothing.
+    """
+    outer, colon, inner = name.partition(":")
+    made = load("strategies", outer)
+    wraps = getattr(made, "wraps", False)
+    if wraps and not inner:
+        raise UsageError(f"The strategy {outer} wraps another one.", do=f"Name it: {outer}:margin")
+    if colon and not wraps:
+        raise UsageError(f"The strategy {outer} wraps no other one, so {name!r} is none.", do=f"Use {outer} alone.")
+    return made(strategy(inner)) if wraps else made()
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known names, or all of them."""
     choices = list(known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,7 +29,18 @@ class Query:
     all_equal: bool
 
 
-def select(strategy: QueryStrategy, signals: Signals, items: Mapping[str, Item], budget: int, seed: int) -> Query:
+CONTROL = "random control"
+"""The reason of a row that chance chose, so that what the strategy gains over chance can be measured."""
+
+
+def select(
+    strategy: QueryStrategy,
+    signals: Signals,
+    items: Mapping[str, Item],
+    budget: int,
+    seed: int,
+    random_share: float = 0.0,
+) -> Query:
     """Rank every item of the signals by the strategy's scores; equal scores by item id.
 
     The result depends neither on the order of the rows nor on the machine.
@@ -37,11 +48,15 @@ def select(strategy: QueryStrategy, signals: Signals, items: Mapping[str, Item],
     Args:
         budget: how many of the first rows are marked as asked for.
         seed: of the strategy's random numbers.
+        random_share: share of the budget that is drawn evenly from all items instead, and spread evenly over it, so
+            that a list worked through in part holds the same share. Such rows say ``random control`` as their reason.
 
     Raises:
         DataError: the strategy returned an array of another shape than (n,).
     """
-    signals = _in_order_of_ids(signals)
+    signals = signals.sorted_by_id()
+    if signals.labeled is not None:
+        signals = replace(signals, labeled=signals.labeled.take(signals.labeled.finite()))
     finite = signals.finite()
     unscored = [_unscored(items[signals.item_ids[row]], signals, row) for row in np.flatnonzero(~finite).tolist()]
     kept = signals.take(finite)
@@ -57,8 +72,11 @@ def select(strategy: QueryStrategy, signals: Signals, items: Mapping[str, Item],
     scores = scores[usable]
     # Rows stand in the order of their ids: a stable sort makes the id the tie-break.
     order = np.argsort(-scores, kind="stable")
+    control = _control(len(order), budget, random_share, seed)
+    order = _with_control(order, control, budget)
+    chosen = set(control.tolist())
     rows = [
-        QueryRow(rank, items[ids[row]], float(scores[row]), rank <= budget, _percentile(rank, len(order)))
+        QueryRow(rank, items[ids[row]], float(scores[row]), rank <= budget, _details(rank, len(order), row in chosen))
         for rank, row in enumerate(order.tolist(), 1)
     ]
     return Query(rows, unscored, len(scores) > 1 and bool((scores == scores[0]).all()))
@@ -69,14 +87,29 @@ def seed_of(*parts: object) -> int:
     return int(sha256_of_text(*map(str, parts))[:15], 16)
 
 
-def _in_order_of_ids(signals: Signals) -> Signals:
-    order = sorted(range(len(signals)), key=lambda row: signals.item_ids[row])
-    return signals.take(np.array(order, dtype=np.int64))
+def _control(count: int, budget: int, share: float, seed: int) -> np.ndarray:
+    """Rows drawn without looking at any score; a share of less than one row is one row now and then."""
+    rng = np.random.default_rng((seed, 1))
+    wanted = int(share * min(budget, count) + rng.random())
+    return rng.choice(count, size=wanted, replace=False)
 
 
-def _percentile(rank: int, count: int) -> dict[str, str]:
-    """The share of the other items that come later, in percent."""
-    return {"score_percentile": f"{100 * (count - rank) / max(count - 1, 1):.2f}"}
+def _with_control(order: np.ndarray, control: np.ndarray, budget: int) -> np.ndarray:
+    """The rows in their order, the control rows at even distances within the budget."""
+    if not len(control):
+        return order
+    rest = order[~np.isin(order, control)]
+    places = ((np.arange(len(control)) + 0.5) * min(budget, len(order)) / len(control)).astype(np.int64)
+    mixed = np.empty_like(order)
+    mixed[places] = control
+    mixed[np.setdiff1d(np.arange(len(order)), places)] = rest
+    return mixed
+
+
+def _details(rank: int, count: int, control: bool) -> dict[str, str]:
+    """The share of the other items that come later, in percent; and why, where chance chose."""
+    percentile = {"score_percentile": f"{100 * (count - rank) / max(count - 1, 1):.2f}"}
+    return {**percentile, "reason": CONTROL} if control else percentile
 
 
 def _unscored(item: Item, signals: Signals, row: int) -> Refusal:

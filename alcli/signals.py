@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ DESCRIPTIONS = {
     "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }
 """Every signal a strategy may ask for; only what one asks for is computed. Aggregated by sum they may exceed 1."""
+BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Signals:
     Attributes:
         item_ids: n ids, unique.
         arrays: signal name → (n,) or (n, d) floating array; a NaN row means the model gave no answer.
+        labeled: the same about the annotated items, for strategies that look at them; None where none does.
 
     Raises:
         DataError: ids occur twice, or an array has another number of rows.
@@ -37,6 +39,7 @@ class Signals:
 
     item_ids: Sequence[str]
     arrays: Mapping[str, np.ndarray]
+    labeled: Signals | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.item_ids)) != len(self.item_ids):
@@ -59,13 +62,27 @@ class Signals:
         """(n,) bool: rows in which every signal is finite."""
         mask = np.ones(len(self), dtype=bool)
         for array in self.arrays.values():
-            mask &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+            # By blocks: the array may be a memory map larger than the memory.
+            for start in range(0, len(self), BLOCK):
+                rows = slice(start, start + BLOCK)
+                mask[rows] &= np.isfinite(array[rows]).all(axis=tuple(range(1, array.ndim)))
         return mask
 
     def take(self, rows: np.ndarray) -> Signals:
-        """The given rows, (k,) integer positions or an (n,) mask, in that order."""
+        """The given rows, (k,) integer positions or an (n,) mask, in that order; the labeled ones stay all."""
+        if rows.dtype == bool and rows.all():
+            return self
         positions = (np.flatnonzero(rows) if rows.dtype == bool else rows).tolist()
         return Signals(
             [self.item_ids[row] for row in positions],
             {name: array[positions] for name, array in self.arrays.items()},
+            self.labeled,
         )
+
+    def sorted_by_id(self) -> Signals:
+        """The same rows, and the labeled ones, in the order of their ids: no result then depends on who listed them."""
+        labeled = self.labeled.sorted_by_id() if self.labeled is not None else None
+        order = sorted(range(len(self)), key=lambda row: self.item_ids[row])
+        if order == list(range(len(self))):
+            return replace(self, labeled=labeled)
+        return replace(self.take(np.array(order, dtype=np.int64)), labeled=labeled)

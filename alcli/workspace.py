@@ -144,7 +144,7 @@ class Workspace:
             command = " ".join(["alcli", *sys.argv[1:]])
             text = f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}"
             os.pwrite(descriptor, text.encode("utf-8", "surrogateescape"), 0)
-            remove_leftovers(self.root, *self.root.glob("cycles/*"), *self.root.glob("cycles/*/signals"))
+            remove_leftovers(self.root, *self.root.glob("cycles/*"), *self.root.glob("cycles/*/signals*"))
             yield
         finally:
             os.close(descriptor)

@@ -57,3 +57,23 @@ def test_a_file_without_its_class_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(alcli.strategies, "__path__", [*alcli.strategies.__path__, str(tmp_path)])
     with pytest.raises(UsageError, match="has no class HollowOne"):
         plugins.load("strategies", "hollow-one")
+
+
+def test_a_wrapper_is_named_with_what_it_wraps(monkeypatch):
+    class Doubled:
+        wraps = True
+
+        def __init__(self, inner):
+            self.inner = inner
+
+    entry = importlib.metadata.EntryPoint("doubled", "elsewhere:Doubled", "alcli.strategies")
+    monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda self: Doubled)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    made = plugins.strategy("doubled:doubled:entropy")
+    assert type(made.inner.inner).__name__ == "Entropy"
+    with pytest.raises(UsageError, match="doubled wraps another one"):
+        plugins.strategy("doubled")
+    with pytest.raises(UsageError, match="'entropy:random' is none"):
+        plugins.strategy("entropy:random")
+    with pytest.raises(UsageError, match="'entrop'"):
+        plugins.strategy("doubled:entrop")

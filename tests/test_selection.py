@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from alcli.errors import DataError
 from alcli.items import Item
-from alcli.selection import seed_of, select
+from alcli.selection import CONTROL, seed_of, select
 from alcli.signals import Signals
 from alcli.strategies.learned_loss import LearnedLoss
 
@@ -81,3 +81,45 @@ def test_percentile_is_the_share_of_items_behind():
 def test_seeds_depend_on_all_parts():
     assert len({seed_of(0, 1), seed_of(1, 0), seed_of(0, 1, 2), seed_of("01")}) == 4
     assert seed_of(0, "x") == seed_of(0, "x")
+
+
+def test_a_share_of_the_budget_is_drawn_at_random_and_says_so():
+    values = {f"i{number:03}": float(number) for number in range(100)}
+    items = {name: Item(name, name, "u") for name in values}
+    signals = Signals(list(values), {"predicted_loss": np.array(list(values.values()))})
+    query = select(LearnedLoss(), signals, items, 20, seed=7, random_share=0.2)
+    control = [row for row in query.rows if row.details.get("reason") == CONTROL]
+    assert sorted(row.item.id for row in query.rows) == sorted(values)
+    assert [row.rank for row in query.rows] == list(range(1, 101))
+    assert len(control) in (4, 5)
+    assert all(row.asked for row in control)
+    rest = [row.score for row in query.rows if row not in control]
+    assert rest == sorted(rest, reverse=True)
+    # Spread over the budget: every half of it holds its part.
+    assert sum(row.rank <= 10 for row in control) in (2, 3)
+    again = select(LearnedLoss(), signals, items, 20, seed=7, random_share=0.2)
+    assert [row.item.id for row in again.rows] == [row.item.id for row in query.rows]
+
+
+def test_control_rows_are_a_fair_sample_of_the_pool_and_keep_their_share_on_average():
+    ids = [f"i{number}" for number in range(10)]
+    items = {name: Item(name, name, "u") for name in ids}
+    signals = Signals(ids, {"predicted_loss": np.arange(10.0)})
+    counts = dict.fromkeys(ids, 0)
+    for seed in range(600):
+        for row in select(LearnedLoss(), signals, items, 5, seed, random_share=0.1).rows:
+            counts[row.item.id] += row.details.get("reason") == CONTROL
+    assert 250 < sum(counts.values()) < 350  # 600 lists · 5 rows · 0.1
+    assert min(counts.values()) > 12
+
+
+def test_labeled_rows_reach_the_strategy_in_the_order_of_their_ids_without_broken_ones():
+    class Looking(LearnedLoss):
+        def score(self, signals, budget, rng):
+            assert signals.labeled.item_ids == ["x", "z"]
+            assert signals.labeled["embedding"].tolist() == [[1.0], [3.0]]
+            return np.zeros(len(signals))
+
+    labeled = Signals(["z", "y", "x"], {"embedding": np.array([[3.0], [np.nan], [1.0]])})
+    signals = Signals(["b", "a"], {"predicted_loss": np.zeros(2)}, labeled)
+    assert len(select(Looking(), signals, {name: Item(name, name, "u") for name in "ab"}, 1, 0).rows) == 2

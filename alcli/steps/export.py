@@ -47,5 +47,6 @@ def current_rows(context: Context, scored: StepRecord, top: int | None = None) -
 def constants(scored: StepRecord) -> dict[str, Any]:
     """The columns of the wide CSV that are the same in every row."""
     model = f"{scored.summary['model']}@cycle{scored.summary['model_cycle']}"
-    reason = "cold start: seeded random order" if scored.summary["cold_start"] else ""
+    order = "seeded random order" if scored.summary["strategy"] == "random" else "the most typical of each cluster"
+    reason = f"cold start: {order}" if scored.summary["cold_start"] else ""
     return {"cycle": scored.cycle, "strategy": scored.summary["strategy"], "model": model, "reason": reason}

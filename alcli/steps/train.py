@@ -71,9 +71,7 @@ def _settings(config: Config) -> str:
 
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
-    context.progress.say(
-        "No usable annotation yet, so there is no model: this cycle asks in seeded random order (cold start)."
-    )
+    context.progress.say("No usable annotation yet, so there is no model: this cycle is a cold start.")
     summary: dict[str, Any] = {"cold_start": True, "trained_on": 0, "held_out": len(examples.held_out)}
     record = context.workspace.finish_step(cycle, "train", inputs, None, summary)
     return StepResult("train", cycle, record.summary, problems=examples.problems)
@@ -128,10 +126,8 @@ def _trained(
     context: Context, cycle: int, examples: Examples, options: TrainOptions
 ) -> tuple[Task, torch.nn.Module, LossHead, str, list[Refusal]]:
     """(task, model, loss head, what they started from, images that could not be loaded)."""
-    seed_everything(options.seed)
-    task = make_task(context.config, examples.classes)
-    model = task.build_model()
-    loss_head = LossHead(feature_channels(task, model))
+    config = context.config.model_copy(update={"train": options})
+    task, model, loss_head = untrained(config, examples.classes)
     origin = context.config.model.weights
     if options.init == "warm":
         origin = _warm_start(context, cycle, task, model, loss_head) or origin
@@ -209,6 +205,14 @@ def load_previous(context: Context, record: StepRecord, task: Task) -> torch.nn.
     model = task.build_model()
     load_strictly(model, task.adapt(model, state, manifest.classes), str(path))
     return model
+
+
+def untrained(config: Config, classes: Sequence[str]) -> tuple[Task, torch.nn.Module, LossHead]:
+    """The network that a training would start from, for signals that need no training, as ``embedding`` does."""
+    seed_everything(config.train.seed)
+    task = make_task(config, classes)
+    model = task.build_model()
+    return task, model, LossHead(feature_channels(task, model))
 
 
 def load_trained(context: Context, record: StepRecord) -> tuple[Task, torch.nn.Module, LossHead, Path]:

@@ -13,7 +13,8 @@ class QueryStrategy(Protocol):
     """Signals in, acquisition scores out; knows neither models nor platforms."""
 
     needs: frozenset[str]
-    """Names of signals; inference computes only these."""
+    """Names of signals; inference computes only these. ``needs_labeled`` beside it, where a strategy has one, names
+    those it looks at in ``signals.labeled``, the annotated items."""
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) float64, finite, higher = annotate sooner. The caller sorts rows by item id first."""
