@@ -61,7 +61,10 @@ def test_torch_stays_where_it_belongs(path):
 
 
 RULES = {
-    "strategies": ("alcli.signals", "alcli.strategies", "alcli.errors", "alcli.items", "alcli.selection", "numpy"),
+    "strategies": (
+        *("alcli.signals", "alcli.strategies", "alcli.errors", "alcli.items", "alcli.selection", "numpy"),
+        *("alcli.vectors", "alcli.ranking", "alcli.kcenter", "alcli.kmeans", "alcli.neighbors"),
+    ),
     "platforms": None,
     "tasks": None,
 }

@@ -1,0 +1,48 @@
+"""Ask for items whose gradients are both large and unlike one another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alcli.kmeans import Products, plus_plus
+from alcli.ranking import picks_first, three_digits
+from alcli.signals import Signals
+from alcli.vectors import Rows, pool, scale
+
+ROUNDING = 1e-5
+
+
+class Badge:
+    """Draw items by k-means++ over the last layer's gradients for the model's own guesses.
+
+    The gradient of item i is (p − e) ⊗ x: probabilities less the guessed class, times the embedding. It is never
+    multiplied out. Class scores that sum to less than 1 leave the rest to "nothing", as one more class; larger sums are
+    divided by themselves.
+    Needs: class_scores (n, c), embedding (n, d). Score: picks first (the first has the largest gradient), then by
+    squared distance to the nearest pick. Where all gradients are 0, all scores are equal.
+    Cost: O(n · (c + d) · budget) by matrix products. Source: Ash et al., "Deep Batch Active Learning by Diverse,
+    Uncertain Gradient Lower Bounds", ICLR 2020, algorithm 1.
+    """
+
+    needs = frozenset({"class_scores", "embedding"})
+
+    def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
+        """(n,) picks first, the unpicked by squared distance."""
+        vectors = pool(signals, "embedding")
+        errors = _errors(pool(signals, "class_scores").astype(np.float64))
+        gradients = Products(Rows(errors, np.float64), Rows(vectors, np.float64, scale=scale(vectors)))
+        if not gradients.norms.any():
+            return np.zeros(len(signals))
+        picks, squared = plus_plus(gradients, budget, rng, first=int(gradients.norms.argmax()))
+        return picks_first(picks, three_digits(squared) if len(picks) else gradients.norms)
+
+
+def _errors(scores: np.ndarray) -> np.ndarray:
+    """(n, c + 1) probabilities less 1 at the largest."""
+    total = scores.sum(axis=1, keepdims=True)
+    nothing = 1 - total
+    nothing[nothing < ROUNDING] = 0
+    errors = np.concatenate([scores, nothing], axis=1)
+    errors /= errors.sum(axis=1, keepdims=True)
+    errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
+    return errors

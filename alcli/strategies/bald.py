@@ -1,0 +1,23 @@
+"""Ask for the items on which networks thinned by dropout disagree."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alcli.signals import Signals
+
+
+class Bald:
+    """Prefer items of which a label would tell most about the model's parameters.
+
+    Needs: mutual_information (n,). Score: H(mean p) − mean H(p) over dropout passes, in nats, aggregated as the
+    task says. Cost: O(n), and the dropout passes of the last layer (task.dropout_passes).
+    Source: Houlsby et al., "Bayesian Active Learning for Classification", 2011, equation 2; Gal et al., ICML 2017,
+    section 4.
+    """
+
+    needs = frozenset({"mutual_information"})
+
+    def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
+        """(n,) mutual informations."""
+        return signals["mutual_information"].astype(np.float64)

@@ -1,0 +1,45 @@
+"""Ask for another strategy's best items, leaving out those that are much alike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alcli.kcenter import greedy
+from alcli.ranking import picks_first, top_k
+from alcli.signals import Signals
+from alcli.strategies import QueryStrategy
+from alcli.vectors import pool
+
+CANDIDATES = 4
+
+
+class Diverse:
+    """Spread the budget by k-center greedy over the wrapped strategy's best.
+
+    ``diverse:margin`` takes the four times budget best by margin, picks the best of all, then each time the candidate
+    farthest from all picks.
+    Needs: embedding (n, d), and what the wrapped strategy needs. Score: picks first, then by the wrapped score.
+    Cost: O(d · budget²) by matrix products on top. Source: Yang, Huang & Crowley, "Plug and Play Active Learning for
+    Object Detection", CVPR 2024, section 3 (candidates, then a diverse part of them).
+    """
+
+    wraps = True
+    needs = frozenset({"embedding"})
+
+    def __init__(self, inner: QueryStrategy) -> None:
+        """Args: ``inner``: what chooses the candidates; it is asked for all of them."""
+        self.inner = inner
+        self.needs = type(self).needs | inner.needs
+        self.needs_labeled: frozenset[str] = getattr(inner, "needs_labeled", frozenset())
+
+    def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
+        """(n,) picks first, the unpicked by the wrapped score."""
+        wanted = min(CANDIDATES * budget, len(signals))
+        scores = self.inner.score(signals, wanted, rng)
+        candidates = top_k(scores, wanted)
+        if not len(candidates):
+            return scores
+        # In the order of rows, so that the lowest row wins a tie; the best is the first pick.
+        rows = np.sort(candidates)
+        first = int(np.searchsorted(rows, candidates[0]))
+        return picks_first(rows[greedy(pool(signals, "embedding")[rows], budget, first=first).picks], scores)

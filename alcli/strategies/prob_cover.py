@@ -1,0 +1,73 @@
+"""Ask for the items whose neighbourhoods hold most of what is not covered yet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alcli.kcenter import greedy
+from alcli.kmeans import cluster
+from alcli.neighbors import count_within, nearest_stranger, prepared, squared_distances
+from alcli.ranking import picks_first
+from alcli.signals import Signals
+from alcli.vectors import labeled, pool
+
+PURITY = 0.95
+COVERED, SAMPLED = 20_000, 5_000
+"""Items to be covered and items that tell the radius: random samples where the pool is larger."""
+
+
+class ProbCover:
+    """Pick one item after the other, each with the most uncovered items within a radius.
+
+    The radius is the largest at which 95 % of the items have no item of another pseudo-class within it; pseudo-classes
+    are k-means clusters, as many as there are classes. So it is the 5 % quantile of the distance to the nearest item of
+    another cluster. When all is covered, k-center greedy goes on.
+    Needs: embedding (n, d) of the pool and of annotated items, class_scores (n, c) for the number of classes. Score:
+    picks first, then by the number of items within the radius. Cost: O(d · n · min(n, 20,000)) by matrix products.
+    Source: Yehuda et al., "Active Learning Through a Covering Lens", NeurIPS 2022, algorithm 1.
+    """
+
+    needs = frozenset({"class_scores", "embedding"})
+    needs_labeled = frozenset({"embedding"})
+
+    def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
+        """(n,) picks first, the unpicked by how many items they cover."""
+        vectors, known = pool(signals, "embedding"), labeled(signals, "embedding")
+        count, budget = len(vectors), min(budget, len(vectors))
+        if not count:
+            return np.zeros(0)
+        both = prepared(np.concatenate([vectors, known]))
+        radius = _squared_radius(both[_sample(count, SAMPLED, rng)], pool(signals, "class_scores").shape[1], rng)
+        centres = both[np.arange(count, len(both))]
+        targets = both[_sample(count, COVERED, rng)]
+        targets = targets[~_covered(targets, centres, radius)]
+        rows = prepared(both[:count])
+        first = gains = count_within(rows, targets, radius)
+        picks: list[int] = []
+        while len(picks) < budget and gains.max() > 0:
+            picks.append(int(gains.argmax()))
+            near = _covered(targets, rows[np.array(picks[-1:])], radius)
+            gains = gains - count_within(rows, targets[near], radius)
+            targets = targets[~near]
+        rest = np.setdiff1d(np.arange(count), picks)
+        done = np.concatenate([known, vectors[picks]]) if picks else known
+        picks += rest[greedy(vectors[rest], budget - len(picks), done).picks].tolist()
+        return picks_first(np.array(picks, dtype=np.int64), first)
+
+
+def _sample(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    return np.arange(count) if count <= size else np.sort(rng.choice(count, size=size, replace=False))
+
+
+def _squared_radius(vectors: np.ndarray, classes: int, rng: np.random.Generator) -> float:
+    labels = cluster(vectors, max(classes, 2), rng).labels
+    distances = np.sort(nearest_stranger(vectors, labels))
+    return float(distances[int((1 - PURITY) * len(distances) + 1e-9)])
+
+
+def _covered(targets: np.ndarray, centres: np.ndarray, radius: float) -> np.ndarray:
+    """(t,) whether a target lies nearer than the radius to any centre."""
+    covered = np.zeros(len(targets), dtype=bool)
+    for start in range(0, len(centres), 1024):
+        covered |= (squared_distances(targets, centres[start : start + 1024]) < radius).any(axis=1)
+    return covered
