@@ -1,17 +1,19 @@
 """k-center greedy: again and again the item farthest from all centres, exactly, by matrix products.
 
-Sequential code reads all vectors once for each pick. Here the farthest 256 form a block: distances to centres only
-shrink, so as long as the best of the block is still farther than all outside, it is the next pick, found with the
-256 × 256 distances alone; then one matrix product brings all items up to date. Products in float32 are off in the last
-digits, by no more than a bound that is known: where it leaves more than one candidate, their distances are computed
-anew in float64, difference by difference. The picks are those of the sequential greedy in float64, with ties to the
-lowest row, on every machine.
+Sequential code reads all vectors once for each centre and each pick. Two things spare most of that and change no pick.
+Distances to centres only shrink: so the best of a block of the 256 farthest rows is the next pick as long as it is
+farther than all outside were, found with the 256 × 256 distances alone; and rows that stood below the picks when they
+knew only the first 64 centres need not meet the others at all. Products in float32 are off in the last digits, by no
+more than a bound that is known: where it leaves more than one candidate, their distances are computed anew in float64,
+difference by difference. The picks are those of the sequential greedy in float64, with ties to the lowest row, on every
+machine.
 
 Source: Gonzalez (1985), 2-approximation; Sener & Savarese, "Active Learning for CNNs: A Core-Set Approach", ICLR 2018.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,10 @@ import numpy as np
 from alcli.vectors import Rows, mean, projected, scale, slices
 
 WIDTH = 256
+ENOUGH = 64
+"""Rows that should stand above all that are not up to date before picking begins."""
+STARTING = 64
+"""Centres that all rows are compared with; later ones only with rows that come to the top."""
 EXACT_OPERATIONS = 2e13
 """Floating-point operations up to which the exact way is taken: minutes on one core."""
 CANDIDATES_PER_PICK, NARROW = 50, 64
@@ -31,11 +37,12 @@ class Cover:
 
     Attributes:
         picks: rows in the order of picking.
-        distances: (n,) float32, to the nearest centre or pick; 0 for picks. Right to about four digits.
+        distances: call it for (n,) float32 distances to the nearest centre or pick, right to about four digits; 0 for
+            picks. It takes longer than the picking did, because most rows never had to be looked at closely.
     """
 
     picks: np.ndarray
-    distances: np.ndarray
+    distances: Callable[[], np.ndarray]
 
 
 def greedy(vectors: np.ndarray, budget: int, centres: np.ndarray | None = None, first: int | None = None) -> Cover:
@@ -51,16 +58,14 @@ def greedy(vectors: np.ndarray, budget: int, centres: np.ndarray | None = None, 
         centres = np.zeros((0, vectors.shape[1]), vectors.dtype)
     budget = max(min(budget, len(vectors)), 0)
     if not len(vectors) or (not budget and not len(centres)):
-        return Cover(np.zeros(0, dtype=np.int64), np.zeros(len(vectors), np.float32))
+        return Cover(np.zeros(0, dtype=np.int64), lambda: np.zeros(len(vectors), np.float32))
     search = _Search(vectors, centres, budget)
     if not len(centres):
         search.take(search.nearest_to_the_mean() if first is None else first)
-        search.absorb()
     while len(search.picks) < budget:
         if not search.block() and not search.single():
             search.fill()
-    search.absorb()
-    return search.cover()
+    return Cover(np.array(search.picks, dtype=np.int64), search.distances)
 
 
 def approximate(vectors: np.ndarray, budget: int, centres: np.ndarray, rng: np.random.Generator) -> Cover:
@@ -74,8 +79,12 @@ def approximate(vectors: np.ndarray, budget: int, centres: np.ndarray, rng: np.r
     both = np.concatenate([vectors[sample], centres.astype(vectors.dtype)])
     narrow = projected(both, NARROW, rng) if vectors.shape[1] > NARROW else both
     found = greedy(narrow[:count], budget, narrow[count:])
-    distances = np.zeros(len(vectors), np.float32)
-    distances[sample] = found.distances
+
+    def distances() -> np.ndarray:
+        result = np.zeros(len(vectors), np.float32)
+        result[sample] = found.distances()
+        return result
+
     return Cover(sample[found.picks], distances)
 
 
@@ -87,7 +96,11 @@ def greedy_or_approximate(vectors: np.ndarray, budget: int, centres: np.ndarray,
 
 
 class _Search:
-    """The state of one run: float32 squared distances of all rows, float64 ones of those that had to be compared."""
+    """The state of one run: float32 squared distances of all rows, float64 ones of those that had to be compared.
+
+    A row's float32 distance knows the first ``upto[row]`` centres. Distances only shrink, so one that knows too few is
+    an upper bound; rows are brought up to date when they stand at the top.
+    """
 
     def __init__(self, vectors: np.ndarray, centres: np.ndarray, budget: int) -> None:
         # Near the mean products lose the fewest digits; near is enough.
@@ -95,23 +108,21 @@ class _Search:
         self.rows = Rows(vectors, np.float32, middle, factor)
         self.unit = 1.0 / factor
         self.norms = np.concatenate([_norms(self.rows[part]) for part in slices(len(vectors))])
-        # |computed − true| ≤ (d/2 + 8) · 2⁻²⁴ · (‖a‖ + ‖b‖)² for a product summed in any order; twice that for safety.
-        self.bound = np.float32((vectors.shape[1] + 16) * 2.0**-24)
+        # |computed − true| ≤ (d/2 + 8) · 2⁻²⁴ · (‖a‖ + ‖b‖)² for a product summed in any order, and a tenth for safety.
+        self.bound = np.float32(1.1 * (vectors.shape[1] / 2 + 8) * 2.0**-24)
         self.slack = self.bound * 8 * self.norms + np.float32(1e-30)
         self.squared = np.full(len(vectors), np.inf, np.float32)
+        self.upto = np.zeros(len(vectors), dtype=np.int64)
         self.taken = np.zeros(len(vectors), dtype=bool)
         self.picks: list[int] = []
         self.width = WIDTH
-        self.given = centres
-        self.absorbed = 0
+        self.given, self.count = centres, len(centres)
         self.centres = np.empty((len(centres) + budget, vectors.shape[1]), np.float32)
         self.centres[: len(centres)] = Rows(centres, np.float32, middle, factor)[:]
         self.centre_norms = np.empty(len(self.centres), np.float32)
         self.centre_norms[: len(centres)] = _norms(self.centres[: len(centres)])
-        self.count = len(centres)
         self.known = np.full(len(vectors), np.inf)
         self.seen = np.zeros(len(vectors), dtype=np.int64)
-        self.absorb()
 
     def take(self, row: int) -> None:
         """Make a row a pick and a centre."""
@@ -121,17 +132,31 @@ class _Search:
         self.centre_norms[self.count] = self.norms[row]
         self.count += 1
 
-    def absorb(self) -> None:
-        """Bring the squared distances of all rows up to date with the newest centres."""
-        for new in slices(self.count - self.absorbed, 512):
-            chosen = slice(self.absorbed + new.start, self.absorbed + new.stop)
-            doubled, norms = -2 * self.centres[chosen], self.centre_norms[chosen, None]
+    def start(self) -> None:
+        """Show all rows the first centres: the better the upper bounds, the fewer rows ever come to the top."""
+        known = int(self.upto.min())
+        if known < min(STARTING, self.count):
+            stop = self.count if known else min(STARTING, self.count)
             for part in slices(len(self.rows)):
-                table = doubled @ self.rows[part].T
-                table += norms
-                nearest = table.min(axis=0) + self.norms[part]
-                np.minimum(self.squared[part], np.maximum(nearest, 0), out=self.squared[part])
-        self.absorbed = self.count
+                self._lower(part, known, stop)
+
+    def refresh(self, rows: np.ndarray) -> None:
+        """Bring rows up to date with all centres."""
+        for known in np.unique(self.upto[rows]).tolist():
+            if known < self.count:
+                group = rows[self.upto[rows] == known]
+                for part in slices(len(group)):
+                    self._lower(group[part], known, self.count)
+
+    def _lower(self, rows: slice | np.ndarray, known: int, stop: int) -> None:
+        vectors, squared = self.rows[rows].T, self.squared[rows]
+        for some in slices(stop - known, 512):
+            chosen = slice(known + some.start, known + some.stop)
+            table = (-2 * self.centres[chosen]) @ vectors
+            table += self.centre_norms[chosen, None]
+            squared = np.minimum(squared, np.maximum(table.min(axis=0) + self.norms[rows], 0))
+        self.squared[rows] = squared
+        self.upto[rows] = np.maximum(self.upto[rows], stop)
 
     def nearest_to_the_mean(self) -> int:
         """The row nearest to the mean of all."""
@@ -141,11 +166,8 @@ class _Search:
 
     def block(self) -> int:
         """Pick among the farthest rows as long as none outside can be farther; the number of picks."""
-        upper = self._upper(slice(None))
-        width = min(self.width, len(upper) - len(self.picks))
-        part = np.argpartition(upper, len(upper) - width - 1) if width < len(upper) else np.arange(len(upper))
-        limit = upper[part[-width - 1]] if width < len(upper) else -np.inf
-        rows = np.sort(part[-width:])
+        self.start()
+        rows, limit = self._farthest()
         vectors, norms, slack = self.rows[rows], self.norms[rows], self.slack[rows]
         table = np.maximum(norms[:, None] + norms - 2 * (vectors @ vectors.T), 0)
         here, open_ = self.squared[rows], np.ones(len(rows), dtype=bool)
@@ -158,21 +180,38 @@ class _Search:
             self.take(int(rows[place]))
             open_[place] = False
             np.minimum(here, table[place], out=here)
-        self.absorb()
-        # Many near ties make blocks barren; wider ones cost little.
-        self.width = min(2 * self.width, 2048) if len(self.picks) - before < 4 else self.width
         return len(self.picks) - before
+
+    def _farthest(self) -> tuple[np.ndarray, float]:
+        """(a block of rows that are up to date, in ascending order; no row outside is farther than this)."""
+        upper, remaining = self._upper(slice(None)), len(self.rows) - len(self.picks)
+        while True:
+            self.width = min(self.width, remaining)
+            rows, limit = _largest(upper, self.width)
+            stale = rows[self.upto[rows] < self.count]
+            self.refresh(stale)
+            upper[stale] = self._upper(stale)
+            if not len(stale) or self.width == remaining or np.count_nonzero(upper[rows] > limit) >= ENOUGH:
+                break
+            self.width *= 2
+        self.width = max(self.width // 2, WIDTH)
+        places, inner = _largest(upper[rows], min(WIDTH, len(rows)))
+        return np.sort(rows[places]), max(limit, inner)
 
     def single(self) -> bool:
         """One pick among all rows that can be the farthest; False where all left lie on a centre."""
-        upper = self._upper(slice(None))
-        lower = np.where(self.taken, -np.inf, self.squared - 2 * self.bound * self.squared - self.slack)
-        near = np.flatnonzero(upper >= lower.max())
+        while True:
+            fresh = np.flatnonzero(~self.taken & (self.upto == self.count))
+            least = (self.squared[fresh] - 2 * self.bound * self.squared[fresh] - self.slack[fresh]).max()
+            near = np.flatnonzero(self._upper(slice(None)) >= least)
+            stale = near[self.upto[near] < self.count]
+            if not len(stale):
+                break
+            self.refresh(stale)
         exact = self._exact(near)
         if exact.max() == 0:
             return False
         self.take(int(near[exact.argmax()]))
-        self.absorb()
         return True
 
     def fill(self) -> None:
@@ -180,12 +219,12 @@ class _Search:
         for row in np.flatnonzero(~self.taken)[: len(self.centres) - self.count].tolist():
             self.take(row)
 
-    def cover(self) -> Cover:
-        """The result, in the units of the input."""
-        distances = np.sqrt(np.where(self.taken, 0, self.squared)) * np.float32(self.unit)
-        return Cover(np.array(self.picks, dtype=np.int64), distances)
+    def distances(self) -> np.ndarray:
+        """(n,) to the nearest centre, in the units of the input."""
+        self.refresh(np.arange(len(self.rows)))
+        return np.sqrt(np.where(self.taken, 0, self.squared)) * np.float32(self.unit)
 
-    def _upper(self, part: slice) -> np.ndarray:
+    def _upper(self, part: slice | np.ndarray) -> np.ndarray:
         upper = self.squared[part] + 2 * self.bound * self.squared[part] + self.slack[part]
         upper[self.taken[part]] = -np.inf
         return upper
@@ -224,6 +263,14 @@ class _Search:
         picked = np.array(self.picks, dtype=np.int64)[centres[~given] - len(self.given)]
         theirs[~given] = self.rows.vectors[picked]
         np.minimum.at(self.known, rows, np.square(ours - theirs).sum(axis=1))
+
+
+def _largest(values: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """(places of the largest values, the largest of the others)."""
+    if count >= len(values):
+        return np.arange(len(values)), -np.inf
+    order = np.argpartition(values, len(values) - count - 1)
+    return order[-count:], float(values[order[-count - 1]])
 
 
 def _norms(vectors: np.ndarray) -> np.ndarray:

@@ -49,4 +49,4 @@ def by_turns(groups: np.ndarray, within: np.ndarray, turn: np.ndarray) -> np.nda
 def three_digits(values: np.ndarray) -> np.ndarray:
     """The values without the digits that a matrix product leaves to the machine, for orders that need no more."""
     mantissas, exponents = np.frexp(values.astype(np.float64))
-    return np.ldexp(np.round(mantissas * 1024), exponents)
+    return np.ldexp(np.round(mantissas * 1024), exponents - 10)

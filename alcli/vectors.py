@@ -27,9 +27,9 @@ def pool(signals: Signals, name: str) -> np.ndarray:
 
 
 def labeled(signals: Signals, name: str) -> np.ndarray:
-    """(l, d): the same of the annotated items; l = 0 where there are none."""
+    """(l, d): the same of the annotated items; l = 0 where there are none, or no items to compare with them."""
     width = pool(signals, name).shape[1]
-    if signals.labeled is None or not len(signals.labeled):
+    if signals.labeled is None or not len(signals.labeled) or not len(signals):
         return np.zeros((0, width), signals[name].dtype)
     return signals.labeled[name].reshape(len(signals.labeled), width)
 
@@ -81,7 +81,8 @@ def scale(vectors: np.ndarray) -> float:
     """The power of two that brings the largest value to 1, so that no float32 product of any two can overflow."""
     if vectors.dtype == np.float16:
         return 1.0
-    largest = max((float(np.abs(vectors[part]).max(initial=0)) for part in slices(len(vectors))), default=0.0)
+    extremes = ((vectors[part].max(initial=0), vectors[part].min(initial=0)) for part in slices(len(vectors)))
+    largest = max((max(float(high), -float(low)) for high, low in extremes), default=0.0)
     return float(2.0 ** -np.ceil(np.log2(largest))) if largest else 1.0
 
 

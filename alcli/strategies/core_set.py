@@ -27,4 +27,4 @@ class CoreSet:
         """(n,) picks first, the unpicked by distance."""
         vectors, centres = pool(signals, "embedding"), labeled(signals, "embedding")
         found = greedy_or_approximate(vectors, budget, centres, rng)
-        return picks_first(found.picks, three_digits(found.distances))
+        return picks_first(found.picks, three_digits(found.distances()))
