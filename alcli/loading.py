@@ -85,7 +85,13 @@ def batches(
         worker_init_fn=_yield_to_the_model,
         pin_memory=device().type == "cuda",
     )
-    yield from loader
+    stream = iter(loader)
+    try:
+        yield from stream
+    finally:
+        # After an error its traceback keeps the stream alive, and Python would wait at exit for workers that are
+        # deaf to its signal.
+        getattr(stream, "_shutdown_workers", lambda: None)()
 
 
 @functools.cache

@@ -11,19 +11,17 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from alcli import plugins
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError, UsageError
-from alcli.files import SHARED, atomic_write, remove_leftovers
 from alcli.formats import Format
 from alcli.formats._names import readable
-from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
-from alcli.priorities import priorities, read, write_rows
+from alcli.items import LABELED, UNLABELED, Annotation, Item, Refusal
+from alcli.platforms._queue_file import QueueFile
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 AWAITED = "voc"
 """The format of a folder in which nothing has been annotated yet."""
-QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
 
 
-class Folder:
+class Folder(QueueFile):
     """Images below a folder; an item's id and name are its path relative to that folder.
 
     Pushing writes ``queue.csv`` beside the annotations, where the team looks; the whole file is replaced at once.
@@ -66,29 +64,6 @@ class Folder:
     def image(self, item: Item) -> Path:
         """The image file itself."""
         return uri_to_path(item.uri)
-
-    def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
-        """Replace the queue by these rows, in their order."""
-        remove_leftovers(self._queue.parent)
-        with atomic_write(self._queue, permissions=SHARED) as stream:
-            pairs = zip(query, priorities(len(query)), strict=True)
-            rows = ((row.rank, row.item.name, priority, "yes" if row.asked else "no") for row, priority in pairs)
-            write_rows(stream, QUEUE_COLUMNS, rows)
-        for row in query:
-            yield Receipt(row.item.id, row.rank, accepted=True)
-
-    def queue(self) -> Sequence[QueuedItem]:
-        """What ``queue.csv`` says; empty when there is none yet."""
-        if not self._queue.is_file():
-            return []
-        try:
-            rows = read(self._queue)
-            return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
-        except (DataError, KeyError, ValueError):
-            raise DataError(
-                f"{self._queue} is not as alcli wrote it: somebody has edited it, or it is another file.",
-                do="Move it away, then push again.",
-            ) from None
 
     def _open_labels(self) -> Format:
         if self._labels is None:

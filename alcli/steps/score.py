@@ -15,8 +15,8 @@ from alcli.priorities import plain, read, write_rows
 from alcli.selection import CONTROL, Query, seed_of, select
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.steps import Context, StepResult
-from alcli.steps.scoring_pass import Listed, needs_labeled, pass_key, scoring_pass
-from alcli.strategies import QueryStrategy
+from alcli.steps.scoring_pass import Listed, pass_key, scoring_pass
+from alcli.strategies import QueryStrategy, needs_labeled
 from alcli.workspace import StepRecord, now
 
 COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked", "reason")

@@ -17,7 +17,7 @@ from alcli.files import atomic_write, sha256_of_text
 from alcli.items import Item, Refusal
 from alcli.signals import Signals
 from alcli.steps import Context
-from alcli.strategies import QueryStrategy
+from alcli.strategies import QueryStrategy, needs_labeled
 from alcli.workspace import StepRecord
 
 if TYPE_CHECKING:
@@ -45,12 +45,6 @@ def pass_key(context: Context, training: StepRecord, strategy: QueryStrategy, li
         _key(context, training, strategy.needs, listed.pool),
         _key(context, training, needs_labeled(strategy), listed.labeled),
     )
-
-
-def needs_labeled(strategy: QueryStrategy) -> frozenset[str]:
-    """The signals of annotated items that the strategy looks at; most look at none."""
-    found: frozenset[str] = getattr(strategy, "needs_labeled", frozenset())
-    return found
 
 
 def scoring_pass(

@@ -19,3 +19,9 @@ class QueryStrategy(Protocol):
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) float64, finite, higher = annotate sooner. The caller sorts rows by item id first."""
         ...
+
+
+def needs_labeled(strategy: QueryStrategy) -> frozenset[str]:
+    """The signals of annotated items that the strategy looks at; most look at none."""
+    found: frozenset[str] = getattr(strategy, "needs_labeled", frozenset())
+    return found

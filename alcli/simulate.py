@@ -1,0 +1,156 @@
+"""Replay active learning on the labels of a workspace: plan, runs, results."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alcli.config import Config
+from alcli.files import SHARED, atomic_write, sha256_of_text
+from alcli.items import Refusal
+from alcli.progress import Progress
+from alcli.simulation.labels import Labels, gather
+from alcli.simulation.plan import Arm, Plan, check_arms
+from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
+from alcli.simulation.runs import Engine, Job, execute
+from alcli.steps import Context
+from alcli.steps.examples import make_task
+
+PLAN_FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks to be simulated; sizes that are None follow from the number of labels."""
+
+    arms: Sequence[Arm]
+    seeds: int
+    cycles: int
+    start: int | None = None
+    budget: int | None = None
+    test: str = "0.3"
+    frozen: bool = False
+    inverse_strength: float = 1.0
+    processes: int | None = None
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulation that is planned: nothing has run yet, and nothing needs the workspace any more."""
+
+    folder: Path
+    config: Config
+    labels: Labels
+    plan: Plan
+    request: Request
+    problems: Sequence[Refusal]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every arm with every seed, seeds first: a part of them compares all arms."""
+        return [
+            Job(self.folder, arm, seed, self.plan) for seed in range(self.request.seeds) for arm in self.request.arms
+        ]
+
+    @property
+    def title(self) -> str:
+        """What was simulated, for people."""
+        kind = "frozen features" if self.plan.frozen else self.config.model.name or self.config.task.name
+        return f"{self.config.task.name}, {kind}: {len(self.labels.pool)} images, {len(self.labels.test)} to test on"
+
+
+def plan(context: Context, request: Request) -> Simulation:
+    """Check everything and find the folder; the workspace must be locked meanwhile, and no longer.
+
+    The same labels, settings and sizes have the same folder: what has run there is not run again, and further seeds and
+    strategies join what is there.
+
+    Raises:
+        UsageError: an unknown strategy, or one whose signals the task cannot give.
+        DataError: too few labels.
+    """
+    from alcli.simulation.costs import unit_of
+
+    labels, problems = gather(context, request.test, unit_of(context.config.task.name))
+    sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
+    task = make_task(context.config, labels.classes)
+    check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}")
+    config = _comparable(context.config)
+    strength = str(request.inverse_strength) if request.frozen else ""
+    key = sha256_of_text(labels.fingerprint, config.model_dump_json(), json.dumps(sizes.settings()), strength)
+    folder = _folder(context.workspace.root / "simulations", key)
+    described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test)}
+    with atomic_write(folder / PLAN_FILE) as stream:
+        json.dump({**described, "settings": config.model_dump(mode="json")}, stream, indent=2)
+    return Simulation(folder, context.config, labels, sizes, request, problems)
+
+
+def run(simulation: Simulation, progress: Progress) -> Results:
+    """Do the runs that are missing, and write ``curves.csv``, ``table.md``, ``curves.png`` and ``curves.html``."""
+    processes = simulation.request.processes or os.cpu_count() or 1
+    missing = [job for job in simulation.jobs if not job.done]
+    if missing:
+        progress.say(
+            f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} cycles, {len(missing)} to do, "
+            f"{min(processes, len(missing))} at a time; in {simulation.folder}"
+        )
+        execute(simulation.jobs, _engine(simulation, processes, progress), processes, progress)
+    curves = curves_of(simulation.jobs)
+    results = summarise(curves, simulation.request.arms, simulation.labels.unit)
+    write(simulation, results)
+    return results
+
+
+def write(simulation: Simulation, results: Results) -> None:
+    """Write the results beside the runs."""
+    from alcli.simulation.plot import write_pictures
+
+    with atomic_write(simulation.folder / "curves.csv", permissions=SHARED) as stream:
+        results.curves.to_csv(stream, index=False, lineterminator="\n")
+    with atomic_write(simulation.folder / "table.md", permissions=SHARED) as stream:
+        stream.write(f"# {simulation.title}\n\n{verdict(results)}\n\n{markdown(results)}")
+    write_pictures(simulation.folder, results, simulation.title)
+
+
+def _engine(simulation: Simulation, processes: int, progress: Progress) -> Callable[[], Engine]:
+    config, labels = simulation.config, simulation.labels
+    if simulation.plan.frozen:
+        from alcli.simulation.features import extract
+        from alcli.simulation.frozen import FrozenEngine
+
+        examples = sorted([*labels.pool, *labels.test], key=lambda row: row.item.id)
+        features = extract(config, examples, simulation.folder.parent / "features", progress)
+        return functools.partial(FrozenEngine, config, labels, features, simulation.request.inverse_strength)
+    from alcli.simulation.trained import TrainedEngine, prepare_answers
+
+    prepare_answers(simulation.folder, labels)
+    workers = 0 if processes > 1 else config.train.workers
+    return functools.partial(TrainedEngine, config, labels, workers)
+
+
+def _comparable(config: Config) -> Config:
+    """The settings that a run depends on; the strategy, seeds and platform are each run's own."""
+    from alcli.config import PlatformOptions, SelectionOptions
+
+    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0})
+    score = config.score.model_copy(update={"workers": None})
+    strategy = config.strategy.model_copy(update={"name": "random"})
+    own = {"train": train, "score": score, "strategy": strategy}
+    return config.model_copy(update={**own, "platform": PlatformOptions(), "selection": SelectionOptions()})
+
+
+def _folder(root: Path, key: str) -> Path:
+    """``simulations/0001``: the one with this key, or the next free."""
+    root.mkdir(exist_ok=True, mode=0o700)
+    numbers = sorted(int(path.name) for path in root.iterdir() if path.name.isdigit())
+    for number in numbers:
+        file = root / f"{number:04d}" / PLAN_FILE
+        if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("key") == key:
+            return file.parent
+    folder = root / f"{numbers[-1] + 1 if numbers else 1:04d}"
+    folder.mkdir(mode=0o700)
+    return folder

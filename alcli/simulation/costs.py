@@ -1,0 +1,46 @@
+"""What an annotation costs beside being one image: crowded images are more work, and some strategies love crowds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pycocotools import mask as run_lengths
+
+from alcli.items import Annotation, Polygon
+
+_UNITS: dict[str, tuple[str, Callable[[Annotation], int]]] = {
+    "detection": ("boxes", lambda row: len(row.boxes)),
+    "pose": ("joints", lambda row: sum(len(pose.keypoints) for pose in row.poses)),
+    "segmentation": ("pixels", lambda row: _pixels(row)),
+    "classification": ("labels", lambda row: len(row.labels)),
+}
+
+
+def unit_of(task: str) -> str:
+    """What people make in this task; other packages' tasks are counted in images."""
+    return _UNITS[task][0] if task in _UNITS else "images"
+
+
+def cost_of(annotation: Annotation, unit: str) -> int:
+    """How many units the annotation has."""
+    return next((count(annotation) for name, count in _UNITS.values() if name == unit), 1)
+
+
+def _pixels(annotation: Annotation) -> int:
+    masks = sum(
+        int(run_lengths.area({"size": [mask.size[1], mask.size[0]], "counts": mask.counts}))
+        for mask in annotation.masks
+        if mask.label
+    )
+    return masks + round(sum(_area(polygon) for polygon in annotation.polygons))
+
+
+def _area(polygon: Polygon) -> float:
+    """Shoelace formula, holes taken out."""
+    outer = sum(map(_ring_area, polygon.rings))
+    return max(outer - sum(map(_ring_area, polygon.holes)), 0.0)
+
+
+def _ring_area(ring: tuple[float, ...]) -> float:
+    x, y = ring[::2], ring[1::2]
+    return abs(sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(len(x)))) / 2

@@ -1,0 +1,120 @@
+"""What a pretrained network sees in each image, computed once: the fixed ground on which frozen simulations stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import torch
+from safetensors import SafetensorError, safe_open
+
+from alcli.config import Config
+from alcli.errors import DataError, UsageError
+from alcli.files import atomic_write, sha256_of, sha256_of_text
+from alcli.loading import batches, device, precision
+from alcli.models.tapped import Tapped, pooled
+from alcli.progress import Progress
+from alcli.steps.train import untrained
+from alcli.tasks import Example
+from alcli.tasks._uncertainty import embedding
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Features:
+    """Pooled features of images, one row each.
+
+    Attributes:
+        ids: item ids. deep: (n, d) float32, what the last layer takes.
+        stages: (n, sum of channels) float32, the means of the maps that the loss head taps. channels: of each map.
+        embedding: (n, ≤ 256) float16, as the signal of that name.
+    """
+
+    ids: Sequence[str]
+    deep: np.ndarray
+    stages: np.ndarray
+    channels: tuple[int, ...]
+    embedding: np.ndarray
+
+    def rows(self, item_ids: Sequence[str]) -> np.ndarray:
+        """(k,) positions of these items."""
+        place = {item_id: row for row, item_id in enumerate(self.ids)}
+        return np.array([place[item_id] for item_id in item_ids], dtype=np.int64)
+
+
+def extract(config: Config, examples: Sequence[Example], folder: Path, progress: Progress) -> Features:
+    """The features of all examples; kept in ``folder`` and computed again only when images or network change.
+
+    Raises:
+        UsageError: the model's weights are random, so that its features say nothing; or it is no classifier.
+        DataError: an image cannot be loaded.
+    """
+    if config.model.weights == "none":
+        raise UsageError(
+            "Frozen features of a network with random weights say nothing.",
+            do="Set model.weights to imagenet or to a safetensors file.",
+        )
+    file = folder / f"{_key(config, examples)}.safetensors"
+    if not _readable(file):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(file, *_computed(config, examples, progress))
+    with safe_open(file, framework="np") as stream:
+        deep, stages = stream.get_tensor("deep"), stream.get_tensor("stages")
+        channels = tuple(json.loads(stream.metadata()["channels"]))
+    projected = embedding(torch.from_numpy(deep)).numpy()
+    ids = [example.item.id for example in examples]
+    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), channels, projected)
+
+
+def _computed(
+    config: Config, examples: Sequence[Example], progress: Progress
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    task, model, _ = untrained(config, ("thing",))
+    if not isinstance(model, Tapped) or config.task.name != "classification":
+        raise UsageError(
+            f"Frozen features are pooled over the image: they suit classification, not {config.task.name}.",
+            do="Leave --frozen out; a small model.input_size makes training faster.",
+        )
+    model.eval().to(device()).to(memory_format=torch.channels_last)
+    # The stand-in classes of an untrained network know no label, and features need none.
+    examples = [replace(example, annotation=None) for example in examples]
+    order = [list(range(start, min(start + BATCH, len(examples)))) for start in range(0, len(examples), BATCH)]
+    deep, stages, channels = [], [], [0]
+    with progress.track("Features", len(examples)) as advance:
+        for batch, refused in batches(task, examples, lambda _: order, config.score.workers):
+            if refused or batch is None:
+                raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Mend or skip that image.")
+            with torch.inference_mode(), precision(config.score.precision):
+                maps, last = model.maps(task.normalised(model, batch))  # type: ignore[attr-defined]
+            channels = [part.shape[1] for part in maps]
+            deep.append(pooled(last).half().cpu().numpy())
+            stages.append(pooled(maps).half().cpu().numpy())
+            advance(len(batch.examples))
+    return np.concatenate(deep), np.concatenate(stages), channels
+
+
+def _key(config: Config, examples: Sequence[Example]) -> str:
+    weights = config.model.weights
+    content = sha256_of(Path(weights)) if Path(weights).is_file() else weights
+    model = config.model.model_dump_json(exclude={"weights"})
+    parts = (part for example in examples for part in (example.item.id, example.item.version))
+    return sha256_of_text(content, model, config.score.precision, *parts)[:32]
+
+
+def _readable(file: Path) -> bool:
+    try:
+        with safe_open(file, framework="np") as stream:
+            return "channels" in (stream.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+def _write(file: Path, deep: np.ndarray, stages: np.ndarray, channels: list[int]) -> None:
+    content = safetensors.numpy.save({"deep": deep, "stages": stages}, {"channels": json.dumps(channels)})
+    with atomic_write(file, "wb") as stream:
+        stream.write(content)

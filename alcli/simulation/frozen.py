@@ -1,0 +1,236 @@
+"""Cycles in seconds: a linear head, and the loss head beside it, on features that were computed once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from alcli import plugins
+from alcli.config import Config
+from alcli.errors import DataError
+from alcli.items import Annotation
+from alcli.loss_head import LossHead, ranking_loss
+from alcli.selection import CONTROL, Query, seed_of, select
+from alcli.signals import Signals
+from alcli.simulation.features import Features
+from alcli.simulation.labels import Labels
+from alcli.simulation.runs import Job, Point
+from alcli.steps.examples import make_task
+from alcli.strategies import QueryStrategy, needs_labeled
+from alcli.tasks import _uncertainty as uncertainty
+
+SIGNALS = uncertainty.SIGNALS
+"""A linear head gives every signal."""
+ITERATIONS = 500
+FOLDS = 3
+LOSS_HEAD_STEPS, LOSS_HEAD_BATCH, LOSS_HEAD_RATE = 300, 64, 1e-3
+
+
+@dataclass
+class FrozenEngine:
+    """Fits scikit-learn's logistic regression to standardised features in every cycle.
+
+    Attributes:
+        inverse_strength: ``C`` of the logistic regression; scikit-learn's default unless somebody asks.
+    """
+
+    config: Config
+    labels: Labels
+    features: Features
+    inverse_strength: float = 1.0
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
+        """All points after those given; the run is repeated from its start, which takes seconds."""
+        torch.set_num_threads(1)
+        strategy: QueryStrategy = plugins.strategy(job.arm.strategy)
+        share = self.config.strategy.model_copy(update={"name": job.arm.strategy}).control_share
+        pool = [row.item.id for row in self.labels.pool]
+        revealed = job.plan.start_set(pool, job.seed)
+        head = None
+        for cycle in range(job.plan.cycles + 1):
+            head = self._head(revealed, strategy.needs, job.seed, head)
+            cost = sum(self.labels.costs[item_id] for item_id in revealed)
+            asked: list[str] = []
+            at_random = 0
+            if cycle < job.plan.cycles:
+                left = sorted(set(pool) - set(revealed))
+                query = self._query(head, strategy, left, revealed, job, cycle, share)
+                asked = [row.item.id for row in query.rows if row.asked]
+                at_random = sum(row.asked and row.details.get("reason") == CONTROL for row in query.rows)
+            if cycle >= len(points):
+                yield Point(cycle, len(revealed), cost, self._metrics(head), asked, at_random)
+            revealed = revealed + asked
+
+    def _head(self, revealed: Sequence[str], needs: frozenset[str], seed: int, before: _Head | None) -> _Head:
+        rows = self.features.rows(revealed)
+        targets = np.array([self._targets[row] for row in rows.tolist()])
+        head = _Head(self._standardised, len(self.labels.classes), self.inverse_strength, before)
+        head.fit(rows, targets)
+        if "predicted_loss" in needs:
+            head.learn_losses(self.features, rows, targets, seed, self.config.train.margin)
+        return head
+
+    def _query(
+        self,
+        head: _Head,
+        strategy: QueryStrategy,
+        left: Sequence[str],
+        revealed: Sequence[str],
+        job: Job,
+        cycle: int,
+        share: float,
+    ) -> Query:
+        of_labeled = needs_labeled(strategy)
+        labeled = self._signals(head, of_labeled, revealed) if of_labeled else None
+        signals = self._signals(head, strategy.needs, left, labeled)
+        items = {row.item.id: row.item for row in self.labels.pool}
+        query = select(strategy, signals, items, job.plan.budget, seed_of(job.seed, cycle), share)
+        if query.unscored:
+            raise DataError(f"{query.unscored[0].name}: {query.unscored[0].reason}.", do=f"Leave {job.arm.name} out.")
+        return query
+
+    def _signals(
+        self, head: _Head, needs: frozenset[str], item_ids: Sequence[str], labeled: Signals | None = None
+    ) -> Signals:
+        rows = self.features.rows(item_ids)
+        arrays = {
+            name: self.features.embedding[rows] if name == "embedding" else head.signal(name, rows, self.config)
+            for name in sorted(needs)
+        }
+        return Signals(item_ids, arrays, labeled)
+
+    def _metrics(self, head: _Head) -> dict[str, float]:
+        rows = self.features.rows([row.item.id for row in self.labels.test])
+        best = head.probabilities(rows).argmax(axis=1).tolist()
+        said = [
+            Annotation(row.item.id, labels=(self.labels.classes[place],), label_scores=(1.0,))
+            for row, place in zip(self.labels.test, best, strict=True)
+        ]
+        return self._task.evaluate(self.labels.test, said)
+
+    @property
+    def _task(self) -> Any:
+        if "task" not in self._made:
+            self._made["task"] = make_task(self.config, self.labels.classes)
+        return self._made["task"]
+
+    @property
+    def _targets(self) -> dict[int, int]:
+        if "targets" not in self._made:
+            rows = self.features.rows([example.item.id for example in self.labels.pool]).tolist()
+            labels = [answer.labels[0] for _, answer in self.labels.answers()]
+            places = [self.labels.classes.index(label) for label in labels]
+            self._made["targets"] = dict(zip(rows, places, strict=True))
+        return self._made["targets"]
+
+    @property
+    def _standardised(self) -> np.ndarray:
+        """Mean and deviation are the pool's: its images are there from the start, only their labels are not."""
+        if "standardised" not in self._made:
+            pool = self.features.rows([example.item.id for example in self.labels.pool])
+            scaler = StandardScaler().fit(self.features.deep[pool])
+            self._made["standardised"] = scaler.transform(self.features.deep)
+        return self._made["standardised"]
+
+
+class _Head:
+    """A logistic regression over all classes, also those not yet seen, and a loss head."""
+
+    def __init__(self, vectors: np.ndarray, classes: int, strength: float, before: _Head | None) -> None:
+        self._vectors, self._classes, self._strength = vectors, classes, strength
+        self._before = before
+        if before is not None:
+            before._before = None  # only one model back is ever compared with
+        self._fitted: LogisticRegression | None = None
+        self._seen: np.ndarray = np.zeros(0, dtype=np.int64)
+        self._losses: np.ndarray | None = None
+
+    def fit(self, rows: np.ndarray, targets: np.ndarray) -> None:
+        self._seen = np.unique(targets)
+        if len(self._seen) > 1:
+            self._fitted = self._new().fit(self._vectors[rows], targets)
+
+    def probabilities(self, rows: np.ndarray, vectors: np.ndarray | None = None) -> np.ndarray:
+        """(k, classes) float64; a class without a label has probability 0."""
+        found = np.zeros((len(rows), self._classes))
+        if self._fitted is None:
+            found[:, self._seen] = 1.0
+        else:
+            found[:, self._seen] = self._fitted.predict_proba(self._vectors[rows] if vectors is None else vectors)
+        return found
+
+    def learn_losses(self, features: Features, rows: np.ndarray, targets: np.ndarray, seed: int, margin: float) -> None:
+        """Train the loss head on pairs, by the ranking loss (Yoo & Kweon 2019, eq. 2).
+
+        A linear head on frozen features converges until its training losses say little; the true losses are therefore
+        those of heads that have not seen the image (3-fold cross-validation).
+        """
+        actual = torch.from_numpy(self._unseen_losses(rows, targets, seed))
+        maps = self._maps(features)
+        torch.manual_seed(seed)
+        head = LossHead(features.channels)
+        optimizer = torch.optim.AdamW(head.parameters(), LOSS_HEAD_RATE)
+        rng = np.random.default_rng(seed)
+        size = min(LOSS_HEAD_BATCH, len(rows))
+        for _ in range(LOSS_HEAD_STEPS):
+            picked = rng.choice(len(rows), size, replace=False)
+            predicted = head([part[rows[picked]] for part in maps])
+            loss = ranking_loss(predicted, actual[picked], margin)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.inference_mode():
+            self._losses = head(maps).numpy()
+
+    def signal(self, name: str, rows: np.ndarray, config: Config) -> np.ndarray:
+        """(k,) or (k, classes) of one signal, by the same formulas as in the scoring pass."""
+        if name == "predicted_loss":
+            assert self._losses is not None
+            return self._losses[rows]
+        if name == "expected_objects":
+            return np.ones(len(rows), dtype=np.float32)
+        said = torch.from_numpy(self.probabilities(rows))
+        if name in uncertainty.UNCERTAINTIES:
+            found = uncertainty.UNCERTAINTIES[name](said)
+        elif name == "mutual_information":
+            found = uncertainty.mutual_information(self._thinned(rows, config))
+        elif name == "output_discrepancy":
+            before = self._before.probabilities(rows) if self._before else said.numpy()
+            found = uncertainty.discrepancy(said, torch.from_numpy(before))
+        else:
+            found = said
+        return found.to(torch.float32).numpy()
+
+    def _thinned(self, rows: np.ndarray, config: Config) -> Iterator[Tensor]:
+        vectors = torch.from_numpy(self._vectors[rows])
+        for (part,) in uncertainty.thinned([vectors], config.task):
+            yield torch.from_numpy(self.probabilities(rows, part.numpy()))
+
+    def _new(self) -> LogisticRegression:
+        return LogisticRegression(C=self._strength, max_iter=ITERATIONS)
+
+    def _unseen_losses(self, rows: np.ndarray, targets: np.ndarray, seed: int) -> np.ndarray:
+        folds = KFold(min(FOLDS, len(rows)), shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            # A class with one label is missing in the fold that holds it: its probability there is 0, as it should be.
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            said = cross_val_predict(self._new(), self._vectors[rows], targets, cv=folds, method="predict_proba")
+        places = np.searchsorted(self._seen, targets)
+        return -np.log(np.clip(said[np.arange(len(rows)), places], 1e-6, None))
+
+    def _maps(self, features: Features) -> list[Tensor]:
+        """Pooled maps as maps of one pixel, each channel at a deviation of 1: the loss head pools them again."""
+        scaled = features.stages / np.maximum(features.stages.std(axis=0), 1e-6)
+        return [part[:, :, None, None] for part in torch.from_numpy(scaled).split(features.channels, dim=1)]

@@ -1,0 +1,78 @@
+"""Learning curves with their intervals, as a picture and as a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import jinja2
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alcli.files import SHARED, atomic_write
+from alcli.simulation.plan import BASELINE
+from alcli.simulation.results import Results, markdown, verdict
+from alcli.statistics import compare, estimate
+
+SHOWN_WIDTH, SHOWN_HEIGHT = 10.0, 4.2
+COLORS = matplotlib.color_sequences["tab10"]
+
+
+def draw(results: Results, title: str) -> Figure:
+    """Left the metric over the labels, right the paired gain over random; bands are 95 % intervals over runs."""
+    figure = Figure(figsize=(SHOWN_WIDTH, SHOWN_HEIGHT), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    curves = results.curves
+    base = curves[curves["arm"] == BASELINE].pivot(index="seed", columns="cycle", values=results.metric).to_numpy()
+    names = [row.arm for row in results.arms]
+    for place, name in enumerate(names):
+        rows = curves[curves["arm"] == name]
+        labels = rows.groupby("cycle")["labels"].first().to_numpy()
+        values = rows.pivot(index="seed", columns="cycle", values=results.metric).to_numpy()
+        color = "0.35" if name == BASELINE else COLORS[place % len(COLORS)]
+        style = "--" if name == BASELINE else "-"
+        _band(left, labels, [estimate(values[:, cycle]) for cycle in range(len(labels))], name, color, style)
+        if name != BASELINE:
+            found = [compare(values[:, cycle], base[:, cycle]).difference for cycle in range(len(labels))]
+            _band(right, labels, found, name, color, style)
+    right.axhline(0, color="0.35", linestyle="--", linewidth=1)
+    left.set(xlabel="annotated images", ylabel=f"{results.metric} (%)", title=title)
+    right.set(xlabel="annotated images", ylabel="points", title="gain over random, paired")
+    left.legend(frameon=False, fontsize="small")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure
+
+
+def _band(axes: Axes, labels: np.ndarray, found: list, name: str, color: object, style: str) -> None:
+    table = pd.DataFrame(found) * 100
+    axes.plot(labels, table["mean"], style, color=color, label=name, linewidth=1.6, marker="o", markersize=3)
+    axes.fill_between(labels, table["low"], table["high"], color=color, alpha=0.15, linewidth=0)
+
+
+def write_pictures(folder: Path, results: Results, title: str) -> None:
+    """``curves.png`` and ``curves.html``, one file each, without any other."""
+    # Fixed ids and no date: the same results give the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "alcli", "svg.fonttype": "none"}):
+        figure = draw(results, title)
+        png, svg = io.BytesIO(), io.StringIO()
+        figure.savefig(png, format="png", dpi=150)
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    with atomic_write(folder / "curves.png", "wb", SHARED) as stream:
+        stream.write(png.getvalue())
+    templates = jinja2.Environment(loader=jinja2.PackageLoader("alcli"), autoescape=True)
+    picture = re.sub(r"^.*?(?=<svg)", "", svg.getvalue(), flags=re.DOTALL)
+    page = templates.get_template("simulation.html").render(
+        title=title, verdict=verdict(results), picture=picture, results=results, notes=_notes(results)
+    )
+    with atomic_write(folder / "curves.html", permissions=SHARED) as stream:
+        stream.write(page)
+
+
+def _notes(results: Results) -> list[str]:
+    return [line for line in markdown(results).splitlines()[:2] if line]

@@ -1,0 +1,242 @@
+"""From the points of all runs to a table and a verdict that a team can act on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from alcli.errors import AlcliError
+from alcli.simulation.plan import BASELINE, Arm
+from alcli.simulation.runs import Job
+from alcli.statistics import Comparison, Estimate, area, compare, estimate, holm, saving
+
+TARGETS = (0.5, 0.75, 1.0)
+"""Shares of what random gains from the start to the last budget."""
+SURE = 0.05
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm over all seeds, on the headline metric.
+
+    Attributes:
+        mean: of the curve's height over the budget. last: the metric at the last budget.
+        gain, last_gain: paired differences to random; p values corrected for the number of arms (Holm).
+        saved, cost_saved: share of random's images, and of its boxes or joints, saved on the way to each target.
+        cost: units annotated at the end. others: gain over random of the other metrics' curves.
+    """
+
+    arm: str
+    mean: Estimate
+    last: Estimate
+    gain: Comparison
+    last_gain: Comparison
+    saved: Sequence[Estimate]
+    cost_saved: Sequence[Estimate]
+    cost: Estimate
+    others: Mapping[str, Comparison]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All arms, random first.
+
+    Attributes:
+        metric: the headline. unit: what the cost counts. targets: metric values that the savings speak of.
+        curves: one row for each run and cycle: arm, seed, cycle, labels, cost, and the metrics.
+    """
+
+    metric: str
+    unit: str
+    runs: int
+    targets: Sequence[float]
+    arms: Sequence[ArmSummary]
+    curves: pd.DataFrame
+
+    @property
+    def others(self) -> list[ArmSummary]:
+        """Every arm but random."""
+        return [arm for arm in self.arms if arm.arm != BASELINE]
+
+
+def curves_of(jobs: Sequence[Job]) -> pd.DataFrame:
+    """One row for each point; raises AlcliError when the arms of a seed did not start equal."""
+    rows = [
+        {
+            "arm": job.arm.name,
+            "seed": job.seed,
+            "cycle": point.cycle,
+            "labels": point.labels,
+            "cost": point.cost,
+            "at_random": point.at_random,
+            **point.metrics,
+        }
+        for job in jobs
+        for point in job.points()
+    ]
+    curves = pd.DataFrame(rows)
+    _check_equal_starts(jobs)
+    return curves
+
+
+def summarise(curves: pd.DataFrame, arms: Sequence[Arm], unit: str) -> Results:
+    """Compare every arm with random, run by run."""
+    metrics = [name for name in curves.columns if name not in ("arm", "seed", "cycle", "labels", "cost", "at_random")]
+    tables = {arm.name: _Table(curves[curves["arm"] == arm.name], metrics) for arm in arms}
+    base = tables[BASELINE]
+    curve = base.values[metrics[0]].mean(axis=0)
+    targets = [float(curve[0] + share * (curve[-1] - curve[0])) for share in TARGETS]
+    found = [_summary(name, table, base, metrics, targets) for name, table in tables.items()]
+    others = [row for row in found if row.arm != BASELINE]
+    gains = dict(zip((row.arm for row in others), holm([row.gain.p for row in others]), strict=True))
+    lasts = dict(zip((row.arm for row in others), holm([row.last_gain.p for row in others]), strict=True))
+    corrected = [_with_p(row, gains.get(row.arm, math.nan), lasts.get(row.arm, math.nan)) for row in found]
+    return Results(metrics[0], unit, base.runs, targets, corrected, curves)
+
+
+def verdict(results: Results) -> str:
+    """What a team should believe after this simulation, in plain words."""
+    if results.runs < 2:
+        return "One run per strategy shows nothing: chance alone moves curves. Use --seeds 5 or more."
+    better = [row for row in results.others if row.gain.p < SURE and row.gain.difference.mean > 0]
+    worse = [row for row in results.others if row.gain.p < SURE and row.gain.difference.mean < 0]
+    sentences = []
+    if not better:
+        sentences.append(f"No strategy beats random here ({results.runs} paired runs, 5 % level, Holm-corrected).")
+    for row in sorted(better, key=lambda row: -row.gain.difference.mean):
+        sentences.append(f"{row.arm} {_saves(row)}, {_points(row.gain)}.")
+    sentences += [f"{row.arm} is worse than random: {_points(row.gain)}." for row in worse]
+    unsure = [row.arm for row in results.others if row not in better and row not in worse]
+    if unsure and (better or worse):
+        sentences.append(f"No difference to random could be shown for {', '.join(unsure)}.")
+    return " ".join(sentences)
+
+
+class _Table:
+    """The runs of one arm as matrices, (seeds, cycles), seeds and cycles ascending."""
+
+    def __init__(self, rows: pd.DataFrame, metrics: Sequence[str]) -> None:
+        def matrix(column: str) -> np.ndarray:
+            return rows.pivot(index="seed", columns="cycle", values=column).to_numpy(dtype=np.float64)
+
+        self.labels, self.cost = matrix("labels"), matrix("cost")
+        self.values = {name: matrix(name) for name in metrics}
+        self.runs = len(self.labels)
+
+    def areas(self, metric: str) -> np.ndarray:
+        return area(self.labels[0].tolist(), self.values[metric])
+
+
+def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str], targets: Sequence[float]) -> ArmSummary:
+    head = metrics[0]
+    values, base_values = table.values[head], base.values[head]
+    return ArmSummary(
+        name,
+        estimate(table.areas(head)),
+        estimate(values[:, -1]),
+        compare(table.areas(head), base.areas(head)),
+        compare(values[:, -1], base_values[:, -1]),
+        [saving(table.labels, values, base.labels, base_values, target) for target in targets],
+        [saving(table.cost, values, base.cost, base_values, target) for target in targets],
+        estimate(table.cost[:, -1]),
+        {metric: compare(table.areas(metric), base.areas(metric)) for metric in metrics[1:]},
+    )
+
+
+def _with_p(row: ArmSummary, gain: float, last: float) -> ArmSummary:
+    from dataclasses import replace
+
+    return replace(row, gain=replace(row.gain, p=gain), last_gain=replace(row.last_gain, p=last))
+
+
+def _check_equal_starts(jobs: Sequence[Job]) -> None:
+    """Arms with the same training must begin with the same model, or no difference later means anything."""
+    first: dict[tuple[int, bool], tuple[str, Mapping[str, float]]] = {}
+    for job in jobs:
+        metrics = job.points()[0].metrics
+        name, expected = first.setdefault((job.seed, job.arm.plain), (job.arm.name, metrics))
+        if dict(metrics) != dict(expected):
+            raise AlcliError(
+                f"Seed {job.seed}: {job.arm.name} starts with {dict(metrics)}, {name} with {dict(expected)}; arms must "
+                "start equal.",
+                kept="The runs are kept.",
+                do="Training is not repeatable on this machine: try train.precision = float32 and one process.",
+            )
+
+
+def _saves(row: ArmSummary) -> str:
+    share = row.saved[-1].mean
+    if math.isnan(share) or share <= 0:
+        return "is ahead of random over the budget but saves nothing on the way to random's last result"
+    return f"saves {share:.0%} of the labels that random needs for its last result"
+
+
+def _points(gain: Comparison) -> str:
+    found = gain.difference
+    return (
+        f"{100 * found.mean:+.1f} points on average over the budget "
+        f"(95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}, p = {_p(gain.p)})"
+    )
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+
+
+def markdown(results: Results) -> str:
+    """The table for people: one row an arm, percentages and points with their 95 % intervals."""
+    shown = ", ".join(f"{100 * target:.1f}" for target in results.targets)
+    lines = [
+        f"Metric: {results.metric} in percent; {results.runs} paired runs. ± and […]: 95 % intervals. p: paired t-test "
+        f"against random on the mean over the budget, corrected for {len(results.others)} comparisons (Holm).",
+        f"Saved: share of random's images (and of its {results.unit}) that the strategy did not need on its way to "
+        f"{shown}.",
+        "",
+        f"| strategy | mean over the budget | last budget | gain over random | p | at the last budget | images saved | "
+        f"{results.unit} saved | {results.unit} |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_line(row) for row in results.arms]
+    others = sorted({name for row in results.arms for name in row.others})
+    if others and results.others:
+        lines += ["", "Gain over random on the other metrics (mean over the budget):", ""]
+        lines += [f"| strategy | {' | '.join(others)} |", "|---|" + "---|" * len(others)]
+        for row in results.others:
+            lines.append(f"| {row.arm} | {' | '.join(_difference(row.others[name].difference) for name in others)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: ArmSummary) -> str:
+    base = row.arm == BASELINE
+    cells = [
+        row.arm,
+        _plus_minus(row.mean),
+        _plus_minus(row.last),
+        "" if base else _difference(row.gain.difference),
+        "" if base or math.isnan(row.gain.p) else _p(row.gain.p),
+        "" if base else _difference(row.last_gain.difference),
+        "" if base else " / ".join(_share(part.mean) for part in row.saved),
+        "" if base else " / ".join(_share(part.mean) for part in row.cost_saved),
+        f"{row.cost.mean:.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _plus_minus(found: Estimate) -> str:
+    reach = "" if math.isnan(found.low) else f" ± {100 * (found.high - found.mean):.1f}"
+    return f"{100 * found.mean:.1f}{reach}"
+
+
+def _difference(found: Estimate) -> str:
+    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * found.mean:+.1f}{interval}"
+
+
+def _share(share: float) -> str:
+    if math.isnan(share):
+        return "–"
+    return "never reached" if math.isinf(share) else f"{100 * share:.0f} %"

@@ -1,0 +1,132 @@
+"""The production cycle, turn for turn, against a platform that knows all answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alcli import inference
+from alcli.config import Config
+from alcli.cycle import open_cycle, run_cycle
+from alcli.errors import DataError
+from alcli.items import Refusal
+from alcli.platforms.oracle import Oracle, write_answers
+from alcli.progress import Silent
+from alcli.simulation.labels import Labels
+from alcli.simulation.plan import Arm
+from alcli.simulation.runs import Job, Point
+from alcli.steps import Context
+from alcli.steps.pull import pull
+from alcli.steps.train import load_trained, train
+from alcli.workspace import Workspace
+
+ANSWERS = "answers.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainedEngine:
+    """Trains a network in every cycle, as `alcli cycle` does.
+
+    Attributes:
+        workers: decoding processes; 0 where several runs share the cores.
+    """
+
+    config: Config
+    labels: Labels
+    workers: int | None
+
+    def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
+        """The missing cycles; raises DataError when an image cannot be used, because arms must differ in nothing."""
+        root = job.folder / "workspaces" / f"{job.arm.file_name}-seed{job.seed:03d}"
+        revealed = job.plan.start_set([row.item.id for row in self.labels.pool], job.seed)
+        for point in points:
+            revealed += point.asked
+        context = self._context(root, job)
+        oracle = context.platform
+        assert isinstance(oracle, Oracle)
+        with context.workspace.lock():
+            for cycle in range(len(points), job.plan.cycles + 1):
+                oracle.reveal(revealed)
+                last = cycle == job.plan.cycles
+                number, at_random = _train_only(context) if last else _whole_cycle(context)
+                asked = [] if last else oracle.asked()
+                cost = sum(self.labels.costs[item_id] for item_id in revealed)
+                yield Point(cycle, len(revealed), cost, self._metrics(context, number), asked, at_random)
+                revealed += asked
+                _forget_models(context, number)
+        context.workspace.close()
+        shutil.rmtree(root)
+
+    def _context(self, root: Path, job: Job) -> Context:
+        settings = {"platform.name": "oracle", "platform.queue": "queue.csv"}
+        workspace = Workspace.open(root) if (root / "alcli.toml").is_file() else Workspace.create(root, settings)
+        config = run_config(self.config, self.labels.classes, job.arm, job.seed, job.plan.budget, self.workers)
+        platform = config.platform.model_copy(
+            update={"name": "oracle", "annotations": job.folder / ANSWERS, "queue": root / "queue.csv"}
+        )
+        return Context(workspace, config.model_copy(update={"platform": platform}), Silent())
+
+    def _metrics(self, context: Context, number: int) -> dict[str, float]:
+        record = context.workspace.step(number, "train")
+        assert record is not None
+        task, model, _, _ = load_trained(context, record)
+        found = list(inference.predictions(task, model, self.labels.test, context.config.score))
+        return task.evaluate(self.labels.test, found)
+
+
+def run_config(
+    config: Config, classes: tuple[str, ...], arm: Arm, seed: int, budget: int, workers: int | None
+) -> Config:
+    """The workspace's own recipe with what distinguishes this run; every label trains, none is held out."""
+    shaping = {"detach_after": 0.0} if arm.plain else {}
+    train_options = config.train.model_copy(update={"validation": 0.0, "seed": seed, "workers": workers, **shaping})
+    return config.model_copy(
+        update={
+            "task": config.task.model_copy(update={"classes": classes}),
+            "train": train_options,
+            "score": config.score.model_copy(update={"workers": workers}),
+            "strategy": config.strategy.model_copy(update={"name": arm.strategy}),
+            "selection": config.selection.model_copy(update={"budget": budget, "seed": seed}),
+        }
+    )
+
+
+def prepare_answers(folder: Path, labels: Labels) -> None:
+    """Write what the oracles of all runs will say."""
+    if not (folder / ANSWERS).is_file():
+        write_answers(folder / ANSWERS, ((row.item, row.path, answer) for row, answer in labels.answers()))
+
+
+def _whole_cycle(context: Context) -> tuple[int, int]:
+    result = run_cycle(context)
+    assert result.number is not None
+    _check(result.problems)
+    score = context.workspace.step(result.number, "score")
+    return result.number, int(score.summary["at_random"]) if score else 0
+
+
+def _train_only(context: Context) -> tuple[int, int]:
+    """After the last cycle nothing is asked for, so nothing is scored."""
+    problems = [*pull(context).problems]
+    number = open_cycle(context)
+    _check([*problems, *train(context, number).problems])
+    return number, 0
+
+
+def _check(problems: Sequence[Refusal]) -> None:
+    if problems:
+        raise DataError(
+            f"{problems[0].name}: {problems[0].reason}.",
+            kept="Finished cycles of the simulation are kept.",
+            do="Mend or skip that image, then run the same command again.",
+        )
+
+
+def _forget_models(context: Context, number: int) -> None:
+    """The next cycle starts from this one's model; those before it only take room."""
+    for folder in sorted((context.workspace.root / "cycles").iterdir()):
+        if int(folder.name) < number:
+            (folder / "model.safetensors").unlink(missing_ok=True)
+        shutil.rmtree(folder / "signals", ignore_errors=True)

@@ -1,0 +1,125 @@
+"""The statistics of paired learning curves: numbers in, numbers out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import integrate, stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval; with one value only the interval is not a number."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference to the baseline.
+
+    Attributes:
+        p: of the two-sided paired t-test; not a number where nothing can be tested.
+    """
+
+    difference: Estimate
+    p: float
+
+
+def area(labels: Sequence[float], values: np.ndarray) -> np.ndarray:
+    """The mean height of each curve between its first and last number of labels, by the trapezoidal rule.
+
+    Args:
+        labels: (k,) ascending. values: (runs, k).
+
+    Returns:
+        (runs,) in the metric's own unit; with a single point its height.
+    """
+    if len(labels) == 1:
+        return values[:, 0]
+    return integrate.trapezoid(values, labels, axis=1) / (labels[-1] - labels[0])
+
+
+def estimate(values: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
+    """Mean and Student interval of (runs,) values."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Estimate(mean, math.nan, math.nan)
+    reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
+    return Estimate(mean, mean - reach, mean + reach)
+
+
+def compare(values: np.ndarray, baseline: np.ndarray) -> Comparison:
+    """The paired difference of (runs,) values to the baseline's, run i with run i."""
+    differences = np.asarray(values) - np.asarray(baseline)
+    found = estimate(differences)
+    if len(differences) < 2:
+        return Comparison(found, math.nan)
+    if np.ptp(differences) == 0:
+        # The t statistic is 0/0, or infinite: equal is equal, and always better by the same is no accident.
+        return Comparison(found, 1.0 if found.mean == 0 else 0.0)
+    return Comparison(found, float(stats.ttest_1samp(differences, 0.0).pvalue))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values corrected for their number (Holm, Scandinavian Journal of Statistics 1979); NaN stays NaN."""
+    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    corrected = [math.nan] * len(p_values)
+    largest = 0.0
+    for position, (p, place) in enumerate(known):
+        largest = max(largest, min(p * (len(known) - position), 1.0))
+        corrected[place] = largest
+    return corrected
+
+
+def first_reached(efforts: Sequence[float], curve: np.ndarray, target: float) -> float:
+    """The effort at which a curve first reaches the target, linear between its points; infinite where it never does."""
+    reached = np.flatnonzero(curve >= target)
+    if not len(reached):
+        return math.inf
+    place = int(reached[0])
+    if place == 0:
+        return float(efforts[0])
+    share = (target - curve[place - 1]) / (curve[place] - curve[place - 1])
+    return float(efforts[place - 1] + share * (efforts[place] - efforts[place - 1]))
+
+
+def saving(
+    efforts: np.ndarray, curves: np.ndarray, base_efforts: np.ndarray, base_curves: np.ndarray, target: float
+) -> Estimate:
+    """The share of the baseline's effort that is saved on the way to a target; negative where more is needed.
+
+    Mean curves are compared; the interval is a percentile bootstrap over paired runs. An arm that never gets there
+    has saved −∞.
+
+    Args:
+        efforts, base_efforts: (runs, k) labels, or boxes, at each point. curves, base_curves: (runs, k) metrics.
+    """
+
+    def share(rows: np.ndarray) -> float:
+        needed = first_reached(efforts[rows].mean(axis=0), curves[rows].mean(axis=0), target)
+        base = first_reached(base_efforts[rows].mean(axis=0), base_curves[rows].mean(axis=0), target)
+        if math.isinf(base):
+            return math.nan if math.isinf(needed) else 1.0
+        return 1 - needed / base
+
+    runs = len(curves)
+    mean = share(np.arange(runs))
+    if runs < 2:
+        return Estimate(mean, math.nan, math.nan)
+    rng = np.random.default_rng(0)
+    shares = np.array([share(rng.integers(0, runs, runs)) for _ in range(RESAMPLES)])
+    shares = np.sort(shares[~np.isnan(shares)])
+    if not len(shares):
+        return Estimate(mean, math.nan, math.nan)
+    # Without interpolation: between −∞ and a number there is no middle.
+    low, high = (shares[round(q * (len(shares) - 1))] for q in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return Estimate(mean, float(low), float(high))
