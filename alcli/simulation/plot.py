@@ -62,7 +62,7 @@ def write_pictures(folder: Path, results: Results, title: str) -> None:
         figure = draw(results, title)
         png, svg = io.BytesIO(), io.StringIO()
         figure.savefig(png, format="png", dpi=150)
-        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     with atomic_write(folder / "curves.png", "wb", SHARED) as stream:
         stream.write(png.getvalue())
     templates = jinja2.Environment(loader=jinja2.PackageLoader("alcli"), autoescape=True)

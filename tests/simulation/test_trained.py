@@ -1,0 +1,135 @@
+"""The whole of `alcli simulate` with a network that trains: equal starts, resumed runs, several processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from alcli.cli import console
+from alcli.simulation import runs
+from tests.scenes import Photos
+
+SIZES = ("--start", "4", "--budget", "3", "--cycles", "2", "--test", "0.45", "--seeds", "2")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A workspace with 30 annotated images and a network of a few thousand weights, and what its simulation printed."""
+    root = tmp_path_factory.mktemp("simulation")
+    photos = Photos(root / "project").draw(30, annotated=30)
+    workspace = root / "W"
+    for arguments in (
+        ["init", workspace, "--images", photos.images, "--annotations", photos.annotations, "--model", "ssd-tiny",
+         "--set", "train.epochs=1", "--set", "train.workers=0", "--set", "score.workers=0", "--set", "model.input_size=64", "--set", "train.batch_size=4", "-q"],
+        ["pull", "-w", workspace, "-q"],
+    ):  # fmt: skip
+        assert console.run([str(argument) for argument in arguments]) == 0
+    shutil.copytree(workspace, root / "pulled")
+    assert console.run(command(workspace, "--jobs", "1", "-q")) == 0
+    return root
+
+
+def command(workspace, *more):
+    return ["simulate", "-w", str(workspace), *SIZES, "--strategies", "entropy", *more]
+
+
+@pytest.fixture
+def fresh(made, tmp_path):
+    """The same workspace before anything was simulated."""
+    shutil.copytree(made / "pulled", tmp_path / "W")
+    return tmp_path / "W"
+
+
+def curves_of(workspace):
+    return (workspace / "simulations/0001/curves.csv").read_bytes()
+
+
+def test_every_arm_starts_equal_asks_for_the_budget_and_leaves_its_curves(made):
+    folder = made / "W/simulations/0001"
+    curves = pd.read_csv(folder / "curves.csv")
+    assert list(curves["arm"].unique()) == ["random", "entropy"]
+    for _, run in curves.groupby(["arm", "seed"]):
+        assert run["labels"].tolist() == [4, 7, 10]
+        assert run["cost"].is_monotonic_increasing
+        assert run["cost"].iloc[0] >= 4
+    starts = curves[curves["cycle"] == 0]
+    assert starts.groupby("seed")["map"].nunique().tolist() == [1, 1]
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "curves.html").read_text()
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert not list((folder / "workspaces").iterdir())
+
+
+def test_a_run_asks_for_each_image_once(made):
+    for file in (made / "W/simulations/0001/runs").iterdir():
+        points = json.loads(file.read_text())
+        asked = [name for point in points for name in point["asked"]]
+        assert len(asked) == len(set(asked)) == 6
+        assert points[-1]["asked"] == []
+
+
+def test_finished_runs_are_not_run_again_and_more_arms_join(made, alcli):
+    workspace = made / "W"
+    before = {file: file.stat().st_mtime_ns for file in (workspace / "simulations/0001/runs").iterdir()}
+    code, out, _ = alcli(*command(workspace, "--strategies", "margin@plain", "--json", "--jobs", 1))
+    document = json.loads(out)
+    assert code == 0
+    assert [row["arm"] for row in document["arms"]] == ["random", "entropy", "margin@plain"]
+    assert document["unit"] == "boxes"
+    assert all(file.stat().st_mtime_ns == when for file, when in before.items())
+    assert [path.name for path in (workspace / "simulations").iterdir()] == ["0001"]
+
+
+def test_an_interrupted_simulation_ends_as_an_undisturbed_one(made, fresh, alcli, monkeypatch):
+    real = runs._run
+    seen = []
+
+    def stopping(engine, job):
+        for point in real(engine, job):
+            seen.append(point)
+            if len(seen) in (2, 6):
+                raise KeyboardInterrupt
+            yield point
+
+    monkeypatch.setattr(runs, "_run", stopping)
+    for _ in range(2):
+        assert alcli(*command(fresh, "--jobs", 1))[0] == 130
+    monkeypatch.undo()
+    assert alcli(*command(fresh, "--jobs", 1))[0] == 0
+    arms = pd.read_csv(made / "W/simulations/0001/curves.csv")["arm"].unique().tolist()
+    text = curves_of(made / "W").decode().splitlines()
+    kept = [line for line in text if arms[2:] == [] or not line.startswith(arms[2])]
+    assert curves_of(fresh).decode().splitlines() == kept
+
+
+def test_several_processes_come_to_the_same(made, fresh, alcli):
+    code, _, err = alcli(*command(fresh, "--jobs", 2))
+    assert code == 0, err
+    alone = pd.read_csv(made / "W/simulations/0001/curves.csv")
+    together = pd.read_csv(fresh / "simulations/0001/curves.csv")
+    alone = alone[alone["arm"] != "margin@plain"]
+    pd.testing.assert_frame_equal(together, alone.reset_index(drop=True))
+
+
+def test_too_few_labels_say_how_many_are_needed(alcli, fresh):
+    code, out, err = alcli("simulate", "-w", fresh, "--start", 20, "--budget", 30, "--cycles", 4)
+    assert code == 5
+    assert "20 to start with and 4 cycles of 30 need 140" in err
+    assert out == ""
+
+
+def test_unknown_strategies_and_missing_signals_are_named_before_anything_runs(alcli, fresh):
+    code, _, err = alcli("simulate", "-w", fresh, "--strategies", "margn")
+    assert code == 2
+    assert "Did you mean margin" in err
+    assert not (fresh / "simulations").exists()
+
+
+def test_frozen_features_need_weights_that_were_trained(alcli, fresh):
+    code, _, err = alcli("simulate", "-w", fresh, "--frozen", *SIZES)
+    assert code == 2
+    assert "random weights" in err
