@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
 from alcli import plugins
 from tests.contracts.drawings import picture
-
-TOY = Path(__file__).parent.parent / "examples" / "toy_task"
+from tests.packages import install
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """The toy package as an installer would leave it: its module and its announced entry points."""
+    """The toy package as an installer would leave it."""
     site = tmp_path / "site"
-    announced = site / "alcli_toy_task-0.1.0.dist-info"
-    announced.mkdir(parents=True)
-    shutil.copy(TOY / "brightness.py", site)
-    description = (TOY / "pyproject.toml").read_text()
-    group, line = description.split('[project.entry-points."')[1].split('"]\n')[0], "brightness = "
-    entry = next(row for row in description.splitlines() if row.startswith(line)).replace('"', "")
-    (announced / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
-    (announced / "METADATA").write_text("Metadata-Version: 2.1\nName: alcli-toy-task\nVersion: 0.1.0\n")
+    modules = install("toy_task", site)
     monkeypatch.syspath_prepend(str(site))
     yield site
-    sys.modules.pop("brightness", None)
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 def test_the_task_is_one_of_five_only_while_it_is_installed(installed):

@@ -64,8 +64,24 @@ def _strategies(session: options.Session) -> Table:
     rows = []
     for name in plugins.names("strategies"):
         strategy = plugins.load("strategies", name)
-        rows.append((name, ", ".join(sorted(strategy.needs)) or "nothing", _first_sentence(strategy)))
-    return ("name", "needs", "what it does"), rows
+        rows.append((name, _needs(strategy), _cost(strategy), _first_sentence(strategy)))
+    return ("name", "needs", "cost", "what it does"), rows
+
+
+def _needs(strategy: Any) -> str:
+    annotated: frozenset[str] = getattr(strategy, "needs_labeled", frozenset())
+    parts = [", ".join(sorted(strategy.needs)) or "nothing"]
+    if annotated:
+        parts.append(f"of annotated items: {', '.join(sorted(annotated))}")
+    if getattr(strategy, "wraps", False):
+        parts.append("what the strategy after its colon needs")
+    return "; ".join(parts)
+
+
+def _cost(strategy: Any) -> str:
+    """What stands between ``Cost:`` and ``Source:`` in the docstring."""
+    text = " ".join(str(strategy.__doc__ or "").split())
+    return text.partition("Cost: ")[2].partition(" Source:")[0].rstrip(".")
 
 
 def _models(session: options.Session) -> Table:

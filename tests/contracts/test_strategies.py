@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from dataclasses import replace
 
@@ -24,6 +25,11 @@ everyone = pytest.mark.parametrize("name", NAMES)
 every_file = pytest.mark.parametrize("file", FILES)
 
 
+@functools.cache
+def strategy_of(name: str):
+    return plugins.strategy(name)
+
+
 def arrays(count: int, seed: int, classes: int = CLASSES) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     values = {name: rng.random(count).astype(np.float32) for name in DESCRIPTIONS}
@@ -41,7 +47,7 @@ def make_signals(labeled: int | None = LABELED, classes: int = CLASSES, **change
 
 
 def order(name: str, signals: Signals, budget: int = 5, seed: int = 3) -> list[str]:
-    query = select(plugins.strategy(name), signals, ITEMS, budget, seed)
+    query = select(strategy_of(name), signals, ITEMS, budget, seed)
     assert not query.unscored
     assert sum(row.asked for row in query.rows) == min(budget, len(signals))
     assert [row.rank for row in query.rows] == list(range(1, len(signals) + 1))
@@ -53,11 +59,11 @@ def order(name: str, signals: Signals, budget: int = 5, seed: int = 3) -> list[s
 @everyone
 def test_scores_are_finite_and_seeded(name):
     for signals in (make_signals(), make_signals(0), make_signals(None)):
-        scores = plugins.strategy(name).score(signals, 5, np.random.default_rng(1))
+        scores = strategy_of(name).score(signals, 5, np.random.default_rng(1))
         assert scores.shape == (COUNT,)
         assert scores.dtype == np.float64
         assert np.isfinite(scores).all()
-        assert (scores == plugins.strategy(name).score(signals, 5, np.random.default_rng(1))).all()
+        assert (scores == strategy_of(name).score(signals, 5, np.random.default_rng(1))).all()
 
 
 @everyone
@@ -131,7 +137,7 @@ def test_a_pool_without_items_may_have_no_columns(name):
     empty = Signals(
         [], {key: np.zeros(0) for key in DESCRIPTIONS}, Signals([], {key: np.zeros(0) for key in DESCRIPTIONS})
     )
-    assert len(plugins.strategy(name).score(empty, 5, np.random.default_rng(0))) == 0
+    assert len(strategy_of(name).score(empty, 5, np.random.default_rng(0))) == 0
 
 
 @everyone
@@ -145,7 +151,7 @@ def test_extreme_values_are_ranked(name):
 
 @everyone
 def test_rows_that_are_not_finite_are_named_and_leave_the_rest_as_it_is(name):
-    strategy = plugins.strategy(name)
+    strategy = strategy_of(name)
     signals = make_signals()
     asked = sorted(strategy.needs)
     signals = Signals(IDS, {key: signals[key].copy() for key in asked}, signals.labeled)
@@ -159,7 +165,7 @@ def test_rows_that_are_not_finite_are_named_and_leave_the_rest_as_it_is(name):
 
 @everyone
 def test_it_looks_only_at_what_it_names(name):
-    strategy, signals = plugins.strategy(name), make_signals()
+    strategy, signals = strategy_of(name), make_signals()
     needs_labeled = getattr(strategy, "needs_labeled", frozenset())
     assert strategy.needs <= set(DESCRIPTIONS)
     assert needs_labeled <= set(DESCRIPTIONS)

@@ -1,0 +1,30 @@
+"""Example packages as an installer would leave them, without the network that a real installation wants."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import tomlkit
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def install(example: str, site: Path) -> list[str]:
+    """Put a package's modules and its announced entry points into a folder; the names of its modules."""
+    folder = EXAMPLES / example
+    description = tomlkit.parse((folder / "pyproject.toml").read_text(encoding="utf-8")).unwrap()
+    project, modules = description["project"], description["tool"]["setuptools"]["py-modules"]
+    announced = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    announced.mkdir(parents=True)
+    for module in modules:
+        shutil.copy(folder / f"{module}.py", site)
+    sections = [
+        f"[{group}]\n" + "".join(f"{name} = {place}\n" for name, place in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (announced / "entry_points.txt").write_text("".join(sections))
+    (announced / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    return list(modules)
