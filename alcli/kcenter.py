@@ -71,8 +71,8 @@ def greedy(vectors: np.ndarray, budget: int, centres: np.ndarray | None = None, 
 def approximate(vectors: np.ndarray, budget: int, centres: np.ndarray, rng: np.random.Generator) -> Cover:
     """``greedy`` among a random sample of the rows in a random projection, for pools of tens of millions.
 
-    The sample has 50 rows for each pick, which leaves the radius that covers 98 % of the pool nearly as it is; the
-    projection to 64 columns keeps distances to about an eighth. Rows outside the sample have the distance 0.
+    The sample has 50 rows for each pick, so that about 98 % of the pool lie within the radius that covers the sample;
+    the projection to 64 columns keeps distances to about an eighth. Rows outside the sample have the distance 0.
     """
     count = min(len(vectors), CANDIDATES_PER_PICK * budget)
     sample = np.sort(rng.choice(len(vectors), size=count, replace=False))
@@ -103,8 +103,9 @@ class _Search:
     """
 
     def __init__(self, vectors: np.ndarray, centres: np.ndarray, budget: int) -> None:
-        # Near the mean products lose the fewest digits; near is enough.
-        middle, factor = mean(vectors, 1000), scale(vectors)
+        # Near the mean products lose the fewest digits; near is enough. In float32, so that vectors and centres of
+        # different types are shifted by the very same.
+        middle, factor = mean(vectors, 1000).clip(-3e38, 3e38).astype(np.float32), scale(vectors)
         self.rows = Rows(vectors, np.float32, middle, factor)
         self.unit = 1.0 / factor
         self.norms = np.concatenate([_norms(self.rows[part]) for part in slices(len(vectors))])

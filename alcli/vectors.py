@@ -40,7 +40,7 @@ class Rows:
     Args:
         vectors: (n, d), any floating type, in memory or mapped.
         dtype: what reading gives.
-        shift: (d,) float64, taken off before the rounding to ``dtype``.
+        shift: (d,), taken off before the rounding to ``dtype``.
         scale: a power of two, which costs no digit.
     """
 

@@ -97,6 +97,13 @@ def test_a_map_that_is_converted_at_each_reading_gives_the_same(make, monkeypatc
     assert expected.tolist() == brute_force(vectors, 60, vectors[:3])
 
 
+def test_centres_may_be_of_another_type():
+    rng = np.random.default_rng(0)
+    vectors = far_from_zero(rng, (300, 4))
+    centres = rng.standard_normal((5, 4)) + 1000
+    assert kcenter.greedy(vectors, 40, centres).picks.tolist() == brute_force(vectors, 40, centres)
+
+
 def test_the_first_pick_can_be_given():
     vectors = gaussian(np.random.default_rng(0), (50, 3))
     none = vectors[:0]

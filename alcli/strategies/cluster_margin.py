@@ -26,7 +26,7 @@ class ClusterMargin:
     needs = frozenset({"embedding", "margin"})
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
-        """(n,) > 1 for candidates, the margin signal for the others."""
+        """(n,) from 1 upwards for candidates, 0 and below by margin for the others."""
         margin = signals["margin"].astype(np.float64)
         candidates = top_k(margin, CANDIDATES * budget)
         if not len(candidates):
