@@ -105,7 +105,8 @@ class _Search:
     def __init__(self, vectors: np.ndarray, centres: np.ndarray, budget: int) -> None:
         # Near the mean products lose the fewest digits; near is enough. In float32, so that vectors and centres of
         # different types are shifted by the very same.
-        middle, factor = mean(vectors, 1000).clip(-3e38, 3e38).astype(np.float32), scale(vectors)
+        middle = mean(vectors, 1000).clip(-3e38, 3e38).astype(np.float32)
+        factor = min(scale(vectors), scale(centres)) if len(centres) else scale(vectors)
         self.rows = Rows(vectors, np.float32, middle, factor)
         self.unit = 1.0 / factor
         self.norms = np.concatenate([_norms(self.rows[part]) for part in slices(len(vectors))])

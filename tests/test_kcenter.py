@@ -104,6 +104,12 @@ def test_centres_may_be_of_another_type():
     assert kcenter.greedy(vectors, 40, centres).picks.tolist() == brute_force(vectors, 40, centres)
 
 
+def test_centres_may_be_larger_than_all_vectors():
+    vectors = np.zeros((3, 2))
+    vectors[1] = 1e-3
+    assert kcenter.greedy(vectors, 3, np.full((1, 2), 1e30)).picks.tolist() == [0, 1, 2]
+
+
 def test_the_first_pick_can_be_given():
     vectors = gaussian(np.random.default_rng(0), (50, 3))
     none = vectors[:0]
