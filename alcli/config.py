@@ -137,7 +137,7 @@ class ScoreOptions(Section):
 class StrategyOptions(Section):
     """How signals become acquisition scores."""
 
-    name: str = "learned-loss"
+    name: str = "auto"
     random_share: float | None = Field(
         None, ge=0, le=1, description="share of the budget drawn at random as a control; default: 0.05 for auto, else 0"
     )

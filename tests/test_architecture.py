@@ -22,6 +22,8 @@ MAY_IMPORT_TORCH_AT_THE_TOP = (
     "models.",
     "tasks",
     "steps.train",
+    "simulation.features",
+    "simulation.frozen",
 )
 LIGHT = ("cli.", "errors", "items", "plugins", "progress", "files", "__main__")
 FORBIDDEN_NAMES = {"utils", "helpers", "helper", "manager", "common", "heuristic", "sampler", "round"}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--strategies",
     multiple=True,
-    default=("margin,learned-loss",),
+    default=("auto,margin,learned-loss",),
     show_default=True,
     help="Comma-separated; random always takes part. NAME@plain: the loss head does not shape the network.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -104,14 +104,19 @@ def verdict(results: Results) -> str:
         return "One run per strategy shows nothing: chance alone moves curves. Use --seeds 5 or more."
     better = [row for row in results.others if row.gain.p < SURE and row.gain.difference.mean > 0]
     worse = [row for row in results.others if row.gain.p < SURE and row.gain.difference.mean < 0]
-    sentences = []
-    if not better:
-        sentences.append(f"No strategy beats random here ({results.runs} paired runs, 5 % level, Holm-corrected).")
-    for row in sorted(better, key=lambda row: -row.gain.difference.mean):
-        sentences.append(f"{row.arm} {_saves(row)}, {_points(row.gain)}.")
-    sentences += [f"{row.arm} is worse than random: {_points(row.gain)}." for row in worse]
+    better.sort(key=lambda row: -row.gain.difference.mean)
     unsure = [row.arm for row in results.others if row not in better and row not in worse]
-    if unsure and (better or worse):
+    if not better and not worse:
+        return f"No strategy differs from random here ({results.runs} paired runs, 5 % level, Holm-corrected)."
+    sentences = [f"{better[0].arm} {_saves(better[0])}: {_points(better[0].gain)}."] if better else []
+    if not better:
+        sentences.append("No strategy beats random here.")
+    if better[1:]:
+        ahead = ", ".join(f"{row.arm} ({_short(row.gain)})" for row in better[1:])
+        sentences.append(f"Also better than random: {ahead}.")
+    if worse:
+        sentences.append("Worse than random: " + ", ".join(f"{row.arm} ({_short(row.gain)})" for row in worse) + ".")
+    if unsure:
         sentences.append(f"No difference to random could be shown for {', '.join(unsure)}.")
     return " ".join(sentences)
 
@@ -148,8 +153,6 @@ def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str], tar
 
 
 def _with_p(row: ArmSummary, gain: float, last: float) -> ArmSummary:
-    from dataclasses import replace
-
     return replace(row, gain=replace(row.gain, p=gain), last_gain=replace(row.last_gain, p=last))
 
 
@@ -171,8 +174,8 @@ def _check_equal_starts(jobs: Sequence[Job]) -> None:
 def _saves(row: ArmSummary) -> str:
     share = row.saved[-1].mean
     if math.isnan(share) or share <= 0:
-        return "is ahead of random over the budget but saves nothing on the way to random's last result"
-    return f"saves {share:.0%} of the labels that random needs for its last result"
+        return "is ahead of random over the budget but saves no labels on the way to random's last result"
+    return f"saves {100 * share:.0f} % of the labels that random needs for its last result"
 
 
 def _points(gain: Comparison) -> str:
@@ -181,6 +184,10 @@ def _points(gain: Comparison) -> str:
         f"{100 * found.mean:+.1f} points on average over the budget "
         f"(95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}, p = {_p(gain.p)})"
     )
+
+
+def _short(gain: Comparison) -> str:
+    return f"{100 * gain.difference.mean:+.1f} points, p = {_p(gain.p)}"
 
 
 def _p(p: float) -> str:

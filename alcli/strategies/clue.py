@@ -24,11 +24,22 @@ class Clue:
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by entropy."""
         entropy = signals["entropy"].astype(np.float64)
-        if not len(signals) or budget < 1:
-            return entropy
-        weights = np.maximum(entropy, 0)
-        found = cluster(pool(signals, "embedding"), budget, rng, weights)
-        rows = np.lexsort((np.arange(len(signals)), found.squared, found.labels))
-        middles = rows[np.flatnonzero(np.diff(found.labels[rows], prepend=-1))]
-        mass = np.bincount(found.labels, weights)[found.labels[middles]]
-        return picks_first(middles[np.lexsort((middles, -mass))], entropy)
+        return uncertain_middles(pool(signals, "embedding"), entropy, budget, rng)
+
+
+def uncertain_middles(
+    vectors: np.ndarray, uncertainty: np.ndarray, budget: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(n,) scores: of each of ``budget`` clusters the middle item first, then the others by uncertainty.
+
+    Args:
+        vectors: (n, d). uncertainty: (n,) the weight of each item; where none is above 0, all weigh the same.
+    """
+    if not len(vectors) or budget < 1:
+        return uncertainty
+    weights = np.maximum(uncertainty, 0)
+    found = cluster(vectors, budget, rng, weights)
+    rows = np.lexsort((np.arange(len(vectors)), found.squared, found.labels))
+    middles = rows[np.flatnonzero(np.diff(found.labels[rows], prepend=-1))]
+    mass = np.bincount(found.labels, weights)[found.labels[middles]]
+    return picks_first(middles[np.lexsort((middles, -mass))], uncertainty)

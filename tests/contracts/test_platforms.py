@@ -11,6 +11,7 @@ from alcli.config import PlatformOptions
 from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow
 from alcli.platforms import Platform
 from alcli.platforms.folder import Folder
+from alcli.platforms.oracle import Oracle, write_answers
 from tests.scenes import Photos
 
 
@@ -22,7 +23,19 @@ def folder_with_coco(photos: Photos) -> Platform:
     return Folder(PlatformOptions(images=photos.images, annotations=photos.coco(list(range(8)))), Path("unused"))
 
 
-everyone = pytest.mark.parametrize("make", [folder, folder_with_coco], ids=lambda make: make.__name__)
+def oracle(photos: Photos) -> Platform:
+    """Every item is answered, eight are revealed; ids are the images' names, as in the folder."""
+    source = Folder(PlatformOptions(images=photos.images, annotations=photos.annotations), Path("unused"))
+    rows = [row for row in source.items() if isinstance(row, Item)]
+    run = photos.root / "run"
+    run.mkdir(exist_ok=True)
+    write_answers(run / "answers.jsonl", ((row, source.image(row), Annotation(row.id)) for row in rows))
+    platform = Oracle(PlatformOptions(annotations=run / "answers.jsonl", queue=run / "queue.csv"), Path("unused"))
+    platform.reveal([row.id for row in rows if row.state == LABELED])
+    return platform
+
+
+everyone = pytest.mark.parametrize("make", [folder, folder_with_coco, oracle], ids=lambda make: make.__name__)
 Make = Callable[[Photos], Platform]
 
 

@@ -21,11 +21,10 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("simulation")
     photos = Photos(root / "project").draw(30, annotated=30)
     workspace = root / "W"
-    for arguments in (
-        ["init", workspace, "--images", photos.images, "--annotations", photos.annotations, "--model", "ssd-tiny",
-         "--set", "train.epochs=1", "--set", "train.workers=0", "--set", "score.workers=0", "--set", "model.input_size=64", "--set", "train.batch_size=4", "-q"],
-        ["pull", "-w", workspace, "-q"],
-    ):  # fmt: skip
+    settings = ("train.epochs=1", "train.workers=0", "score.workers=0", "model.input_size=64", "train.batch_size=4")
+    options = ["--images", photos.images, "--annotations", photos.annotations, "--model", "ssd-tiny", "-q"]
+    options += [part for setting in settings for part in ("--set", setting)]
+    for arguments in (["init", workspace, *options], ["pull", "-w", workspace, "-q"]):
         assert console.run([str(argument) for argument in arguments]) == 0
     shutil.copytree(workspace, root / "pulled")
     assert console.run(command(workspace, "--jobs", "1", "-q")) == 0

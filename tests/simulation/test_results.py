@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alcli.errors import AlcliError
+from alcli.simulation.plan import Arm, Plan
+from alcli.simulation.results import curves_of, markdown, summarise, verdict
+from alcli.simulation.runs import Job
+
+ARMS = (Arm("random"), Arm("margin"), Arm("entropy"))
+
+
+def curves(gains: dict[str, float], runs: int = 8) -> pd.DataFrame:
+    """Learning curves that rise by 10 points a cycle, each run with its own luck; arms gain from the second cycle."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for seed in range(runs):
+        luck = rng.normal(0, 0.05)
+        for arm, gain in gains.items():
+            for cycle in range(4):
+                noise = rng.normal(0, 0.004) * (cycle > 0)
+                value = 0.3 + 0.1 * cycle + luck + gain * (cycle > 0) + noise
+                rows.append({"arm": arm, "seed": seed, "cycle": cycle, "labels": 10 + 10 * cycle,
+                             "cost": 30 + 35 * cycle, "at_random": 0, "top1": value, "macro": value / 2})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_a_gain_is_found_with_its_size_its_saving_and_its_certainty():
+    results = summarise(curves({"random": 0, "margin": 0.05, "entropy": 0.0}), ARMS, "boxes")
+    margin = results.arms[1]
+    assert results.metric == "top1"
+    # Three intervals, the first half as high: 5/6 of the gain.
+    assert margin.gain.difference.mean == pytest.approx(0.05 * 5 / 6, abs=0.004)
+    assert margin.last_gain.difference.mean == pytest.approx(0.05, abs=0.006)
+    assert margin.gain.p < 0.001
+    assert margin.saved[-1].mean == pytest.approx(0.125, abs=0.03)
+    assert margin.others["macro"].difference.mean == pytest.approx(margin.gain.difference.mean / 2)
+    text = verdict(results)
+    assert text.startswith("margin saves 1")
+    assert "No difference to random could be shown for entropy." in text
+
+
+def test_a_null_is_called_a_null():
+    results = summarise(curves({"random": 0, "margin": 0.0, "entropy": 0.0}), ARMS, "boxes")
+    assert verdict(results).startswith("No strategy differs from random here (8 paired runs")
+
+
+def test_a_loss_is_called_a_loss():
+    results = summarise(curves({"random": 0, "margin": -0.05, "entropy": 0.0}), ARMS, "boxes")
+    assert "Worse than random: margin (-4." in verdict(results)
+    assert "No strategy beats random here" in verdict(results)
+    assert "never reached" in markdown(results)
+
+
+def test_one_run_shows_nothing():
+    results = summarise(curves({"random": 0, "margin": 0.3, "entropy": 0.0}, runs=1), ARMS, "boxes")
+    assert "One run per strategy shows nothing" in verdict(results)
+    assert "nan" not in markdown(results).lower()
+
+
+def test_p_values_pay_for_the_number_of_comparisons():
+    both = summarise(curves({"random": 0, "margin": 0.004, "entropy": 0.0}), ARMS, "boxes")
+    alone = summarise(both.curves, ARMS[:2], "boxes")
+    assert both.arms[1].gain.p == pytest.approx(2 * alone.arms[1].gain.p)
+
+
+def test_the_table_has_a_row_for_each_arm_and_speaks_of_the_unit():
+    text = markdown(summarise(curves({"random": 0, "margin": 0.05, "entropy": 0.0}), ARMS, "joints"))
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][:4] == [
+        "strategy",
+        "random",
+        "margin",
+        "entropy",
+    ]
+    assert "joints saved" in text
+
+
+def test_arms_that_do_not_start_equal_are_an_error(tmp_path):
+    plan = Plan(4, 2, 1)
+    jobs = [Job(tmp_path, arm, 0, plan) for arm in ARMS[:2]]
+    for job, start in zip(jobs, (0.5, 0.6), strict=True):
+        job.file.parent.mkdir(exist_ok=True)
+        point = {"cycle": 0, "labels": 4, "cost": 4, "metrics": {"top1": start}}
+        job.file.write_text(json.dumps([point, {**point, "cycle": 1, "labels": 6}]))
+    with pytest.raises(AlcliError, match="Seed 0: margin starts with"):
+        curves_of(jobs)
