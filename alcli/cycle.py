@@ -91,7 +91,8 @@ def _stands(context: Context, number: int) -> bool:
             return False
     score, export = records["score"], records["export"]
     assert score is not None and export is not None
-    strategy = score.summary["strategy"] == context.config.strategy.name or score.summary["cold_start"]
+    made_with = score.summary.get("configured_strategy", score.summary["strategy"])
+    strategy = made_with == context.config.strategy.name or score.summary["cold_start"]
     return bool(strategy) and export.inputs == sha256_of_text(str(score.sha256))
 
 

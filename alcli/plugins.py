@@ -74,6 +74,17 @@ def strategy(name: str) -> Any:
     return made(strategy(inner)) if wraps else made()
 
 
+def suited(name: str, signal_names: frozenset[str]) -> str:
+    """The strategy itself, or the one it names as ``otherwise`` where a task cannot give the signals it needs.
+
+    Raises:
+        UsageError: there is no such strategy.
+    """
+    made = strategy(name)
+    wanted = made.needs | getattr(made, "needs_labeled", frozenset())
+    return name if wanted <= signal_names else getattr(made, "otherwise", name)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known names, or all of them."""
     choices = list(known)

@@ -29,6 +29,7 @@ class Commands(click.Group):
             "export-csv",
             "push",
             "status",
+            "simulate",
             "list",
         ]
         return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))

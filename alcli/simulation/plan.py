@@ -104,7 +104,7 @@ def arms_of(texts: Iterable[str]) -> tuple[Arm, ...]:
 def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str) -> None:
     """Raises UsageError for a strategy that asks for a signal which cannot be given here."""
     for arm in arms:
-        strategy = plugins.strategy(arm.strategy)
+        strategy = plugins.strategy(plugins.suited(arm.strategy, signal_names))
         wanted = strategy.needs | needs_labeled(strategy)
         if missing := wanted - signal_names:
             raise UsageError(

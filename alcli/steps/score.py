@@ -36,7 +36,7 @@ def score(context: Context, cycle: int) -> StepResult:
     store = context.workspace.store
     training = _last_training(context, cycle)
     cold = bool(training.summary.get("cold_start"))
-    name = _cold_start(context.config) if cold else context.config.strategy.name
+    name = _cold_start(context.config) if cold else _suited(context)
     strategy: QueryStrategy = plugins.strategy(name)
     # Images known to be broken are tried again: the list then does not depend on what an earlier run found out.
     # A strategy that looks at no image cannot find out: there they stay away.
@@ -59,11 +59,25 @@ def score(context: Context, cycle: int) -> StepResult:
     store.drop_step(cycle, "score")
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     _write(path, query, signals)
-    summary = {**_summary(training, name, query, selection.budget), "quarantined": len(refusals)}
+    summary = {
+        **_summary(training, name, query, selection.budget),
+        "configured_strategy": context.config.strategy.name,
+        "quarantined": len(refusals),
+    }
     if query.all_equal and not cold:
         context.progress.say("All scores are equal: the order is that of the names and means nothing.")
     record = context.workspace.finish_step(cycle, "score", inputs, path, summary)
     return StepResult("score", cycle, record.summary, problems=[*problems, *query.unscored])
+
+
+def _suited(context: Context) -> str:
+    wanted = context.config.strategy.name
+    task = plugins.load("tasks", context.config.task.name)
+    name = plugins.suited(wanted, task.signal_names)
+    if name != wanted:
+        missing = ", ".join(sorted(plugins.strategy(wanted).needs - task.signal_names))
+        context.progress.say(f"The task {context.config.task.name} gives no {missing}: ranking by {name}.")
+    return name
 
 
 def _cold_start(config: Config) -> str:

@@ -22,6 +22,8 @@ class Auto:
     """
 
     needs = frozenset({"embedding", "margin"})
+    otherwise = "learned-loss"
+    """For tasks of other packages that give no embedding or margin: a loss head they all have."""
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by margin."""

@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
 from alcli.priorities import read
 
 
@@ -60,3 +65,45 @@ def test_a_kill_between_a_file_and_its_row_is_healed_by_the_next_cycle(alcli, wo
 def test_more_workers_are_nothing_new(alcli, workspace):
     alcli("cycle", "-w", workspace)
     assert alcli("cycle", "-w", workspace, "--set", "score.workers=1")[1].startswith("Nothing new")
+
+
+def test_a_share_of_autos_list_is_a_random_control_that_says_so(alcli, workspace):
+    code, _, err = alcli("cycle", "-w", workspace, "--set", "strategy.random_share=0.5", "--set", "selection.budget=4")
+    assert code == 0, err
+    rows = read(workspace / "cycles/0001/priorities.wide.csv")
+    control = [row for row in rows if row["reason"] == "random control"]
+    assert len(control) == 2
+    assert all(row["asked"] == "yes" and row["strategy"] == "auto" for row in control)
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+    assert alcli("cycle", "-w", workspace, "--set", "strategy.random_share=0.5", "--set", "selection.budget=4")[
+        1
+    ].startswith("Nothing new")
+
+
+def test_without_annotations_pretrained_features_choose_typical_images(alcli, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(24):
+        pixels = rng.integers(0, 60, (40, 40, 3), dtype=np.uint8)
+        pixels[..., number % 3] += 150
+        Image.fromarray(pixels).save(tmp_path / f"images/{number:02}.png")
+    (tmp_path / "labels.csv").write_text("name,label\n")
+    save_file(torchvision.models.mobilenet_v3_small().state_dict(), tmp_path / "weights.safetensors")
+    code, _, err = alcli(
+        "init", tmp_path / "W", "--task", "classification", "--images", tmp_path / "images", "--annotations",
+        tmp_path / "labels.csv", "--weights", tmp_path / "weights.safetensors", "--budget", 3,
+        "--set", "model.input_size=64", "--set", "score.workers=0",
+    )  # fmt: skip
+    assert code == 0, err
+    code, out, err = alcli("cycle", "-w", tmp_path / "W")
+    assert code == 0, err
+    assert "cold start" in out
+    rows = read(tmp_path / "W/cycles/0001/priorities.wide.csv")
+    assert len(rows) == 24
+    assert {row["strategy"] for row in rows} == {"typiclust"}
+    assert {row["reason"] for row in rows} == {"cold start: the most typical of each cluster"}
+    # Three colours, three images asked for: one of each.
+    assert len({int(row["name"][:2]) % 3 for row in rows if row["asked"] == "yes"}) == 3
+    assert alcli("cycle", "-w", tmp_path / "W")[1].startswith("Nothing new")
+    assert alcli("cycle", "-w", tmp_path / "W", "--set", "strategy.cold_start=random")[0] == 0
+    assert read(tmp_path / "W/cycles/0002/priorities.wide.csv")[0]["strategy"] == "random"
