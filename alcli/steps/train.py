@@ -92,7 +92,7 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
         except Diverged:
             raise DataError(
                 "Training diverged twice: the loss is not finite.",
-                kept="The previous cycle's model is kept.",
+                kept="What was pulled and the models of earlier cycles are kept.",
                 do="Lower train.learning_rate, or look at the annotations that came last.",
             ) from None
     task, model, loss_head, origin, lost = trained
