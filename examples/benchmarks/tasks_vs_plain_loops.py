@@ -258,7 +258,9 @@ def by_plain_loop(name: str, task, training, test, options: TrainOptions) -> dic
     model = task.build_model().train()
     kind = SETS[name].task
     collate = (lambda rows: tuple(zip(*rows, strict=True))) if kind == "detection" else None
-    loader = DataLoader(Plain(name, task, training, True), options.batch_size, shuffle=True, collate_fn=collate)
+    alone = len(training) % options.batch_size == 1  # One image has no batch statistics.
+    rows = Plain(name, task, training, True)
+    loader = DataLoader(rows, options.batch_size, shuffle=True, collate_fn=collate, drop_last=alone)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
