@@ -188,6 +188,16 @@ def test_one_broken_mask_leaves_the_others(numbers, reason, cycle, tmp_path):
     assert said["pool"]["quarantined"] == 1
 
 
+def test_masks_that_all_fail_are_not_called_no_annotation(cycle, tmp_path):
+    images, labels = project(tmp_path, "segmentation")
+    for name in NAMES[:LABELED]:
+        Image.fromarray(np.full(SIZE[::-1], 77, dtype=np.uint8)).save(labels / name)
+    code, said, err = cycle("segmentation", images, labels)
+    assert code == 3
+    assert f"None of the {LABELED} annotations can be used, so there is no model" in err
+    assert said["steps"]["train"]["cold_start"]
+
+
 def test_a_class_folder_with_one_image_is_left_out(cycle, tmp_path):
     images, labels = project(tmp_path, "class-folders")
     class_folders.write(labels, NAMES[7], Annotation(NAMES[7], labels=("rare",)), images / NAMES[7])

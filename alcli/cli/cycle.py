@@ -64,7 +64,7 @@ def describe(result: CycleResult) -> str:
         f" ({metrics} on {train['held_out']} held out)" if metrics else ""
     )
     if train.get("cold_start"):
-        learned = "no annotation yet: cold start"
+        learned = "no annotation to learn from: cold start"
     if "reused_from" in train:
         learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
     return (

@@ -14,7 +14,7 @@ from alcli import inference
 from alcli.config import Config, TrainOptions
 from alcli.errors import DataError
 from alcli.files import atomic_write, sha256_of_text
-from alcli.items import Refusal
+from alcli.items import LABELED, Refusal
 from alcli.loss_head import LossHead
 from alcli.models import storage
 from alcli.models.weights import load_strictly
@@ -71,9 +71,10 @@ def _settings(config: Config) -> str:
 
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
-    context.progress.say(
-        "No usable annotation yet, so there is no model: this cycle asks in seeded random order (cold start)."
-    )
+    pool = context.workspace.store.pool(forgiving="encoding").items.values()
+    annotated = sum(item.state == LABELED for item in pool)
+    why = f"None of the {annotated} annotations can be used" if annotated else "There is no annotation yet"
+    context.progress.say(f"{why}, so there is no model: this cycle asks in seeded random order (cold start).")
     summary: dict[str, Any] = {"cold_start": True, "trained_on": 0, "held_out": len(examples.held_out)}
     record = context.workspace.finish_step(cycle, "train", inputs, None, summary)
     return StepResult("train", cycle, record.summary, problems=examples.problems)
