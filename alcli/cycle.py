@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from sqlite3 import Row
 
 from alcli import plugins
 from alcli.errors import UsageError
@@ -58,16 +57,16 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
         results.append(step(context, number))
     result = CycleResult(number, False, results)
     if cycles and cycles[-1]["finished"] is None:
-        result = replace(result, untold=_untold(context, cycles, {row.id for row in result.problems}))
+        since = max((row["finished"] for row in cycles if row["finished"]), default="")
+        result = replace(result, untold=_untold(context, since, {row.id for row in result.problems}))
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.
     passing = any(refusal.passing for refusal in result.problems)
     context.workspace.store.finish_cycle(number, "" if passing else inputs, now())
     return result
 
 
-def _untold(context: Context, cycles: Sequence[Row], told: Collection[str]) -> list[Refusal]:
+def _untold(context: Context, since: str, told: Collection[str]) -> list[Refusal]:
     """Quarantined since the last finished cycle, and not among what this run tells anyway."""
-    since = max((row["finished"] for row in cycles if row["finished"]), default="")
     return [
         Refusal(row["item_id"], row["name"], row["reason"], row["version"])
         for row in context.workspace.store.quarantined()
