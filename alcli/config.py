@@ -117,7 +117,9 @@ class TrainOptions(Section):
         "flip",
         description="ssd: detection; crop: classification, segmentation; rotate: pose; what a task lacks means flip",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU that has it, else float32"
+    )
     gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
     workers: int | None = Field(
         None, ge=0, description="processes that decode images; default: one per core, at most 8"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from alcli import plugins
 from alcli.errors import UsageError
@@ -22,16 +22,18 @@ class CycleResult:
         number: the cycle, None when nothing was new and there has never been one.
         nothing_new: the last cycle already stands on all that is there now.
         steps: in order, as far as they ran.
+        untold: what an earlier run of this cycle could not use, and broke off before it could say so.
     """
 
     number: int | None
     nothing_new: bool
     steps: Sequence[StepResult]
+    untold: Sequence[Refusal] = ()
 
     @property
     def problems(self) -> list[Refusal]:
         """What the steps could not use."""
-        return [refusal for step in self.steps for refusal in step.problems]
+        return [*self.untold, *(refusal for step in self.steps for refusal in step.problems)]
 
 
 def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
@@ -54,10 +56,22 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
         context.progress.detail(f"Cycle {number}: {name}")
         results.append(step(context, number))
     result = CycleResult(number, False, results)
+    if cycles and cycles[-1]["finished"] is None:
+        since = max((row["finished"] for row in cycles if row["finished"]), default="")
+        result = replace(result, untold=_untold(context, since, {row.id for row in result.problems}))
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.
     passing = any(refusal.passing for refusal in result.problems)
     context.workspace.store.finish_cycle(number, "" if passing else inputs, now())
     return result
+
+
+def _untold(context: Context, since: str, told: Collection[str]) -> list[Refusal]:
+    """Quarantined since the last finished cycle, and not among what this run tells anyway."""
+    return [
+        Refusal(row["item_id"], row["name"], row["reason"], row["version"])
+        for row in context.workspace.store.quarantined()
+        if row["since"] >= since and row["item_id"] not in told
+    ]
 
 
 def open_cycle(context: Context) -> int:

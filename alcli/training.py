@@ -15,7 +15,7 @@ from torch import nn
 from alcli.config import TrainOptions
 from alcli.errors import DataError
 from alcli.items import Refusal
-from alcli.loading import batches, device, precision
+from alcli.loading import batches, device, training_precision
 from alcli.loss_head import LossHead, total_loss
 from alcli.tasks import Batch, Example, Task
 
@@ -130,7 +130,7 @@ def settle_norms(task: Task, model: nn.Module, examples: Sequence[Example], opti
         norm.momentum = None  # a plain average over all batches
     for batch, _ in batches(task, examples, lambda _: order, options.workers):
         if batch is not None and len(batch.examples) > 1:
-            with torch.no_grad(), precision(options.precision):
+            with torch.no_grad(), training_precision(options.precision):
                 task.losses(model, batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -154,7 +154,7 @@ def _step(
 ) -> np.ndarray:
     """One update; returns (images, summed loss, summed ranking loss)."""
     count = len(batch.examples)
-    with _steady_norms(model, count), precision(options.precision):
+    with _steady_norms(model, count), training_precision(options.precision):
         losses, features = task.losses(model, batch)
     losses = losses.float()
     predicted = loss_head([feature.detach() for feature in features] if detached else features)

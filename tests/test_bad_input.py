@@ -11,6 +11,7 @@ from PIL import Image
 
 from alcli.items import Box
 from alcli.priorities import read
+from alcli.training import Diverged
 
 
 def quarantine(alcli, workspace) -> dict[str, str]:
@@ -79,6 +80,23 @@ def test_a_broken_box_quarantines_its_image_and_the_rest_goes_on(alcli, workspac
     photos.annotate(3)
     assert alcli("cycle", "-w", workspace)[0] == 0
     assert quarantine(alcli, workspace) == {}
+
+
+def test_what_a_failed_run_left_out_is_told_by_the_next_one(alcli, workspace, photos, monkeypatch):
+    photos.write_xml("photo_03", ("red", "5", "5", "5", "30"))
+
+    def diverge(*arguments):
+        raise Diverged
+
+    with monkeypatch.context() as broken_training:
+        broken_training.setattr("alcli.steps.train.run_epochs", diverge)
+        code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 5
+    assert "diverged twice" in err
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 3
+    assert err.count("left out: photo_03.jpg: ") == 1
+    assert alcli("cycle", "-w", workspace)[:2] == (0, "Nothing new since cycle 1: nothing to do.\n")
 
 
 def test_xml_without_an_image_is_named(alcli, workspace, photos):

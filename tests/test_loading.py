@@ -1,9 +1,11 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from alcli import loading
+from alcli.errors import UsageError
 
 
 def test_workers_follow_wish_cores_and_work():
@@ -17,6 +19,16 @@ def test_precision_is_what_was_asked_for():
     for wanted, expected in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
         with loading.precision(wanted):
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
+
+
+def test_a_processor_trains_in_float32_whatever_it_could(monkeypatch):
+    monkeypatch.setattr(loading, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(loading, "has_bfloat16", lambda: True)
+    for wanted in ("auto", "float32"):
+        with loading.training_precision(wanted):
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+    with pytest.raises(UsageError, match="needs a GPU"):
+        loading.training_precision("bfloat16")
 
 
 def test_keeping_freed_memory_works_on_this_system():

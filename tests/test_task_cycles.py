@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from alcli.formats import class_folders, coco, csv_labels, masks
-from alcli.items import Annotation
+from alcli.items import Annotation, Polygon
 from alcli.strategies.entropy import Entropy
 from alcli.tasks._uncertainty import SIGNALS
 from tests.contracts.drawings import CASES, JOINTS, SIZE, person, picture
@@ -147,6 +147,30 @@ def test_one_broken_person_leaves_the_others(break_it, cycle, tmp_path):
     assert said["pool"]["quarantined"] == 1 and said["pool"]["labeled"] == LABELED - 1
 
 
+def test_a_polygon_of_two_points_leaves_the_other_outlines(cycle, tmp_path):
+    images, _ = project(tmp_path, "segmentation")
+    square = [(5, 5, 40, 5, 40, 40, 5, 40)]
+    said = {name: Annotation(name, size=SIZE, polygons=(Polygon("a", square),)) for name in NAMES[:LABELED]}
+    coco.write(tmp_path / "coco.json", said)
+    document = json.loads((tmp_path / "coco.json").read_text())
+    document["annotations"][1]["segmentation"] = [[1, 1, 5, 5]]
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    code, said, err = cycle("segmentation", images, tmp_path / "coco.json")
+    assert code == 3
+    reason = "annotations[1].segmentation: polygon of class 'a' has 2 points, at least 3 are needed"
+    assert f"left out: {NAMES[1]}: {reason}" in err
+    assert said["pool"]["quarantined"] == 1
+
+
+def test_the_line_for_people_has_the_metric_and_not_each_class(cycle, alcli, tmp_path):
+    _, document, _ = cycle("segmentation", *project(tmp_path, "segmentation"))
+    assert "iou/a" in document["steps"]["train"]["metrics"]
+    code, out, _ = alcli("train", "-w", tmp_path / "W")
+    assert code == 0
+    assert "miou" in out
+    assert "iou/" not in out
+
+
 @pytest.mark.parametrize(
     ("numbers", "reason"),
     [
@@ -162,6 +186,16 @@ def test_one_broken_mask_leaves_the_others(numbers, reason, cycle, tmp_path):
     assert code == 3
     assert f"left out: {NAMES[2]}: {reason}" in err
     assert said["pool"]["quarantined"] == 1
+
+
+def test_masks_that_all_fail_are_not_called_no_annotation(cycle, tmp_path):
+    images, labels = project(tmp_path, "segmentation")
+    for name in NAMES[:LABELED]:
+        Image.fromarray(np.full(SIZE[::-1], 77, dtype=np.uint8)).save(labels / name)
+    code, said, err = cycle("segmentation", images, labels)
+    assert code == 3
+    assert f"None of the {LABELED} annotations can be used, so there is no model" in err
+    assert said["steps"]["train"]["cold_start"]
 
 
 def test_a_class_folder_with_one_image_is_left_out(cycle, tmp_path):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -135,6 +135,11 @@ class _Lines:
 def visible(text: str, keep: str = "\n") -> str:
     """The text with control characters escaped, so that a file name cannot steer the terminal."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def measured(metrics: Mapping[str, float]) -> str:
+    """A model's metrics in one line, without their parts (``iou/CLASS``), which ``--json`` and metrics.json have."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in metrics.items() if "/" not in name)
 
 
 def ending(problems: Sequence[Any]) -> int:

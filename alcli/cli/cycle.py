@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending
+from alcli.cli.console import ending, measured
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
@@ -59,12 +59,12 @@ def describe(result: CycleResult) -> str:
         return f"Nothing new since cycle {result.number}: nothing to do."
     summaries = {step.step: step.summary for step in result.steps}
     train, score, push = (summaries[name] for name in ("train", "score", "push"))
-    metrics = ", ".join(f"{name} {value:.3f}" for name, value in train.get("metrics", {}).items())
+    metrics = measured(train.get("metrics", {}))
     learned = f"trained on {train['trained_on']} images" + (
         f" ({metrics} on {train['held_out']} held out)" if metrics else ""
     )
     if train.get("cold_start"):
-        learned = "no annotation yet: cold start"
+        learned = "no annotation to learn from: cold start"
     if "reused_from" in train:
         learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
     return (

@@ -54,7 +54,7 @@ def command(session: options.Session, online: bool) -> int:
 def _machine() -> list[Check]:
     import torch
 
-    from alcli.loading import device, has_bfloat16
+    from alcli.loading import device
 
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -66,8 +66,16 @@ def _machine() -> list[Check]:
         ),
         ("versions", True, versions),
         ("device", True, f"{device()}, {cores} cores, {torch.get_num_threads()} threads of torch"),
-        ("bfloat16", True, "multiplied natively, used" if has_bfloat16() else "not native, float32 is used"),
+        ("bfloat16", True, _bfloat16()),
     ]
+
+
+def _bfloat16() -> str:
+    from alcli.loading import device, has_bfloat16
+
+    if not has_bfloat16():
+        return "not native, float32 is used"
+    return "multiplied natively, used" + ("" if device().type == "cuda" else " for scoring; training is in float32")
 
 
 def _workspace(session: options.Session, online: bool) -> list[Check]:

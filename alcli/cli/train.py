@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending
+from alcli.cli.console import ending, measured
 
 
 @click.command(short_help="Train the model and its loss head.")
@@ -28,7 +28,7 @@ def command(session: options.Session) -> int:
     with session.writing() as context:
         number = open_cycle(context)
         result = train(context, number)
-    metrics = ", ".join(f"{name} {value:.3f}" for name, value in result.summary.get("metrics", {}).items())
+    metrics = measured(result.summary.get("metrics", {}))
     session.console.problems(result.problems)
     session.console.result(
         {"cycle": number, "already_done": result.already_done, **result.summary},

@@ -14,7 +14,7 @@ from alcli import inference
 from alcli.config import Config, TrainOptions
 from alcli.errors import DataError
 from alcli.files import atomic_write, sha256_of_text
-from alcli.items import Refusal
+from alcli.items import LABELED, Refusal
 from alcli.loss_head import LossHead
 from alcli.models import storage
 from alcli.models.weights import load_strictly
@@ -71,7 +71,10 @@ def _settings(config: Config) -> str:
 
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
-    context.progress.say("No usable annotation yet, so there is no model: this cycle is a cold start.")
+    pool = context.workspace.store.pool(forgiving="encoding").items.values()
+    annotated = sum(item.state == LABELED for item in pool)
+    why = f"None of the {annotated} annotations can be used" if annotated else "There is no annotation yet"
+    context.progress.say(f"{why}, so there is no model: this cycle is a cold start.")
     summary: dict[str, Any] = {"cold_start": True, "trained_on": 0, "held_out": len(examples.held_out)}
     record = context.workspace.finish_step(cycle, "train", inputs, None, summary)
     return StepResult("train", cycle, record.summary, problems=examples.problems)
@@ -90,7 +93,7 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
         except Diverged:
             raise DataError(
                 "Training diverged twice: the loss is not finite.",
-                kept="The previous cycle's model is kept.",
+                kept="What was pulled and the models of earlier cycles are kept.",
                 do="Lower train.learning_rate, or look at the annotations that came last.",
             ) from None
     task, model, loss_head, origin, lost = trained

@@ -3,7 +3,9 @@
 For each set: the metric after a short training on all its training images, by alcli with λ = 1, by alcli with λ = 0,
 and by a plain PyTorch loop that shares with alcli only the network, its starting weights and the list of files; images,
 transforms, losses and metrics are torchvision's, PIL's, scikit-learn's and pycocotools'. Same epochs, batch size,
-optimiser, schedule and seed. Reads the folder that ALCLI_DATA names and MobileNetV2 weights from ALCLI_WEIGHTS.
+optimiser, schedule and seed. What follows a ± is the standard deviation over seeds, of differences that of the paired
+ones; the choice of the test images adds its own error. Reads the folder that ALCLI_DATA names and MobileNetV2 weights
+from ALCLI_WEIGHTS.
 """
 
 from __future__ import annotations
@@ -82,13 +84,17 @@ SETS = {
 
 
 def read(name: str, place: tuple[str, str], data: Path) -> dict[str, tuple[Path, object]]:
-    """Image name → (file, annotation) as alcli's format reads it."""
+    """Image name → (file, annotation) as alcli's format reads it; without what it refuses (boxes without area)."""
     photographs, labels = data / place[0], data / place[1]
     if name == "camvid":
         labels = _with_class_list(labels)
     names = sorted(path.relative_to(photographs).as_posix() for path in photographs.rglob("*.jpg"))
     reader = plugins.load("formats", SETS[name].format)(labels)
-    return {found: (photographs / found, reader.read(found)) for found in sorted(reader.labeled(names)[0])}
+    rows = {}
+    for found in sorted(reader.labeled(names)[0]):
+        with contextlib.suppress(DataError):
+            rows[found] = (photographs / found, reader.read(found))
+    return rows
 
 
 def _with_class_list(masks: Path) -> Path:
@@ -100,7 +106,9 @@ def _with_class_list(masks: Path) -> Path:
     return folder
 
 
-def examples(name: str, data: Path, limit: int | None) -> tuple[object, list[Example], list[Example]]:
+def examples(
+    name: str, data: Path, limit: int | None, test_limit: int | None = None, input_size: int | None = None
+) -> tuple[object, list[Example], list[Example]]:
     """(task, training, test); where a set has no split, a seeded fifth is the test."""
     spec = SETS[name]
     rows = read(name, spec.train, data)
@@ -109,15 +117,15 @@ def examples(name: str, data: Path, limit: int | None) -> tuple[object, list[Exa
     kind = plugins.load("tasks", spec.task)
     words = set().union(*(kind.vocabulary(annotation, options) for _, annotation in rows.values()))
     weights = os.environ.get("ALCLI_WEIGHTS", "none")
-    task = kind(options, ModelOptions(name=spec.model, weights=weights), sorted(words))
+    task = kind(options, ModelOptions(name=spec.model, weights=weights, input_size=input_size), sorted(words))
     encoded = [_encoded(task, rows), _encoded(task, test)]
     for part in encoded:
-        # --limit then takes some of every class.
+        # The limits then take some of every class.
         random.Random(0).shuffle(part)
     if not test:
         cut = len(encoded[0]) * 4 // 5
         encoded = [encoded[0][:cut], encoded[0][cut:]]
-    return task, encoded[0][:limit], encoded[1][:limit]
+    return task, encoded[0][:limit], encoded[1][:test_limit]
 
 
 def _encoded(task, rows: dict) -> list[Example]:
@@ -250,10 +258,16 @@ def by_plain_loop(name: str, task, training, test, options: TrainOptions) -> dic
     model = task.build_model().train()
     kind = SETS[name].task
     collate = (lambda rows: tuple(zip(*rows, strict=True))) if kind == "detection" else None
-    loader = DataLoader(Plain(name, task, training, True), options.batch_size, shuffle=True, collate_fn=collate)
+    alone = len(training) % options.batch_size == 1  # One image has no batch statistics.
+    rows = Plain(name, task, training, True)
+    loader = DataLoader(rows, options.batch_size, shuffle=True, collate_fn=collate, drop_last=alone)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.learning_rate, total_steps=len(loader) * options.epochs, pct_start=options.warmup
+        optimizer,
+        options.learning_rate,
+        total_steps=len(loader) * options.epochs,
+        pct_start=options.warmup,
+        cycle_momentum=False,
     )
     for _ in range(options.epochs):
         for pictures, targets in loader:
@@ -333,34 +347,50 @@ MEASURES = {"classification": _top1, "segmentation": _miou, "detection": _ap50, 
 
 
 def main() -> None:
-    """Train and print the three figures of each set, with their mean where there are several seeds."""
+    """Train and print the three figures of each set; where there are several seeds, their means and spread."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tasks", nargs="+", default=list(SETS), choices=SETS, help="sets, one or two a task")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--limit", type=int, help="use only so many images, for training and for the test")
+    parser.add_argument("--limit", type=int, help="train on only so many images")
+    parser.add_argument("--test-limit", type=int, help="measure on only so many images")
+    parser.add_argument("--input-size", type=int, help="side in pixels; default: the model's own")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--loss-weight", type=float, default=1.0, help="λ of the runs with the loss head")
+    parser.add_argument("--precision", default="auto", help="of alcli; the plain loop has float32")
     arguments = parser.parse_args()
+    data = Path(os.environ["ALCLI_DATA"])
     for name in arguments.tasks:
-        task, training, test = examples(name, Path(os.environ["ALCLI_DATA"]), arguments.limit)
-        metric = SETS[name].metric
-        print(f"{name}: {len(training)} training and {len(test)} test images, {arguments.epochs} epochs", flush=True)
-        found: dict[str, list[float]] = {"with head": [], "without": [], "plain loop": []}
-        for seed in range(arguments.seeds):
-            options = TrainOptions(epochs=arguments.epochs, seed=seed, loss_weight=arguments.loss_weight)
-            found["with head"].append(by_alcli(task, training, test, options)[metric])
-            without = options.model_copy(update={"loss_weight": 0.0})
-            found["without"].append(by_alcli(task, training, test, without)[metric])
-            found["plain loop"].append(by_plain_loop(name, task, training, test, options)[metric])
-            shown = ", ".join(f"{how} {values[-1]:.4f}" for how, values in found.items())
-            print(f"  {name} seed {seed}: {metric}: {shown}", flush=True)
-        means = {how: statistics.mean(values) for how, values in found.items()}
-        print(
-            f"{name}: {metric} with loss head {means['with head']:.4f}, without {means['without']:.4f}, "
-            f"plain loop {means['plain loop']:.4f}; with − without {means['with head'] - means['without']:+.4f}, "
-            f"without − plain {means['without'] - means['plain loop']:+.4f}",
-            flush=True,
+        found = examples(name, data, arguments.limit, arguments.test_limit, arguments.input_size)
+        _compare(name, *found, arguments)
+
+
+def _compare(name: str, task, training, test, arguments: argparse.Namespace) -> None:
+    metric = SETS[name].metric
+    shape = "×".join(map(str, task.input_shape))
+    print(
+        f"{name}: {len(training)} training and {len(test)} test images, {shape}, {arguments.epochs} epochs", flush=True
+    )
+    found: dict[str, list[float]] = {"with head": [], "without": [], "plain loop": []}
+    for seed in range(arguments.seeds):
+        options = TrainOptions(
+            epochs=arguments.epochs, seed=seed, loss_weight=arguments.loss_weight, precision=arguments.precision
         )
+        found["with head"].append(by_alcli(task, training, test, options)[metric])
+        without = options.model_copy(update={"loss_weight": 0.0})
+        found["without"].append(by_alcli(task, training, test, without)[metric])
+        found["plain loop"].append(by_plain_loop(name, task, training, test, options)[metric])
+        shown = ", ".join(f"{how} {values[-1]:.4f}" for how, values in found.items())
+        print(f"  {name} seed {seed}: {metric}: {shown}", flush=True)
+    means = ", ".join(f"{how} {_mean(values)}" for how, values in found.items())
+    cost = _mean([one - other for one, other in zip(found["with head"], found["without"], strict=True)], "+")
+    gap = _mean([one - other for one, other in zip(found["without"], found["plain loop"], strict=True)], "+")
+    print(f"{name}: {metric}: {means}; with − without {cost}, without − plain {gap}", flush=True)
+
+
+def _mean(values: Sequence[float], sign: str = "") -> str:
+    """Mean and, of several, their standard deviation."""
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{sign}.4f}{spread}"
 
 
 if __name__ == "__main__":
