@@ -124,6 +124,9 @@ class TrainOptions(Section):
     workers: int | None = Field(
         None, ge=0, description="processes that decode images; default: one per core, at most 8"
     )
+    checkpoint_every: int = Field(
+        100, ge=0, description="steps between checkpoints, from which a killed training goes on; 0: only when stopped"
+    )
     seed: int = Field(0, ge=0)
 
 

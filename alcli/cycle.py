@@ -127,7 +127,7 @@ def _inputs(context: Context) -> str:
     annotations = context.workspace.store.annotations(sorted(labeled))
     unlabeled = sorted((item.id, item.version) for item in pool.items.values() if item.state == UNLABELED)
     return sha256_of_text(
-        context.config.model_dump_json(exclude={"train": {"workers"}, "score": {"workers"}}),
+        context.config.model_dump_json(exclude={"train": {"workers", "checkpoint_every"}, "score": {"workers"}}),
         *(part for row in annotations for part in (row.item_id, row.to_json())),
         *(part for pair in unlabeled for part in pair),
     )

@@ -19,6 +19,8 @@ A run that ends well but had to leave items out exits 3 (``PARTIAL``); that is a
 
 from __future__ import annotations
 
+import signal
+
 DONE = 0
 PARTIAL = 3
 
@@ -106,7 +108,8 @@ class Interrupted(AlcliError):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__("Stopped by a signal.", kept="Finished steps are kept.", do="Run the same command to go on.")
-        self.exit_code = 128 + signal_number
+        # A lost terminal (SIGHUP) ends a run as politely as SIGTERM does.
+        self.exit_code = 130 if signal_number == signal.SIGINT else 143
 
 
 EXIT_CODES = {

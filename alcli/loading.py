@@ -82,6 +82,7 @@ def batches(
     epochs: int = 1,
     augment: str = "none",
     seed: int = 0,
+    start: tuple[int, int] = (0, 0),
 ) -> Iterator[tuple[Batch | None, list[Refusal]]]:
     """The batches of all epochs in one stream, read by one set of workers.
 
@@ -92,6 +93,7 @@ def batches(
         order: epoch from 0 → positions in ``examples``, one list a batch.
         augment: how the task varies the images; "none" loads them as they are.
         seed: of the variation; each image's depends on seed, epoch and item only, never on the workers.
+        start: (epoch, batch) to begin with.
 
     Yields:
         (batch, refusals): the batch without images that cannot be loaded, None if none is left; those, with reasons.
@@ -99,11 +101,13 @@ def batches(
     _keep_freed_memory()
     loader = DataLoader(
         _Examples(task, examples, augment, seed),
-        batch_sampler=_Plan(order, epochs),
+        batch_sampler=_Plan(order, epochs, start),
         num_workers=worker_count(workers, len(order(0)) * epochs),
         collate_fn=_collate,
         worker_init_fn=_yield_to_the_model,
         pin_memory=device().type == "cuda",
+        # Its own: the loader draws a number at its start, and a training that goes on must not see another stream.
+        generator=torch.Generator(),
     )
     stream = iter(loader)
     try:
@@ -129,12 +133,13 @@ def _keep_freed_memory() -> None:
 class _Plan:
     """Every batch of every epoch as (epoch, position) pairs, made when needed."""
 
-    def __init__(self, order: Order, epochs: int) -> None:
-        self._order, self._epochs = order, epochs
+    def __init__(self, order: Order, epochs: int, start: tuple[int, int]) -> None:
+        self._order, self._epochs, self._start = order, epochs, start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for epoch in range(self._epochs):
-            for batch in self._order(epoch):
+        first, done = self._start
+        for epoch in range(first, self._epochs):
+            for batch in self._order(epoch)[done if epoch == first else 0 :]:
                 yield [(epoch, position) for position in batch]
 
 

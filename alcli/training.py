@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from alcli.items import Refusal
 from alcli.loading import batches, device, training_precision
 from alcli.loss_head import LossHead, total_loss
 from alcli.tasks import Batch, Example, Task
+from alcli.training_state import Learner, Position, TrainingState
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 NORM_BATCHES = 200
@@ -55,13 +57,35 @@ def feature_channels(task: Task, model: nn.Module) -> tuple[int, ...]:
     return channels
 
 
+class Checkpoints(Protocol):
+    """Where a training is remembered, so that it can go on after an interruption."""
+
+    def due(self, steps: int) -> bool:
+        """Whether the state after so many steps is wanted."""
+        ...
+
+    def keep(self, state: TrainingState) -> None:
+        """Remember a state; may raise to stop the training there."""
+        ...
+
+
 def train(
-    task: Task, model: nn.Module, loss_head: LossHead, examples: Sequence[Example], options: TrainOptions
+    task: Task,
+    model: nn.Module,
+    loss_head: LossHead,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    checkpoints: Checkpoints | None = None,
+    state: TrainingState | None = None,
 ) -> Iterator[EpochReport]:
     """Train model and loss head in place, one report an epoch; the caller prints, saves, stops.
 
     The ranking loss reaches the model until ``detach_after`` of the epochs, then only the loss head (Yoo & Kweon 2019,
     section 3.2). Same seed, examples and machine: same weights, whatever the number of workers.
+
+    Args:
+        checkpoints: asked after each step.
+        state: where an earlier call stood; on the same machine what follows is bit for bit what would have followed.
 
     Raises:
         DataError: there is nothing to train on.
@@ -70,14 +94,12 @@ def train(
     if not examples:
         raise DataError("There is no annotated image to train on.")
     seed_everything(options.seed)
-    model.to(device()).to(memory_format=torch.channels_last)
-    loss_head.to(device())
-    backbone = task.backbone(model)
-    backbone.requires_grad_(not options.freeze_backbone)
-    parameters = [*model.parameters(), *loss_head.parameters()]
-    optimizer = _optimizer(model, loss_head, options)
+    learner = _learner(task, model, loss_head, len(examples), options)
+    position = Position()
+    if state is not None:
+        learner.restore(state)
+        position = state.position
     per_epoch = math.ceil(len(examples) / options.batch_size)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, per_epoch * options.epochs))
     stream = batches(
         task,
         examples,
@@ -86,25 +108,45 @@ def train(
         options.epochs,
         options.augment,
         options.seed,
+        (position.epoch, position.batches),
     )
-    for epoch in range(options.epochs):
-        model.train()
-        loss_head.train()
-        if options.freeze_backbone:
-            backbone.eval()
+    for epoch in range(position.epoch, options.epochs):
+        _set_modes(task, model, loss_head, options)
         detached = epoch >= options.detach_after * options.epochs
-        sums, refusals = np.zeros(3), []
-        for batch, refused in itertools.islice(stream, per_epoch):
-            refusals += refused
+        for batch, refused in itertools.islice(stream, per_epoch - position.batches):
+            sums = np.array(position.sums)
             if batch is not None:
-                sums += _step(task, model, loss_head, batch, optimizer, parameters, options, detached)
-                scheduler.step()
-        if sums[0] == 0:
+                sums += _step(task, learner, batch, options, detached)
+                learner.scheduler.step()
+            images, loss, ranking = sums.tolist()
+            refusals = (*position.refusals, *refused)
+            position = Position(epoch, position.batches + 1, (images, loss, ranking), refusals)
+            if checkpoints is not None and checkpoints.due(epoch * per_epoch + position.batches):
+                checkpoints.keep(learner.capture(position))
+        images, loss, ranking = position.sums
+        if images == 0:
             raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
         if epoch + 1 == options.epochs:
             settle_norms(task, model, examples, options)
             _check_finite(model, loss_head)
-        yield EpochReport(epoch + 1, options.epochs, int(sums[0]), sums[1] / sums[0], sums[2] / sums[0], refusals)
+        yield EpochReport(epoch + 1, options.epochs, int(images), loss / images, ranking / images, position.refusals)
+        position = Position(epoch + 1)
+
+
+def _learner(task: Task, model: nn.Module, loss_head: LossHead, count: int, options: TrainOptions) -> Learner:
+    model.to(device()).to(memory_format=torch.channels_last)
+    loss_head.to(device())
+    task.backbone(model).requires_grad_(not options.freeze_backbone)
+    optimizer = _optimizer(model, loss_head, options)
+    steps = math.ceil(count / options.batch_size) * options.epochs
+    return Learner(model, loss_head, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, steps)))
+
+
+def _set_modes(task: Task, model: nn.Module, loss_head: LossHead, options: TrainOptions) -> None:
+    model.train()
+    loss_head.train()
+    if options.freeze_backbone:
+        task.backbone(model).eval()
 
 
 def _check_finite(*modules: nn.Module) -> None:
@@ -142,18 +184,9 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def _step(
-    task: Task,
-    model: nn.Module,
-    loss_head: LossHead,
-    batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    parameters: list[nn.Parameter],
-    options: TrainOptions,
-    detached: bool,
-) -> np.ndarray:
+def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, detached: bool) -> np.ndarray:
     """One update; returns (images, summed loss, summed ranking loss)."""
-    count = len(batch.examples)
+    model, loss_head, count = learner.model, learner.loss_head, len(batch.examples)
     with _steady_norms(model, count), training_precision(options.precision):
         losses, features = task.losses(model, batch)
     losses = losses.float()
@@ -161,10 +194,10 @@ def _step(
     total = total_loss(losses, predicted, options.loss_weight, options.margin)
     if not torch.isfinite(total):
         raise Diverged
-    optimizer.zero_grad(set_to_none=True)
+    learner.optimizer.zero_grad(set_to_none=True)
     total.backward()
-    nn.utils.clip_grad_norm_(parameters, options.gradient_clip)
-    optimizer.step()
+    nn.utils.clip_grad_norm_([*model.parameters(), *loss_head.parameters()], options.gradient_clip)
+    learner.optimizer.step()
     loss = float(losses.detach().mean())
     ranking = (float(total.detach()) - loss) / options.loss_weight if options.loss_weight else 0.0
     return np.array([count, count * loss, count * ranking])

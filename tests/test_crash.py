@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from alcli.cli import console
+from alcli.errors import Interrupted
 from alcli.files import TEMPORARY_PREFIX
+from alcli.steps.checkpoints import StepCheckpoints
 from tests.scenes import Photos
 
 OUTCOME = ("cycles/0001/model.safetensors", "cycles/0001/scores.csv", "cycles/0001/priorities.csv",
@@ -68,3 +73,55 @@ def test_killed_at_a_random_instant(undisturbed, tmp_path, seed):
 @pytest.mark.parametrize("seed", range(2, 40))
 def test_killed_at_many_random_instants(undisturbed, tmp_path, seed):
     killed_and_run_again(undisturbed, tmp_path, seed)
+
+
+def test_told_to_stop_while_training_it_finishes_the_step_and_goes_on_from_there(undisturbed, tmp_path, monkeypatch):
+    photos, fresh, _, expected = undisturbed
+    root = tmp_path / "W"
+    shutil.copytree(fresh, root)
+    (photos.annotations / "queue.csv").unlink(missing_ok=True)
+    real = StepCheckpoints.due
+
+    def due(self, steps):
+        if steps == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, steps)
+
+    monkeypatch.setattr(StepCheckpoints, "due", due)
+    assert console.run(command(root)[3:]) == 143
+    monkeypatch.undo()
+    assert (root / "cycles/0001/checkpoint-a.safetensors").is_file()
+    again = subprocess.run([*command(root)[:-1], "-v"], stderr=subprocess.PIPE, text=True, check=True)
+    assert "Going on with the interrupted training in epoch 2." in again.stderr
+    assert "epoch 1/3" not in again.stderr
+    assert outcome(root, photos) == expected
+    assert not list(root.rglob("checkpoint-*"))
+
+
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(undisturbed, tmp_path, monkeypatch):
+    photos, fresh, _, expected = undisturbed
+    root = tmp_path / "W"
+    shutil.copytree(fresh, root)
+    (photos.annotations / "queue.csv").unlink(missing_ok=True)
+    stopped = [*command(root), "--set", "train.checkpoint_every=1"]
+    monkeypatch.setattr(StepCheckpoints, "keep", stopping_after(2, StepCheckpoints.keep))
+    assert console.run(stopped[3:]) == 143
+    monkeypatch.undo()
+    file = max(root.glob("cycles/0001/checkpoint-*"), key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+    subprocess.run(command(root), check=True)
+    assert outcome(root, photos) == expected
+
+
+def stopping_after(count: int, keep):
+    seen = []
+
+    def kept(self, state):
+        keep(self, state)
+        seen.append(state)
+        if len(seen) == count:
+            raise Interrupted(15)
+
+    return kept

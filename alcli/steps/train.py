@@ -14,11 +14,13 @@ from alcli import inference
 from alcli.config import Config, TrainOptions
 from alcli.errors import DataError
 from alcli.files import atomic_write, sha256_of_text
+from alcli.interruption import postponed
 from alcli.items import LABELED, Refusal
 from alcli.loss_head import LossHead
 from alcli.models import storage
 from alcli.models.weights import load_strictly
 from alcli.steps import Context, StepResult
+from alcli.steps.checkpoints import StepCheckpoints, forget
 from alcli.steps.examples import Examples, make_task, prepare
 from alcli.tasks import Example, Task
 from alcli.training import Diverged, feature_channels, seed_everything
@@ -27,6 +29,8 @@ from alcli.workspace import StepRecord
 
 SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
 """Task options that change signals, never weights."""
+UNSHAPING = ("workers", "checkpoint_every")
+"""Training options that change no weight."""
 
 
 def train(context: Context, cycle: int) -> StepResult:
@@ -64,7 +68,8 @@ def _settings(config: Config) -> str:
     """What the weights depend on beside the examples, as text."""
     sections = {"task": config.task, "model": config.model, "train": config.train}
     content = {name: section.model_dump(mode="json") for name, section in sections.items()}
-    del content["train"]["workers"]
+    for key in UNSHAPING:
+        del content["train"][key]
     for key in SCORING_ONLY:
         del content["task"][key]
     return json.dumps(content, sort_keys=True)
@@ -84,12 +89,12 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
     options = context.config.train
     _say_what(context, examples)
     try:
-        trained = _trained(context, cycle, examples, options)
+        trained = _trained(context, cycle, inputs, examples, options)
     except Diverged:
         options = options.model_copy(update={"learning_rate": options.learning_rate / 10})
         context.progress.say(f"The loss is not finite; once more with learning rate {options.learning_rate:g}.")
         try:
-            trained = _trained(context, cycle, examples, options)
+            trained = _trained(context, cycle, inputs, examples, options)
         except Diverged:
             raise DataError(
                 "Training diverged twice: the loss is not finite.",
@@ -113,6 +118,7 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
     with atomic_write(path.with_name("metrics.json")) as stream:
         stream.write(json.dumps(summary, indent=2) + "\n")
     record = context.workspace.finish_step(cycle, "train", inputs, path, summary)
+    forget(context, cycle)
     return StepResult("train", cycle, record.summary, problems=[*examples.problems, *lost])
 
 
@@ -126,7 +132,7 @@ def _say_what(context: Context, examples: Examples) -> None:
 
 
 def _trained(
-    context: Context, cycle: int, examples: Examples, options: TrainOptions
+    context: Context, cycle: int, inputs: str, examples: Examples, options: TrainOptions
 ) -> tuple[Task, torch.nn.Module, LossHead, str, list[Refusal]]:
     """(task, model, loss head, what they started from, images that could not be loaded)."""
     config = context.config.model_copy(update={"train": options})
@@ -136,13 +142,18 @@ def _trained(
         origin = _warm_start(context, cycle, task, model, loss_head) or origin
     context.progress.say(f"Training {task.model_name} on {len(examples.training)} images, {options.epochs} epochs.")
     lost: dict[str, Refusal] = {}
-    with context.progress.track("Training", options.epochs * len(examples.training)) as advance:
-        for report in run_epochs(task, model, loss_head, examples.training, options):
+    total = options.epochs * len(examples.training)
+    with context.progress.track("Training", total) as advance, postponed() as stop:
+        checkpoints = StepCheckpoints(context, cycle, sha256_of_text(inputs, str(options.learning_rate)), stop)
+        state = checkpoints.load()
+        advance(state.position.epoch * len(examples.training) if state else 0)
+        for report in run_epochs(task, model, loss_head, examples.training, options, checkpoints, state):
             advance(report.images)
             lost.update((refusal.id, refusal) for refusal in report.refusals)
             context.progress.detail(
                 f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, ranking loss {report.ranking:.3f}"
             )
+            stop.obey()
     return task, model, loss_head, origin, list(lost.values())
 
 
