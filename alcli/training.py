@@ -69,6 +69,8 @@ def train(
     """
     if not examples:
         raise DataError("There is no annotated image to train on.")
+    if options.loss_weight is None:
+        options = options.model_copy(update={"loss_weight": task.loss_weight})
     seed_everything(options.seed)
     model.to(device()).to(memory_format=torch.channels_last)
     loss_head.to(device())
@@ -158,7 +160,8 @@ def _step(
         losses, features = task.losses(model, batch)
     losses = losses.float()
     predicted = loss_head([feature.detach() for feature in features] if detached else features)
-    total = total_loss(losses, predicted, options.loss_weight, options.margin)
+    weight = options.loss_weight or 0.0
+    total = total_loss(losses, predicted, weight, options.margin)
     if not torch.isfinite(total):
         raise Diverged
     optimizer.zero_grad(set_to_none=True)
@@ -166,7 +169,7 @@ def _step(
     nn.utils.clip_grad_norm_(parameters, options.gradient_clip)
     optimizer.step()
     loss = float(losses.detach().mean())
-    ranking = (float(total.detach()) - loss) / options.loss_weight if options.loss_weight else 0.0
+    ranking = (float(total.detach()) - loss) / weight if weight else 0.0
     return np.array([count, count * loss, count * ranking])
 
 
