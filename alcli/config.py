@@ -105,7 +105,9 @@ class TrainOptions(Section):
     schedule: Literal["cosine", "steps"] = "cosine"
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps with a rising learning rate")
     milestones: tuple[float, ...] = Field((0.8,), description="schedule = steps: shares after which the rate is ×0.1")
-    loss_weight: float = Field(1.0, ge=0, description="λ, weight of the loss-prediction term (eq. 3); 0 turns it off")
+    loss_weight: float | None = Field(
+        None, ge=0, description="λ, weight of the loss-prediction term (eq. 3); default: the task's own; 0 turns it off"
+    )
     margin: float = Field(1.0, gt=0, description="ξ of the ranking loss (eq. 2)")
     detach_after: float = Field(
         0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model"

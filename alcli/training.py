@@ -93,6 +93,8 @@ def train(
     """
     if not examples:
         raise DataError("There is no annotated image to train on.")
+    if options.loss_weight is None:
+        options = options.model_copy(update={"loss_weight": task.loss_weight})
     seed_everything(options.seed)
     learner = _learner(task, model, loss_head, len(examples), options)
     position = Position()
@@ -191,7 +193,8 @@ def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, det
         losses, features = task.losses(model, batch)
     losses = losses.float()
     predicted = loss_head([feature.detach() for feature in features] if detached else features)
-    total = total_loss(losses, predicted, options.loss_weight, options.margin)
+    weight = options.loss_weight or 0.0
+    total = total_loss(losses, predicted, weight, options.margin)
     if not torch.isfinite(total):
         raise Diverged
     learner.optimizer.zero_grad(set_to_none=True)
@@ -199,7 +202,7 @@ def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, det
     nn.utils.clip_grad_norm_([*model.parameters(), *loss_head.parameters()], options.gradient_clip)
     learner.optimizer.step()
     loss = float(losses.detach().mean())
-    ranking = (float(total.detach()) - loss) / options.loss_weight if options.loss_weight else 0.0
+    ranking = (float(total.detach()) - loss) / weight if weight else 0.0
     return np.array([count, count * loss, count * ranking])
 
 

@@ -104,6 +104,15 @@ def test_after_detaching_only_the_loss_head_feels_the_ranking(examples):
     assert not torch.equal(without["head.output.weight"], detached["head.output.weight"])
 
 
+def test_the_task_names_its_own_loss_weight(examples, monkeypatch):
+    monkeypatch.setattr(Detection, "loss_weight", 0.25)
+    _, own = run(examples, epochs=1)
+    _, named = run(examples, epochs=1, loss_weight=0.25)
+    _, other = run(examples, epochs=1, loss_weight=1.0)
+    assert same(own, named)
+    assert not same(own, other)
+
+
 def test_a_frozen_backbone_does_not_move(examples):
     task, network, head = parts()
     before = {name: value.clone() for name, value in network.state_dict().items()}

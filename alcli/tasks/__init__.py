@@ -57,6 +57,8 @@ class Task(Protocol):
     """The signals that this task can give."""
     input_shape: tuple[int, int]
     """(height, width) of what the network takes."""
+    loss_weight: float
+    """λ where ``train.loss_weight`` names none: small enough that the loss head costs the model nothing to speak of."""
 
     @staticmethod
     def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:

@@ -21,6 +21,7 @@ class TappedTask:
     """The parts of a task that follow from ``distributions``, ``evidence`` and ``expected_objects`` alone."""
 
     signal_names = uncertainty.SIGNALS
+    loss_weight = 1.0
 
     def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)

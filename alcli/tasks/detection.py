@@ -36,6 +36,7 @@ class Detection:
     light_model = "ssd-mobilenet-v2"
     models = tuple(ssd.MODELS)
     signal_names = uncertainty.SIGNALS
+    loss_weight = 1.0
 
     def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""

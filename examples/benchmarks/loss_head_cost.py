@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from alcli.config import ModelOptions, TaskOptions
-from alcli.loading import device, precision
+from alcli.loading import device, precision, training_precision
 from alcli.loss_head import LossHead, total_loss
 from alcli.models import ssd
 from alcli.tasks import Batch
@@ -69,7 +69,7 @@ def main() -> None:
 
     def training(use_head: bool) -> None:
         model.train()
-        with precision("auto"):
+        with training_precision("auto"):
             losses, features = task.losses(model, batch)
         loss = total_loss(losses, head(features), 1.0, 1.0) if use_head else losses.mean()
         for parameter in parameters:

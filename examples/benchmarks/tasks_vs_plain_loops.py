@@ -1,8 +1,8 @@
 """Is training through alcli as good as a plain loop, and does the loss head cost accuracy?
 
-For each set: the metric after a short training on all its training images, by alcli with λ = 1, by alcli with λ = 0,
-and by a plain PyTorch loop that shares with alcli only the network, its starting weights and the list of files; images,
-transforms, losses and metrics are torchvision's, PIL's, scikit-learn's and pycocotools'. Same epochs, batch size,
+For each set: the metric after a short training on its training images, by alcli with its loss head, by alcli with
+λ = 0, and by a plain PyTorch loop that shares with alcli only the network, its starting weights and the list of files;
+images, transforms, losses and metrics are torchvision's, PIL's, scikit-learn's, pycocotools'. Same epochs, batch size,
 optimiser, schedule and seed. What follows a ± is the standard deviation over seeds, of differences that of the paired
 ones; the choice of the test images adds its own error. Reads the folder that ALCLI_DATA names and MobileNetV2 weights
 from ALCLI_WEIGHTS.
@@ -355,7 +355,7 @@ def main() -> None:
     parser.add_argument("--test-limit", type=int, help="measure on only so many images")
     parser.add_argument("--input-size", type=int, help="side in pixels; default: the model's own")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--loss-weight", type=float, default=1.0, help="λ of the runs with the loss head")
+    parser.add_argument("--loss-weight", type=float, help="λ of the runs with the loss head; default: the task's own")
     parser.add_argument("--precision", default="auto", help="of alcli; the plain loop has float32")
     arguments = parser.parse_args()
     data = Path(os.environ["ALCLI_DATA"])

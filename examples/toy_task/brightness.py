@@ -35,6 +35,7 @@ class Brightness:
     light_model = "two-convolutions"
     models = (light_model,)
     signal_names = frozenset({"predicted_loss"})
+    loss_weight = 1.0
 
     def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: one, there is a single output."""
