@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from alcli import training_state
-from alcli.config import TaskOptions, TrainOptions
+from alcli.config import TrainOptions
 from alcli.errors import DataError, Interrupted
 from alcli.items import Annotation, Item, Refusal
 from alcli.loss_head import LossHead
@@ -33,7 +33,7 @@ class Network(nn.Module):
 class Regression:
     """The least that training asks of a task: images made from their number, augmented by chance."""
 
-    options = TaskOptions()
+    loss_weight = 1.0
 
     def backbone(self, model):
         return model.trunk
