@@ -18,8 +18,8 @@ class Auto:
 
     Made for its worst case: where the model is unsure of everything or of nothing, or its margins mean nothing, the
     candidates are no worse than any other items, and the middles of their clusters are spread as chance would spread
-    them. Before the first annotation alcli asks by `typiclust` where the network is pretrained; and of every list a share
-    (`strategy.random_share`, 5 %) is drawn at random, which shows in production whether the rest is worth its work.
+    them. Before the first annotation alcli asks by `typiclust` where the network is pretrained; and of every list a
+    share (`strategy.random_share`, 5 %) is drawn at random, which shows in production what the rest is worth.
     Needs: embedding (n, d), margin (n,). Score: picks first, then by margin. Cost: O(n), and k-means of the candidates,
     O(d · budget²) for each of at most 30 passes.
     Source: the weighting of Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings",
