@@ -29,7 +29,8 @@ measure() {  # NAME [OPTIONS …]
     alcli simulate -w "$work/$name" "$@" || code=$?
     [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || exit "$code"  # 3: something was left out, and named
     mkdir -p "$here/results/simulations/$name"
-    cp "$work/$name"/simulations/0001/{curves.csv,curves.png,table.md} "$here/results/simulations/$name/"
+    newest="$(ls -d "$work/$name"/simulations/[0-9]* | tail -n 1)"
+    cp "$newest"/{curves.csv,curves.png,table.md} "$here/results/simulations/$name/"
 }
 
 links() {  # FROM TO: the same tree, its files as links
