@@ -16,6 +16,7 @@ import os
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -35,6 +36,7 @@ from alcli.files import remove_leftovers, sha256_of
 from alcli.store import SCHEMA, SCHEMA_VERSION, Store
 
 DATABASE = "alcli.db"
+SECONDS_BETWEEN_TRIES = 0.5
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ class Workspace:
         return config.load(self.root, overrides)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the workspace against other writers; raises WorkspaceLocked naming the holder.
+    def lock(self, wait: float = 0.0) -> Iterator[None]:
+        """Hold the workspace against other writers; raises WorkspaceLocked naming the holder after ``wait`` seconds.
 
         The lock belongs to this process alone: it ends with it, and a forked decoding worker does not inherit it.
         The text in the file is information for people, never the decision.
@@ -132,14 +134,7 @@ class Workspace:
         path = self.root / "alcli.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.read(descriptor, 1000).decode("utf-8", "replace").strip()
-                raise WorkspaceLocked(
-                    f"Another run holds this workspace: {holder or 'unknown'}.",
-                    do="Wait for it to end; nothing has to be unlocked by hand.",
-                ) from None
+            _lock(descriptor, wait)
             os.ftruncate(descriptor, 0)
             command = " ".join(["alcli", *sys.argv[1:]])
             text = f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}"
@@ -148,6 +143,16 @@ class Workspace:
             yield
         finally:
             os.close(descriptor)
+
+    def copy_database(self, path: Path) -> None:
+        """A consistent copy of the database by SQLite's own backup, also while another process writes."""
+        copy = sqlite3.connect(path)
+        try:
+            self._connection.backup(copy)
+            # One file without a log beside it; the first writer turns the log on again.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            copy.close()
 
     # Cycles and steps
 
@@ -202,6 +207,23 @@ class Workspace:
                 do=f"Delete it and run `alcli {record.step}` again, or restore a backup.",
             )
         return record.file
+
+
+def _lock(descriptor: int, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            # By turns instead of a blocking call, so that signals and the deadline are heard.
+            if time.monotonic() >= deadline:
+                holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip()
+                raise WorkspaceLocked(
+                    f"Another run holds this workspace: {holder or 'unknown'}.",
+                    do="Wait for it to end (--wait 30m); nothing has to be unlocked by hand.",
+                ) from None
+        time.sleep(min(SECONDS_BETWEEN_TRIES, max(deadline - time.monotonic(), 0.0)))
 
 
 def now() -> str:

@@ -169,3 +169,18 @@ def test_a_read_only_workspace_can_be_read_and_not_written(made, tmp_path):
     process.start()
     process.join(30)
     assert json.loads(queue.get()) == [0, f"{made.root} is read-only."]
+
+
+def test_waiting_for_another_run_ends_when_it_does(alcli, workspace):
+    code = "import sys, time; from pathlib import Path; from alcli.workspace import Workspace\n"
+    code += "with Workspace.open(Path(sys.argv[1])).lock():\n    print('held', flush=True); time.sleep(3)"
+    with subprocess.Popen([sys.executable, "-c", code, str(workspace)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        started = time.monotonic()
+        assert alcli("pull", "-w", workspace)[0] == 11
+        code, _, err = alcli("pull", "-w", workspace, "--wait", "0.3s")
+        assert code == 11
+        assert "--wait 30m" in err
+        assert time.monotonic() - started < 3
+        assert alcli("pull", "-w", workspace, "--wait", "60s")[0] == 0

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +15,7 @@ from alcli.cli.console import ending, measured
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
+    from alcli.steps import Context
 
 
 @click.command(short_help="Run one whole cycle; the line for cron.")
@@ -18,9 +23,17 @@ if TYPE_CHECKING:
 @options.strategy
 @options.validation
 @options.accept_shrink
+@options.wait
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a file for Prometheus' textfile collector, also when the run fails.",
+)
 @options.dry_run
 @options.shared
-def command(session: options.Session, dry_run: bool, accept_shrink: bool) -> int:
+def command(
+    session: options.Session, dry_run: bool, accept_shrink: bool, wait: float, metrics_file: Path | None
+) -> int:
     """Run one whole labelling cycle: pull, train, score, export, push. This is the line for cron.
 
     An interrupted cycle goes on where it stopped. With nothing new on the platform it says so and ends.
@@ -29,14 +42,17 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool) -> int
     Examples:
       alcli cycle
       alcli cycle -w W --json
+      alcli cycle -w W --wait 30m --metrics-file /var/lib/node_exporter/alcli.prom
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
     from alcli.cycle import run_cycle
 
-    with session.writing() as context:
+    with session.writing(wait) as context:
         if dry_run:
             return _dry_run(session, context, accept_shrink)
-        result = run_cycle(context, accept_shrink)
+        with _heartbeat(context, metrics_file) as ended:
+            result = run_cycle(context, accept_shrink)
+            ended(ending(result.problems))
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
@@ -51,6 +67,43 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool) -> int
     session.console.problems(result.problems)
     session.console.result(document, text)
     return ending(result.problems)
+
+
+@contextlib.contextmanager
+def _heartbeat(context: Context, metrics_file: Path | None) -> Iterator[Callable[[int], None]]:
+    """Remember how the run ends, whichever way it does; the block says the exit code of a good end."""
+    from alcli import heartbeat
+    from alcli.errors import AlcliError
+    from alcli.redaction import redacted
+
+    started, code, message = time.monotonic(), 1, ""
+
+    def ended(exit_code: int) -> None:
+        nonlocal code
+        code = exit_code
+
+    try:
+        yield ended
+    except AlcliError as error:
+        code, message = error.exit_code, redacted(error.what)
+        raise
+    except KeyboardInterrupt:
+        code, message = 130, "Stopped by a signal."
+        raise
+    except Exception as error:
+        message = redacted(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        root, store = context.workspace.root, context.workspace.store
+        beat = heartbeat.read(root).after(time.time(), code, time.monotonic() - started, message)
+        # A full disk must not hide what went wrong before.
+        with contextlib.suppress(OSError):
+            heartbeat.write(root, beat)
+            if metrics_file is not None:
+                newest = store.last_step("train")
+                record = context.workspace.step(newest, "train") if newest is not None else None
+                metrics = record.summary.get("metrics", {}) if record else {}
+                heartbeat.write_metrics(metrics_file, beat, store.pool().counts(), metrics)
 
 
 def describe(result: CycleResult) -> str:

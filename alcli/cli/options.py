@@ -18,6 +18,25 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
+class Duration(click.ParamType):
+    """``90s``, ``30m``, ``26h`` or ``7d`` as seconds; a bare number is seconds."""
+
+    name = "duration"
+    _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """The seconds; a usage error for anything else."""
+        text = str(value).strip()
+        number, unit = (text[:-1], text[-1]) if text[-1:] in self._UNITS else (text, "s")
+        try:
+            seconds = float(number) * self._UNITS[unit]
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < float("inf"):
+            self.fail(f"{text!r} is no duration; for example 90s, 30m, 26h or 7d.", parameter, context)
+        return seconds
+
+
 class Session:
     """The console and the workspace of one invocation, opened when first asked for."""
 
@@ -44,15 +63,15 @@ class Session:
             workspace.close()
 
     @contextmanager
-    def writing(self) -> Iterator[Context]:
-        """A step's context in the locked workspace."""
+    def writing(self, wait: float = 0.0) -> Iterator[Context]:
+        """A step's context in the locked workspace; ``wait`` seconds for another run to end."""
         from alcli.steps import Context
         from alcli.workspace import Workspace, machine_errors
 
         workspace = Workspace.open(self.root)
         try:
             config = workspace.configuration(self.overrides)
-            with workspace.lock(), machine_errors(workspace.root):
+            with workspace.lock(wait), machine_errors(workspace.root):
                 yield Context(workspace, config, self.console)
         finally:
             workspace.close()
@@ -115,6 +134,9 @@ validation = setting(
     "train.validation",
     "Share of the annotated images held out to measure on.",
     type=click.FloatRange(0, 1),
+)
+wait = click.option(
+    "--wait", type=Duration(), default="0s", help="Wait so long for another run to end (30m, 2h) instead of exit 11."
 )
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 top = click.option("--top", type=click.IntRange(1), help="Only the first N rows.")

@@ -11,8 +11,9 @@ from alcli.cli.console import ending
 @click.command(short_help="Read items and annotations.")
 @options.accept_shrink
 @options.dry_run
+@options.wait
 @options.shared
-def command(session: options.Session, dry_run: bool, accept_shrink: bool) -> int:
+def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: float) -> int:
     """Read the platform's items and annotations into the workspace; only what changed is read.
 
     \b
@@ -22,7 +23,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool) -> int
     """
     from alcli.steps.pull import pull
 
-    with session.writing() as context:
+    with session.writing(wait) as context:
         result = pull(context, dry_run, accept_shrink)
     summary = result.summary
     session.console.problems(result.problems)

@@ -18,6 +18,7 @@ from alcli.cli.console import ending
 @click.option("--prelabels", is_flag=True, help="Upload the model's predictions for them; statuses are kept.")
 @click.option("--restore", is_flag=True, help="Put the queue back that stood before the newest cycle's push.")
 @options.dry_run
+@options.wait
 @options.shared
 def command(
     session: options.Session,
@@ -28,6 +29,7 @@ def command(
     prelabels: bool,
     restore: bool,
     dry_run: bool,
+    wait: float,
 ) -> int:
     """Put the ranked list into the platform's queue, then read it back and compare.
 
@@ -47,7 +49,7 @@ def command(
     handover = Handover(people, status, subset, prelabels)
     if restore and (top or handover.wanted):
         raise click.UsageError("--restore goes with --dry-run only.")
-    with session.writing() as context:
+    with session.writing(wait) as context:
         if restore:
             result = push.restore(context, dry_run)
         else:

@@ -17,8 +17,9 @@ from alcli.cli.console import ending
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the CSV; - is stdout."
 )
+@options.wait
 @options.shared
-def command(session: options.Session, top: int | None, output: Path | None) -> int:
+def command(session: options.Session, top: int | None, output: Path | None, wait: float) -> int:
     """Rank the unannotated images with the model of the last finished training.
 
     \b
@@ -32,7 +33,7 @@ def command(session: options.Session, top: int | None, output: Path | None) -> i
     from alcli.steps.score import score
 
     check_output(session.console, output)
-    with session.writing() as context:
+    with session.writing(wait) as context:
         cycles = context.workspace.store.cycles()
         number = cycles[-1]["number"] if cycles else 0
         result = score(context, number)

@@ -11,8 +11,9 @@ from alcli.cli.console import ending, measured
 @click.command(short_help="Train the model and its loss head.")
 @options.validation
 @options.setting("--epochs", "train.epochs", "Passes over the annotated images.", type=click.IntRange(1))
+@options.wait
 @options.shared
-def command(session: options.Session) -> int:
+def command(session: options.Session, wait: float) -> int:
     """Train the model and its learned-loss head on the annotated images that were pulled.
 
     The model of the previous cycle is the start, unless train.init is "scratch".
@@ -25,7 +26,7 @@ def command(session: options.Session) -> int:
     from alcli.cycle import open_cycle
     from alcli.steps.train import train
 
-    with session.writing() as context:
+    with session.writing(wait) as context:
         number = open_cycle(context)
         result = train(context, number)
     metrics = measured(result.summary.get("metrics", {}))

@@ -1,0 +1,33 @@
+"""``alcli backup``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from alcli.cli import options
+
+
+@click.command(short_help="Copy the workspace, also while it is in use.")
+@click.argument("destination", type=click.Path(path_type=Path))
+@options.shared
+def command(session: options.Session, destination: Path) -> int:
+    """Copy settings, database, models and lists into a new folder DESTINATION, each compared with its SHA-256.
+
+    Downloaded images are left out: they come again. The copy is a workspace itself; `alcli restore` takes it back.
+
+    \b
+    Examples:
+      alcli backup -w W /backups/cells-2026-11-22
+    """
+    from alcli.backup import backup
+    from alcli.workspace import machine_errors
+
+    with session.reading() as workspace, machine_errors(destination):
+        count = backup(workspace, destination)
+    session.console.result(
+        {"destination": str(destination), "files": count},
+        f"Copied the database and {count} files to {destination}.\nBack again: alcli restore {destination} -w NEW",
+    )
+    return 0

@@ -1,0 +1,33 @@
+"""``alcli restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from alcli.cli.console import Console
+
+
+@click.command(short_help="Make a workspace from a backup.")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True, help="The new workspace's folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
+    """Make a new workspace from what `alcli backup` wrote to SOURCE; nothing is ever written over.
+
+    \b
+    Examples:
+      alcli restore /backups/cells-2026-11-22 -w W2
+    """
+    from alcli.backup import restore
+    from alcli.workspace import machine_errors
+
+    with machine_errors(workspace):
+        count = restore(source, workspace)
+    Console(as_json, quiet, False).result(
+        {"workspace": str(workspace), "files": count},
+        f"Made {workspace} from {source}: the database and {count} files.\nNext: alcli status -w {workspace}",
+    )
+    return 0

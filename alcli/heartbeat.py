@@ -1,0 +1,95 @@
+"""What the last runs of a workspace came to, for monitors that ask whether all is well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from alcli.errors import DONE, PARTIAL
+from alcli.files import SHARED, atomic_write
+
+FILE_NAME = "heartbeat.json"
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The ends of runs, newest last.
+
+    Attributes:
+        ended: when the last run ended, seconds since 1970. exit_code: how. seconds: how long it took.
+        succeeded: when a run last ended with 0 or 3; 0.0 for never.
+        failures: how many runs have failed since.
+        message: what the last failure said.
+    """
+
+    ended: float = 0.0
+    exit_code: int = DONE
+    seconds: float = 0.0
+    succeeded: float = 0.0
+    failures: int = 0
+    message: str = ""
+
+    def after(self, ended: float, exit_code: int, seconds: float, message: str = "") -> Heartbeat:
+        """The heartbeat with one more run."""
+        good = exit_code in (DONE, PARTIAL)
+        return Heartbeat(
+            ended,
+            exit_code,
+            seconds,
+            ended if good else self.succeeded,
+            0 if good else self.failures + 1,
+            "" if good else message,
+        )
+
+    def age(self, now: float) -> float:
+        """Seconds since a run last succeeded; infinite when none has."""
+        return now - self.succeeded if self.succeeded else float("inf")
+
+
+def read(root: Path) -> Heartbeat:
+    """The workspace's heartbeat; an empty one when no run has ended, or when the file is not what was written."""
+    try:
+        return Heartbeat(**json.loads((root / FILE_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return Heartbeat()
+
+
+def write(root: Path, heartbeat: Heartbeat) -> None:
+    """Keep the heartbeat in the workspace."""
+    with atomic_write(root / FILE_NAME) as stream:
+        json.dump(asdict(heartbeat), stream)
+
+
+def shown(moment: float) -> str:
+    """A moment in UTC, RFC 3339; "never" for 0."""
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else "never"
+
+
+def write_metrics(path: Path, heartbeat: Heartbeat, pool: Mapping[str, int], metrics: Mapping[str, float]) -> None:
+    """Write a file for Prometheus' textfile collector, whole or not at all, readable by all.
+
+    Args:
+        pool: items by state. metrics: of the newest model, by name.
+    """
+    lines = [
+        *_gauge("alcli_last_run_timestamp_seconds", "When the last run ended.", {"": heartbeat.ended}),
+        *_gauge("alcli_last_run_exit_code", "How the last run ended; 0 and 3 are good.", {"": heartbeat.exit_code}),
+        *_gauge("alcli_last_run_duration_seconds", "How long the last run took.", {"": heartbeat.seconds}),
+        *_gauge("alcli_last_success_timestamp_seconds", "When a run last ended well.", {"": heartbeat.succeeded}),
+        *_gauge("alcli_consecutive_failures", "Failed runs since the last good one.", {"": heartbeat.failures}),
+        *_gauge("alcli_pool_items", "Items of the project by state.", {f'state="{k}"': v for k, v in pool.items()}),
+        *_gauge(
+            "alcli_model_metric", "The newest model on held-out items.", {f'name="{k}"': v for k, v in metrics.items()}
+        ),
+    ]
+    with atomic_write(path, permissions=SHARED) as stream:
+        stream.write("\n".join(lines) + "\n")
+
+
+def _gauge(name: str, text: str, values: Mapping[str, Any]) -> list[str]:
+    rows = [f"{name}{{{label}}} {value}" if label else f"{name} {value}" for label, value in values.items()]
+    return [f"# HELP {name} {text}", f"# TYPE {name} gauge", *rows]
