@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.config import Config
+from alcli.errors import WorkspaceDamaged
 from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.items import Refusal
 from alcli.progress import Progress
@@ -125,8 +126,9 @@ def _engine(simulation: Simulation, processes: int, progress: Progress) -> Calla
         examples = sorted([*labels.pool, *labels.test], key=lambda row: row.item.id)
         features = extract(config, examples, simulation.folder.parent / "features", progress)
         return functools.partial(FrozenEngine, config, labels, features, simulation.request.inverse_strength)
-    from alcli.simulation.trained import TrainedEngine, prepare_answers
+    from alcli.simulation.trained import TrainedEngine, prepare_answers, remove_finished
 
+    remove_finished(simulation.jobs)
     prepare_answers(simulation.folder, labels)
     workers = 0 if processes > 1 else config.train.workers
     return functools.partial(TrainedEngine, config, labels, workers)
@@ -149,8 +151,17 @@ def _folder(root: Path, key: str) -> Path:
     numbers = sorted(int(path.name) for path in root.iterdir() if path.name.isdigit())
     for number in numbers:
         file = root / f"{number:04d}" / PLAN_FILE
-        if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("key") == key:
+        if file.is_file() and _key_in(file) == key:
             return file.parent
     folder = root / f"{numbers[-1] + 1 if numbers else 1:04d}"
     folder.mkdir(mode=0o700)
     return folder
+
+
+def _key_in(file: Path) -> str:
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["key"])
+    except (ValueError, TypeError, KeyError):
+        raise WorkspaceDamaged(
+            f"{file} is not what a simulation wrote.", do=f"Delete {file.parent}, or move it away, and run again."
+        ) from None
