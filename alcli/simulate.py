@@ -14,7 +14,7 @@ from alcli.errors import WorkspaceDamaged
 from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.items import Refusal
 from alcli.progress import Progress
-from alcli.simulation.labels import Labels, gather
+from alcli.simulation.labels import Labels, gather, weights_of
 from alcli.simulation.plan import Arm, Plan, check_arms
 from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
 from alcli.simulation.runs import Engine, Job, execute
@@ -60,7 +60,8 @@ class Simulation:
     @property
     def title(self) -> str:
         """What was simulated, for people."""
-        kind = "frozen features" if self.plan.frozen else self.config.model.name or self.config.task.name
+        model = make_task(self.config, self.labels.classes).model_name
+        kind = f"frozen features of {model}" if self.plan.frozen else model
         return f"{self.config.task.name}, {kind}: {len(self.labels.pool)} images, {len(self.labels.test)} to test on"
 
 
@@ -79,10 +80,11 @@ def plan(context: Context, request: Request) -> Simulation:
     labels, problems = gather(context, request.test, unit_of(context.config.task.name))
     sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
     task = make_task(context.config, labels.classes)
-    check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}")
+    check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}", request.frozen)
     config = _comparable(context.config)
     strength = str(request.inverse_strength) if request.frozen else ""
-    key = sha256_of_text(labels.fingerprint, config.model_dump_json(), json.dumps(sizes.settings()), strength)
+    settings = (config.model_dump_json(), weights_of(config), json.dumps(sizes.settings()), strength)
+    key = sha256_of_text(labels.fingerprint, *settings)
     folder = _folder(context.workspace.root / "simulations", key)
     described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test)}
     with atomic_write(folder / PLAN_FILE) as stream:
@@ -138,7 +140,7 @@ def _comparable(config: Config) -> Config:
     """The settings that a run depends on; the strategy, seeds and platform are each run's own."""
     from alcli.config import PlatformOptions, SelectionOptions
 
-    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0})
+    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0, "checkpoint_every": 0})
     score = config.score.model_copy(update={"workers": None})
     strategy = config.strategy.model_copy(update={"name": "random"})
     own = {"train": train, "score": score, "strategy": strategy}

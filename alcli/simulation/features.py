@@ -14,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 
 from alcli.config import Config
 from alcli.errors import DataError, UsageError
-from alcli.files import atomic_write, sha256_of, sha256_of_text
+from alcli.files import atomic_write, sha256_of_text
 from alcli.loading import batches, device, precision
 from alcli.models.tapped import Tapped, pooled
 from alcli.progress import Progress
+from alcli.simulation.labels import weights_of
 from alcli.steps.train import untrained
 from alcli.tasks import Example
 from alcli.tasks._uncertainty import embedding
@@ -99,11 +100,9 @@ def _computed(
 
 
 def _key(config: Config, examples: Sequence[Example]) -> str:
-    weights = config.model.weights
-    content = sha256_of(Path(weights)) if Path(weights).is_file() else weights
     model = config.model.model_dump_json(exclude={"weights"})
     parts = (part for example in examples for part in (example.item.id, example.item.version))
-    return sha256_of_text(content, model, config.score.precision, *parts)[:32]
+    return sha256_of_text(weights_of(config), model, config.score.precision, *parts)[:32]
 
 
 def _readable(file: Path) -> bool:

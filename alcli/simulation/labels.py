@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alcli.config import Config
 from alcli.errors import UsageError
-from alcli.files import sha256_of_text
+from alcli.files import sha256_of, sha256_of_text
 from alcli.items import Annotation, Refusal
 from alcli.simulation.costs import cost_of
 from alcli.steps import Context
@@ -66,6 +67,12 @@ def gather(context: Context, test: str, unit: str) -> tuple[Labels, list[Refusal
     rows = sorted(examples.training, key=lambda row: row.item.id)
     pool, held_out = _split(context, rows, test)
     return Labels(pool, held_out, examples.classes, unit), list(examples.problems)
+
+
+def weights_of(config: Config) -> str:
+    """What the network starts from: the content of a file, whose name may come to stand for another one."""
+    file = Path(config.model.weights)
+    return sha256_of(file) if file.is_file() else config.model.weights
 
 
 def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[Example], list[Example]]:

@@ -101,9 +101,13 @@ def arms_of(texts: Iterable[str]) -> tuple[Arm, ...]:
     return tuple(dict.fromkeys(Arm.parse(text) for text in named))
 
 
-def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str) -> None:
-    """Raises UsageError for a strategy that asks for a signal which cannot be given here."""
+def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, frozen: bool = False) -> None:
+    """Raises UsageError for a strategy that asks for a signal which cannot be given here, or for a way to train."""
     for arm in arms:
+        if frozen and arm.plain:
+            raise UsageError(
+                f"{arm.name}: on frozen features the loss head never shapes the network.", do=f"Use {arm.strategy}."
+            )
         strategy = plugins.strategy(plugins.suited(arm.strategy, signal_names))
         wanted = strategy.needs | needs_labeled(strategy)
         if missing := wanted - signal_names:
