@@ -86,6 +86,11 @@ def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[E
                 f"--test {test}: no labelled image is named there or lies there.",
                 do="Give a share such as 0.3, a folder of the project, or a file with one name on each line.",
             ) from None
+        if unknown := sorted(names - {row.item.name for row in chosen}):
+            context.progress.say(
+                f"{len(unknown)} of {len(names)} names in {test} are no labelled image that can be used, "
+                f"as {unknown[0]!r}."
+            )
         kept = {row.item.id for row in chosen}
         return [row for row in rows if row.item.id not in kept], chosen
     if not 0 < share < 1:
@@ -96,7 +101,14 @@ def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[E
 
 def _names(test: str) -> set[str]:
     path = Path(test)
-    return set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
+    if not path.is_file():
+        return set()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"--test {test}: the file is not UTF-8 text.", do="Save it as UTF-8.") from None
+    # At line feeds only (reading has made them of all others): a name may hold what else Python takes for a line's end.
+    return {name for name in text.split("\n") if name}
 
 
 def _folder(test: str) -> str:
