@@ -78,6 +78,9 @@ class TrainedEngine:
         assert record is not None
         task, model, _, _ = load_trained(context, record)
         found = list(inference.predictions(task, model, self.labels.test, context.config.score))
+        seen = {row.item_id for row in found}
+        lost = [row.item for row in self.labels.test if row.item.id not in seen]
+        _check([Refusal(item.id, item.name, "the image cannot be loaded", item.version) for item in lost])
         return task.evaluate(self.labels.test, found)
 
 
@@ -111,9 +114,8 @@ def remove_finished(jobs: Iterable[Job]) -> None:
 
 
 def prepare_answers(folder: Path, labels: Labels) -> None:
-    """Write what the oracles of all runs will say."""
-    if not (folder / ANSWERS).is_file():
-        write_answers(folder / ANSWERS, ((row.item, row.path, answer) for row, answer in labels.answers()))
+    """Write what the oracles of all runs will say, and where the images lie now."""
+    write_answers(folder / ANSWERS, ((row.item, row.path, answer) for row, answer in labels.answers()))
 
 
 def _whole_cycle(context: Context) -> tuple[int, int]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pandas as pd
 import pytest
 
+from alcli import inference
 from alcli.cli import console
+from alcli.config import PlatformOptions
+from alcli.items import Annotation, Item
+from alcli.platforms.oracle import Oracle
 from alcli.simulation import runs
+from alcli.simulation.labels import Labels
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job
-from alcli.simulation.trained import remove_finished
+from alcli.simulation.trained import prepare_answers, remove_finished
+from alcli.tasks import Example
 from tests.scenes import Photos
 
 SIZES = ("--start", "4", "--budget", "3", "--cycles", "2", "--test", "0.45", "--seeds", "2")
@@ -140,6 +147,22 @@ def test_the_workspace_of_a_run_that_was_killed_at_its_very_end_goes(tmp_path):
     done.file.write_text(json.dumps([{"cycle": 0, "labels": 4, "cost": 4, "metrics": {"map": 0.5}}]))
     remove_finished([done, open_])
     assert [path.name for path in (tmp_path / "workspaces").iterdir()] == ["random-seed001"]
+
+
+def test_images_that_have_moved_are_found(tmp_path):
+    item, answer = Item("a", "a", "u"), Annotation("a", labels=("x",))
+    for folder in (tmp_path / "before", tmp_path / "after"):
+        prepare_answers(tmp_path, Labels([Example(item, folder / "a.png", answer, (9, 9))], [], ("x",), "labels"))
+    oracle = Oracle(PlatformOptions(annotations=tmp_path / "answers.jsonl", queue=tmp_path / "q.csv"), tmp_path)
+    assert [oracle.image(shown) for shown in oracle.items()] == [tmp_path / "after/a.png"]
+
+
+def test_a_test_image_that_cannot_be_loaded_is_named(made, fresh, alcli, monkeypatch):
+    real = inference.predictions
+    monkeypatch.setattr(inference, "predictions", lambda *given: list(real(*given))[1:])
+    code, _, err = alcli(*command(fresh, "--jobs", 1))
+    assert code == 5
+    assert re.search(r"alcli: photo_\d\d\.jpg: the image cannot be loaded", err)
 
 
 def test_a_plan_that_cannot_be_read_is_named(fresh, alcli):
