@@ -15,7 +15,7 @@ from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.items import Refusal
 from alcli.progress import Progress
 from alcli.simulation.labels import Labels, gather, weights_of
-from alcli.simulation.plan import Arm, Plan, check_arms
+from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
 from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
 from alcli.simulation.runs import Engine, Job, execute
 from alcli.steps import Context
@@ -72,11 +72,13 @@ def plan(context: Context, request: Request) -> Simulation:
     strategies join what is there.
 
     Raises:
-        UsageError: an unknown strategy, or one whose signals the task cannot give.
+        UsageError: a strategy whose signals the task cannot give, or frozen features where they suit nothing.
         DataError: too few labels.
     """
     from alcli.simulation.costs import unit_of
 
+    if request.frozen:
+        check_frozen(context.config)
     labels, problems = gather(context, request.test, unit_of(context.config.task.name))
     sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
     task = make_task(context.config, labels.classes)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from alcli import plugins
+from alcli.config import Config
 from alcli.errors import DataError, UsageError
 from alcli.selection import seed_of
 from alcli.strategies import needs_labeled
@@ -115,3 +116,21 @@ def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, fro
                 f"{arm.strategy} needs {', '.join(sorted(missing))}, which {task} cannot give.",
                 do=f"There are: {', '.join(sorted(signal_names))}. See `alcli list strategies`.",
             )
+
+
+def check_frozen(config: Config) -> None:
+    """Raises UsageError where a linear head on frozen features is no fair stand-in for training."""
+    if config.model.weights == "none":
+        raise UsageError(
+            "Frozen features of a network with random weights say nothing.",
+            do="Set model.weights to imagenet or to a safetensors file.",
+        )
+    if config.task.name != "classification":
+        raise UsageError(
+            f"Frozen features are pooled over the image: they suit classification, not {config.task.name}.",
+            do="Leave --frozen out; a small model.input_size makes training faster.",
+        )
+    if config.task.multi_label:
+        raise UsageError(
+            "With --frozen an image has one label; this workspace has task.multi_label.", do="Leave --frozen out."
+        )
