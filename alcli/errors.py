@@ -11,8 +11,8 @@ AlcliError                     exit 1    a fault in alcli itself
 ├── WorkspaceMissing           exit 10   there is no workspace here
 ├── WorkspaceLocked            exit 11   another run holds the workspace
 ├── WorkspaceDamaged           exit 12   a file of the workspace is not what was written
-├── WorkspaceTooNew            exit 13   a newer alcli made this workspace
-└── Interrupted                exit 130 / 143   stopped by a signal after a clean stop
+└── WorkspaceTooNew            exit 13   a newer alcli made this workspace
+Interrupted                    exit 130 / 143   stopped by a signal after a clean stop
 
 A run that ends well but had to leave items out exits 3 (``PARTIAL``); that is a result, not an error.
 """
@@ -25,18 +25,25 @@ DONE = 0
 PARTIAL = 3
 
 
-class AlcliError(Exception):
-    """A failure told in three parts: what happened, what was kept, what to do."""
+class Told:
+    """An ending told in three parts: what happened, what was kept, what to do."""
 
     exit_code = 1
-
-    def __init__(self, what: str, *, kept: str = "Nothing was changed.", do: str = "") -> None:
-        super().__init__(what)
-        self.what, self.kept, self.do = what, kept, do
+    what: str
+    kept: str
+    do: str
 
     def parts(self) -> dict[str, str]:
         """The three parts by name, for ``--json``."""
         return {"what": self.what, "kept": self.kept, "do": self.do}
+
+
+class AlcliError(Told, Exception):
+    """A failure, told."""
+
+    def __init__(self, what: str, *, kept: str = "Nothing was changed.", do: str = "") -> None:
+        super().__init__(what)
+        self.what, self.kept, self.do = what, kept, do
 
 
 class UsageError(AlcliError):
@@ -103,11 +110,16 @@ class WorkspaceTooNew(AlcliError):
     exit_code = 13
 
 
-class Interrupted(AlcliError):
+class Interrupted(Told, BaseException):
     """Stopped by a signal; the same command continues."""
 
+    # No Exception: it comes out of any line, and nobody who copes with a broken image may take it for one.
+    what = "Stopped by a signal."
+    kept = "Finished steps are kept."
+    do = "Run the same command to go on."
+
     def __init__(self, signal_number: int) -> None:
-        super().__init__("Stopped by a signal.", kept="Finished steps are kept.", do="Run the same command to go on.")
+        super().__init__(signal_number)
         # A lost terminal (SIGHUP) ends a run as politely as SIGTERM does.
         self.exit_code = 130 if signal_number == signal.SIGINT else 143
 

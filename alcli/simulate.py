@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.config import Config
+from alcli.errors import WorkspaceDamaged
 from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.items import Refusal
 from alcli.progress import Progress
-from alcli.simulation.labels import Labels, gather
-from alcli.simulation.plan import Arm, Plan, check_arms
+from alcli.simulation.labels import Labels, gather, weights_of
+from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
 from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
 from alcli.simulation.runs import Engine, Job, execute
 from alcli.steps import Context
@@ -59,7 +60,8 @@ class Simulation:
     @property
     def title(self) -> str:
         """What was simulated, for people."""
-        kind = "frozen features" if self.plan.frozen else self.config.model.name or self.config.task.name
+        model = make_task(self.config, self.labels.classes).model_name
+        kind = f"frozen features of {model}" if self.plan.frozen else model
         return f"{self.config.task.name}, {kind}: {len(self.labels.pool)} images, {len(self.labels.test)} to test on"
 
 
@@ -70,18 +72,21 @@ def plan(context: Context, request: Request) -> Simulation:
     strategies join what is there.
 
     Raises:
-        UsageError: an unknown strategy, or one whose signals the task cannot give.
+        UsageError: a strategy whose signals the task cannot give, or frozen features where they suit nothing.
         DataError: too few labels.
     """
     from alcli.simulation.costs import unit_of
 
+    if request.frozen:
+        check_frozen(context.config)
     labels, problems = gather(context, request.test, unit_of(context.config.task.name))
     sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
     task = make_task(context.config, labels.classes)
-    check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}")
+    check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}", request.frozen)
     config = _comparable(context.config)
     strength = str(request.inverse_strength) if request.frozen else ""
-    key = sha256_of_text(labels.fingerprint, config.model_dump_json(), json.dumps(sizes.settings()), strength)
+    settings = (config.model_dump_json(), weights_of(config), json.dumps(sizes.settings()), strength)
+    key = sha256_of_text(labels.fingerprint, *settings)
     folder = _folder(context.workspace.root / "simulations", key)
     described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test)}
     with atomic_write(folder / PLAN_FILE) as stream:
@@ -125,8 +130,9 @@ def _engine(simulation: Simulation, processes: int, progress: Progress) -> Calla
         examples = sorted([*labels.pool, *labels.test], key=lambda row: row.item.id)
         features = extract(config, examples, simulation.folder.parent / "features", progress)
         return functools.partial(FrozenEngine, config, labels, features, simulation.request.inverse_strength)
-    from alcli.simulation.trained import TrainedEngine, prepare_answers
+    from alcli.simulation.trained import TrainedEngine, prepare_answers, remove_finished
 
+    remove_finished(simulation.jobs)
     prepare_answers(simulation.folder, labels)
     workers = 0 if processes > 1 else config.train.workers
     return functools.partial(TrainedEngine, config, labels, workers)
@@ -136,7 +142,7 @@ def _comparable(config: Config) -> Config:
     """The settings that a run depends on; the strategy, seeds and platform are each run's own."""
     from alcli.config import PlatformOptions, SelectionOptions
 
-    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0})
+    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0, "checkpoint_every": 0})
     score = config.score.model_copy(update={"workers": None})
     strategy = config.strategy.model_copy(update={"name": "random"})
     own = {"train": train, "score": score, "strategy": strategy}
@@ -149,8 +155,17 @@ def _folder(root: Path, key: str) -> Path:
     numbers = sorted(int(path.name) for path in root.iterdir() if path.name.isdigit())
     for number in numbers:
         file = root / f"{number:04d}" / PLAN_FILE
-        if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("key") == key:
+        if file.is_file() and _key_in(file) == key:
             return file.parent
     folder = root / f"{numbers[-1] + 1 if numbers else 1:04d}"
     folder.mkdir(mode=0o700)
     return folder
+
+
+def _key_in(file: Path) -> str:
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["key"])
+    except (ValueError, TypeError, KeyError):
+        raise WorkspaceDamaged(
+            f"{file} is not what a simulation wrote.", do=f"Delete {file.parent}, or move it away, and run again."
+        ) from None

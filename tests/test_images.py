@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import struct
 import zlib
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from alcli import images
-from alcli.errors import DataError
+from alcli.errors import DataError, Interrupted
 
 
 def jpeg(size=(96, 64), **options) -> bytes:
@@ -57,6 +58,19 @@ def test_every_cut_of_a_jpeg_is_noticed(tmp_path):
         path.write_bytes(content[:length])
         with pytest.raises(DataError):
             images.inspect(path)
+
+
+def test_a_signal_while_decoding_is_no_broken_image(tmp_path, monkeypatch):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+
+    def stopped(*_):
+        raise Interrupted(signal.SIGTERM)
+
+    for step in ("_check_size", "_rgb"):
+        with monkeypatch.context() as patch:
+            patch.setattr(images, step, stopped)
+            with pytest.raises(Interrupted):
+                images.load(tmp_path / "a.png")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from alcli.statistics import area, compare, estimate, first_reached, holm, saving
+from alcli.statistics import area, compare, estimate, first_reached, holm, level, saving
 
 
 def test_area_is_the_mean_height_over_uneven_budgets():
@@ -36,6 +36,9 @@ def test_equal_arms_do_not_differ_and_a_constant_gain_is_sure():
     values = np.array([0.1, 0.2, 0.3])
     assert compare(values, values).p == 1.0
     assert compare(values + 0.5, values).difference.mean == pytest.approx(0.5)
+    # Coarse metrics give the same difference twice by accident: two coins that both show heads prove nothing.
+    assert compare(values[:2] + 0.5, values[:2]).p == 0.5
+    assert compare(np.tile(values, 4) + 0.5, np.tile(values, 4)).p == pytest.approx(2 * 0.5**12)
     assert math.isnan(compare(values[:1], values[:1]).p)
 
 
@@ -75,7 +78,24 @@ def test_a_bootstrap_interval_holds_the_estimate_and_narrows_with_runs():
     efforts = np.tile([10.0, 20.0, 30.0, 40.0], (40, 1))
     base = np.array([0.0, 0.4, 0.6, 0.7]) + rng.normal(0, 0.03, (40, 4))
     fast = np.array([0.0, 0.6, 0.7, 0.75]) + rng.normal(0, 0.03, (40, 4))
-    many = saving(efforts, fast, efforts, base, 0.7)
-    few = saving(efforts[:5], fast[:5], efforts[:5], base[:5], 0.7)
+    many = saving(efforts, fast, efforts, base, 1.0)
+    few = saving(efforts[:5], fast[:5], efforts[:5], base[:5], 1.0)
     assert many.low < many.mean < many.high
     assert many.high - many.low < few.high - few.low
+
+
+def test_a_target_that_needs_no_effort_is_no_saving():
+    # Images without boxes: the start set can have cost nothing.
+    efforts, level = np.array([[0.0, 3.0, 6.0]] * 3), np.zeros((3, 3))
+    assert saving(efforts, level, efforts, level, 0.0).mean == 0
+    assert saving(efforts + 2, level, efforts, level, 0.0).mean == -math.inf
+
+
+def test_the_baseline_reaches_its_own_end_in_every_resample():
+    rng = np.random.default_rng(1)
+    efforts = np.tile([10.0, 20.0, 30.0, 40.0, 50.0], (20, 1))
+    base, alike = (np.array([0.3, 0.45, 0.55, 0.6, 0.63]) + rng.normal(0, 0.02, (20, 5)) for _ in range(2))
+    assert saving(efforts, alike, efforts, base, 1.0).high < 0.5
+    # Where the sum of start and gain is rounded up, too.
+    ends = rng.random((2000, 2)) * [0.4, 1.0]
+    assert all(level(curve, 1.0) == curve[-1] for curve in ends)

@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted, MachineError
+from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted, MachineError, Told
 from alcli.redaction import redacted
 
 SCHEMA_VERSION = 1
@@ -166,7 +166,7 @@ def run(arguments: list[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort):
         return _fail(Interrupted(signal.SIGINT), as_json)
-    except AlcliError as error:
+    except (AlcliError, Interrupted) as error:
         return _fail(error, as_json)
     except BrokenPipeError:
         # The reader of a pipe has seen enough; what Python would flush at exit goes nowhere.
@@ -180,12 +180,12 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail(_bug(error), as_json)
 
 
-def _fail(error: AlcliError, as_json: bool) -> int:
+def _fail(error: Told, as_json: bool) -> int:
     _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_sentences(error), err=True))
     return error.exit_code
 
 
-def _sentences(error: AlcliError) -> str:
+def _sentences(error: Told) -> str:
     return visible(redacted("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
 
 

@@ -13,11 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from alcli.config import Config
-from alcli.errors import DataError, UsageError
-from alcli.files import atomic_write, sha256_of, sha256_of_text
+from alcli.errors import DataError
+from alcli.files import atomic_write, sha256_of_text
 from alcli.loading import batches, device, precision
 from alcli.models.tapped import Tapped, pooled
 from alcli.progress import Progress
+from alcli.simulation.labels import weights_of
 from alcli.steps.train import untrained
 from alcli.tasks import Example
 from alcli.tasks._uncertainty import embedding
@@ -51,14 +52,8 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
     """The features of all examples; kept in ``folder`` and computed again only when images or network change.
 
     Raises:
-        UsageError: the model's weights are random, so that its features say nothing; or it is no classifier.
         DataError: an image cannot be loaded.
     """
-    if config.model.weights == "none":
-        raise UsageError(
-            "Frozen features of a network with random weights say nothing.",
-            do="Set model.weights to imagenet or to a safetensors file.",
-        )
     file = folder / f"{_key(config, examples)}.safetensors"
     if not _readable(file):
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,11 +70,7 @@ def _computed(
     config: Config, examples: Sequence[Example], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     task, model, _ = untrained(config, ("thing",))
-    if not isinstance(model, Tapped) or config.task.name != "classification":
-        raise UsageError(
-            f"Frozen features are pooled over the image: they suit classification, not {config.task.name}.",
-            do="Leave --frozen out; a small model.input_size makes training faster.",
-        )
+    assert isinstance(model, Tapped)  # every classifier is one
     model.eval().to(device()).to(memory_format=torch.channels_last)
     # The stand-in classes of an untrained network know no label, and features need none.
     examples = [replace(example, annotation=None) for example in examples]
@@ -99,11 +90,9 @@ def _computed(
 
 
 def _key(config: Config, examples: Sequence[Example]) -> str:
-    weights = config.model.weights
-    content = sha256_of(Path(weights)) if Path(weights).is_file() else weights
     model = config.model.model_dump_json(exclude={"weights"})
     parts = (part for example in examples for part in (example.item.id, example.item.version))
-    return sha256_of_text(content, model, config.score.precision, *parts)[:32]
+    return sha256_of_text(weights_of(config), model, config.score.precision, *parts)[:32]
 
 
 def _readable(file: Path) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alcli.config import Config
 from alcli.errors import UsageError
-from alcli.files import sha256_of_text
+from alcli.files import sha256_of, sha256_of_text
 from alcli.items import Annotation, Refusal
 from alcli.simulation.costs import cost_of
 from alcli.steps import Context
@@ -68,6 +69,12 @@ def gather(context: Context, test: str, unit: str) -> tuple[Labels, list[Refusal
     return Labels(pool, held_out, examples.classes, unit), list(examples.problems)
 
 
+def weights_of(config: Config) -> str:
+    """What the network starts from: the content of a file, whose name may come to stand for another one."""
+    file = Path(config.model.weights)
+    return sha256_of(file) if file.is_file() else config.model.weights
+
+
 def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[Example], list[Example]]:
     try:
         share = float(test)
@@ -79,6 +86,11 @@ def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[E
                 f"--test {test}: no labelled image is named there or lies there.",
                 do="Give a share such as 0.3, a folder of the project, or a file with one name on each line.",
             ) from None
+        if unknown := sorted(names - {row.item.name for row in chosen}):
+            context.progress.say(
+                f"{len(unknown)} of {len(names)} names in {test} are no labelled image that can be used, "
+                f"as {unknown[0]!r}."
+            )
         kept = {row.item.id for row in chosen}
         return [row for row in rows if row.item.id not in kept], chosen
     if not 0 < share < 1:
@@ -89,7 +101,14 @@ def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[E
 
 def _names(test: str) -> set[str]:
     path = Path(test)
-    return set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
+    if not path.is_file():
+        return set()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"--test {test}: the file is not UTF-8 text.", do="Save it as UTF-8.") from None
+    # At line feeds only (reading has made them of all others): a name may hold what else Python takes for a line's end.
+    return {name for name in text.split("\n") if name}
 
 
 def _folder(test: str) -> str:

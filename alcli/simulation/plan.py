@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from alcli import plugins
+from alcli.config import Config
 from alcli.errors import DataError, UsageError
 from alcli.selection import seed_of
 from alcli.strategies import needs_labeled
@@ -101,9 +102,13 @@ def arms_of(texts: Iterable[str]) -> tuple[Arm, ...]:
     return tuple(dict.fromkeys(Arm.parse(text) for text in named))
 
 
-def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str) -> None:
-    """Raises UsageError for a strategy that asks for a signal which cannot be given here."""
+def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, frozen: bool = False) -> None:
+    """Raises UsageError for a strategy that asks for a signal which cannot be given here, or for a way to train."""
     for arm in arms:
+        if frozen and arm.plain:
+            raise UsageError(
+                f"{arm.name}: on frozen features the loss head never shapes the network.", do=f"Use {arm.strategy}."
+            )
         strategy = plugins.strategy(plugins.suited(arm.strategy, signal_names))
         wanted = strategy.needs | needs_labeled(strategy)
         if missing := wanted - signal_names:
@@ -111,3 +116,21 @@ def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str) -> 
                 f"{arm.strategy} needs {', '.join(sorted(missing))}, which {task} cannot give.",
                 do=f"There are: {', '.join(sorted(signal_names))}. See `alcli list strategies`.",
             )
+
+
+def check_frozen(config: Config) -> None:
+    """Raises UsageError where a linear head on frozen features is no fair stand-in for training."""
+    if config.model.weights == "none":
+        raise UsageError(
+            "Frozen features of a network with random weights say nothing.",
+            do="Set model.weights to imagenet or to a safetensors file.",
+        )
+    if config.task.name != "classification":
+        raise UsageError(
+            f"Frozen features are pooled over the image: they suit classification, not {config.task.name}.",
+            do="Leave --frozen out; a small model.input_size makes training faster.",
+        )
+    if config.task.multi_label:
+        raise UsageError(
+            "With --frozen an image has one label; this workspace has task.multi_label.", do="Leave --frozen out."
+        )

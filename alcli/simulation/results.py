@@ -12,7 +12,7 @@ import pandas as pd
 from alcli.errors import AlcliError
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job
-from alcli.statistics import Comparison, Estimate, area, compare, estimate, holm, saving
+from alcli.statistics import Comparison, Estimate, area, compare, estimate, holm, level, saving
 
 TARGETS = (0.5, 0.75, 1.0)
 """Shares of what random gains from the start to the last budget."""
@@ -89,8 +89,8 @@ def summarise(curves: pd.DataFrame, arms: Sequence[Arm], unit: str) -> Results:
     tables = {arm.name: _Table(curves[curves["arm"] == arm.name], metrics) for arm in arms}
     base = tables[BASELINE]
     curve = base.values[metrics[0]].mean(axis=0)
-    targets = [float(curve[0] + share * (curve[-1] - curve[0])) for share in TARGETS]
-    found = [_summary(name, table, base, metrics, targets) for name, table in tables.items()]
+    targets = [level(curve, gained) for gained in TARGETS]
+    found = [_summary(name, table, base, metrics) for name, table in tables.items()]
     others = [row for row in found if row.arm != BASELINE]
     gains = dict(zip((row.arm for row in others), holm([row.gain.p for row in others]), strict=True))
     lasts = dict(zip((row.arm for row in others), holm([row.last_gain.p for row in others]), strict=True))
@@ -136,7 +136,7 @@ class _Table:
         return area(self.labels[0].tolist(), self.values[metric])
 
 
-def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str], targets: Sequence[float]) -> ArmSummary:
+def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str]) -> ArmSummary:
     head = metrics[0]
     values, base_values = table.values[head], base.values[head]
     return ArmSummary(
@@ -145,8 +145,8 @@ def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str], tar
         estimate(values[:, -1]),
         compare(table.areas(head), base.areas(head)),
         compare(values[:, -1], base_values[:, -1]),
-        [saving(table.labels, values, base.labels, base_values, target) for target in targets],
-        [saving(table.cost, values, base.cost, base_values, target) for target in targets],
+        [saving(table.labels, values, base.labels, base_values, gained) for gained in TARGETS],
+        [saving(table.cost, values, base.cost, base_values, gained) for gained in TARGETS],
         estimate(table.cost[:, -1]),
         {metric: compare(table.areas(metric), base.areas(metric)) for metric in metrics[1:]},
     )

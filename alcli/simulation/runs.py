@@ -7,12 +7,14 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+from alcli.errors import WorkspaceDamaged
 from alcli.files import atomic_write
 from alcli.progress import Progress
 from alcli.simulation.plan import Arm, Plan
@@ -56,10 +58,15 @@ class Job:
         return self.folder / "runs" / f"{self.arm.file_name}-seed{self.seed:03d}.json"
 
     def points(self) -> list[Point]:
-        """The cycles that are done."""
+        """The cycles that are done; raises WorkspaceDamaged when their file is not what a run wrote."""
         if not self.file.is_file():
             return []
-        return [Point(**row) for row in json.loads(self.file.read_text(encoding="utf-8"))]
+        try:
+            return [Point(**row) for row in json.loads(self.file.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError):
+            raise WorkspaceDamaged(
+                f"{self.file} is not what a run wrote.", do="Delete it: that run is then done again."
+            ) from None
 
     @property
     def done(self) -> bool:
@@ -143,7 +150,16 @@ def _begin(make_engine: Callable[[], Engine]) -> None:
     global _engine
     # The parent hears the terminal's Ctrl-C too, and ends its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _engine = make_engine()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed tells its children nothing: they would work on unseen, and then wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _whole(job: Job) -> None:

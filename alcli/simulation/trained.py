@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,25 +39,30 @@ class TrainedEngine:
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
         """The missing cycles; raises DataError when an image cannot be used, because arms must differ in nothing."""
-        root = job.folder / "workspaces" / f"{job.arm.file_name}-seed{job.seed:03d}"
+        root = _root(job)
         revealed = job.plan.start_set([row.item.id for row in self.labels.pool], job.seed)
-        for point in points:
+        if not points:
+            shutil.rmtree(root, ignore_errors=True)
+        # Cycles start from the model before: where the run's workspace is gone, they are all gone through again.
+        first = len(points) if (root / "alcli.toml").is_file() else 0
+        for point in points[:first]:
             revealed += point.asked
         context = self._context(root, job)
         oracle = context.platform
         assert isinstance(oracle, Oracle)
         with context.workspace.lock():
-            for cycle in range(len(points), job.plan.cycles + 1):
+            for cycle in range(first, job.plan.cycles + 1):
                 oracle.reveal(revealed)
                 last = cycle == job.plan.cycles
                 number, at_random = _train_only(context) if last else _whole_cycle(context)
                 asked = [] if last else oracle.asked()
-                cost = sum(self.labels.costs[item_id] for item_id in revealed)
-                yield Point(cycle, len(revealed), cost, self._metrics(context, number), asked, at_random)
+                if cycle >= len(points):
+                    cost = sum(self.labels.costs[item_id] for item_id in revealed)
+                    yield Point(cycle, len(revealed), cost, self._metrics(context, number), asked, at_random)
                 revealed += asked
                 _forget_models(context, number)
         context.workspace.close()
-        shutil.rmtree(root)
+        shutil.rmtree(root, ignore_errors=True)
 
     def _context(self, root: Path, job: Job) -> Context:
         settings = {"platform.name": "oracle", "platform.queue": "queue.csv"}
@@ -73,6 +78,9 @@ class TrainedEngine:
         assert record is not None
         task, model, _, _ = load_trained(context, record)
         found = list(inference.predictions(task, model, self.labels.test, context.config.score))
+        seen = {row.item_id for row in found}
+        lost = [row.item for row in self.labels.test if row.item.id not in seen]
+        _check([Refusal(item.id, item.name, "the image cannot be loaded", item.version) for item in lost])
         return task.evaluate(self.labels.test, found)
 
 
@@ -93,10 +101,21 @@ def run_config(
     )
 
 
+def _root(job: Job) -> Path:
+    """The run's own workspace, which goes when the run is done."""
+    return job.folder / "workspaces" / f"{job.arm.file_name}-seed{job.seed:03d}"
+
+
+def remove_finished(jobs: Iterable[Job]) -> None:
+    """Remove the workspaces of runs that were killed after their last cycle."""
+    for job in jobs:
+        if _root(job).is_dir() and job.done:
+            shutil.rmtree(_root(job), ignore_errors=True)
+
+
 def prepare_answers(folder: Path, labels: Labels) -> None:
-    """Write what the oracles of all runs will say."""
-    if not (folder / ANSWERS).is_file():
-        write_answers(folder / ANSWERS, ((row.item, row.path, answer) for row, answer in labels.answers()))
+    """Write what the oracles of all runs will say, and where the images lie now."""
+    write_answers(folder / ANSWERS, ((row.item, row.path, answer) for row, answer in labels.answers()))
 
 
 def _whole_cycle(context: Context) -> tuple[int, int]:

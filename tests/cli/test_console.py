@@ -35,7 +35,7 @@ def test_every_error_has_an_exit_code_that_is_documented():
     def below(kind):
         return [kind, *(deeper for child in kind.__subclasses__() for deeper in below(child))]
 
-    for kind in below(errors.AlcliError):
+    for kind in (*below(errors.AlcliError), errors.Interrupted):
         error = kind(signal.SIGINT) if kind is errors.Interrupted else kind("what", kept="kept", do="do")
         assert error.exit_code in errors.EXIT_CODES, kind
         assert kind.__name__ in errors.__doc__

@@ -125,3 +125,10 @@ def test_from_images_to_a_table_on_the_command_line(tmp_path, alcli):
     assert document["metric"] == "top1"
     assert document["plan"]["frozen"]
     assert [row["arm"] for row in document["arms"]] == ["random", "margin", "badge"]
+    # Another network under the same name: no run of the first may stand beside its own.
+    save_file(torchvision.models.mobilenet_v3_small().state_dict(), tmp_path / "weights.safetensors")
+    code, out, err = alcli(*command, "--strategies", "margin", "--json")
+    assert json.loads(out)["folder"].endswith("0002")
+    code, _, err = alcli(*command, "--strategies", "margin@plain")
+    assert code == 2
+    assert "margin@plain" in err

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from alcli.config import Config, ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import Annotation, Box, Keypoint, Mask, Polygon, Pose
 from alcli.simulation.costs import cost_of, unit_of
-from alcli.simulation.plan import Arm, Plan, arms_of, check_arms
+from alcli.simulation.plan import Arm, Plan, arms_of, check_arms, check_frozen
 
 
 def test_random_always_takes_part_and_every_arm_once():
@@ -67,3 +68,16 @@ def test_pixels_of_masks_are_counted_without_those_to_ignore():
     rows[:2] = 1
     annotation = Annotation("i", masks=(Mask("sky", coded(rows), (6, 4)), Mask("", coded(1 - rows), (6, 4))))
     assert cost_of(annotation, "pixels") == 12
+
+
+@pytest.mark.parametrize(
+    ("task", "weights", "why"),
+    [
+        (TaskOptions(name="classification"), "none", "random weights"),
+        (TaskOptions(name="pose"), "imagenet", "suit classification, not pose"),
+        (TaskOptions(name="classification", multi_label=True), "imagenet", "task.multi_label"),
+    ],
+)
+def test_frozen_features_are_for_one_label_an_image(task, weights, why):
+    with pytest.raises(UsageError, match=why):
+        check_frozen(Config(task=task, model=ModelOptions(weights=weights)))

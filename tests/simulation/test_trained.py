@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pandas as pd
 import pytest
 
+from alcli import inference
 from alcli.cli import console
+from alcli.config import PlatformOptions
+from alcli.items import Annotation, Item
+from alcli.platforms.oracle import Oracle
 from alcli.simulation import runs
+from alcli.simulation.labels import Labels
+from alcli.simulation.plan import Arm, Plan
+from alcli.simulation.runs import Job
+from alcli.simulation.trained import prepare_answers, remove_finished
+from alcli.tasks import Example
 from tests.scenes import Photos
 
 SIZES = ("--start", "4", "--budget", "3", "--cycles", "2", "--test", "0.45", "--seeds", "2")
@@ -103,6 +113,64 @@ def test_an_interrupted_simulation_ends_as_an_undisturbed_one(made, fresh, alcli
     text = curves_of(made / "W").decode().splitlines()
     kept = [line for line in text if arms[2:] == [] or not line.startswith(arms[2])]
     assert curves_of(fresh).decode().splitlines() == kept
+
+
+def test_a_run_whose_points_or_workspace_are_gone_comes_to_the_same(made, fresh, alcli, monkeypatch):
+    """Each run starts from its own earlier models, and from no others."""
+    real, seen = runs._run, []
+
+    def stopping(engine, job):
+        for point in real(engine, job):
+            seen.append(point)
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+            yield point
+
+    only = [*command(fresh), "--strategies", "random", "--seeds", "1", "--jobs", "1"]
+    for lost in ("runs", "workspaces"):
+        seen.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "_run", stopping)
+            assert alcli(*only)[0] == 130
+        shutil.rmtree(fresh / "simulations/0001" / lost)
+        assert alcli(*only)[0] == 0
+        again = json.loads((fresh / "simulations/0001/runs/random-seed000.json").read_text())
+        assert again == json.loads((made / "W/simulations/0001/runs/random-seed000.json").read_text())
+        shutil.rmtree(fresh / "simulations")
+
+
+def test_the_workspace_of_a_run_that_was_killed_at_its_very_end_goes(tmp_path):
+    done, open_ = (Job(tmp_path, Arm("random"), seed, Plan(4, 2, 0)) for seed in (0, 1))
+    for job in (done, open_):
+        (tmp_path / f"workspaces/random-seed00{job.seed}").mkdir(parents=True)
+    done.file.parent.mkdir()
+    done.file.write_text(json.dumps([{"cycle": 0, "labels": 4, "cost": 4, "metrics": {"map": 0.5}}]))
+    remove_finished([done, open_])
+    assert [path.name for path in (tmp_path / "workspaces").iterdir()] == ["random-seed001"]
+
+
+def test_images_that_have_moved_are_found(tmp_path):
+    item, answer = Item("a", "a", "u"), Annotation("a", labels=("x",))
+    for folder in (tmp_path / "before", tmp_path / "after"):
+        prepare_answers(tmp_path, Labels([Example(item, folder / "a.png", answer, (9, 9))], [], ("x",), "labels"))
+    oracle = Oracle(PlatformOptions(annotations=tmp_path / "answers.jsonl", queue=tmp_path / "q.csv"), tmp_path)
+    assert [oracle.image(shown) for shown in oracle.items()] == [tmp_path / "after/a.png"]
+
+
+def test_a_test_image_that_cannot_be_loaded_is_named(made, fresh, alcli, monkeypatch):
+    real = inference.predictions
+    monkeypatch.setattr(inference, "predictions", lambda *given: list(real(*given))[1:])
+    code, _, err = alcli(*command(fresh, "--jobs", 1))
+    assert code == 5
+    assert re.search(r"alcli: photo_\d\d\.jpg: the image cannot be loaded", err)
+
+
+def test_a_plan_that_cannot_be_read_is_named(fresh, alcli):
+    (fresh / "simulations/0001").mkdir(parents=True)
+    (fresh / "simulations/0001/plan.json").write_text('{"key')
+    code, _, err = alcli(*command(fresh))
+    assert code == 12
+    assert "simulations/0001/plan.json is not what" in err
 
 
 def test_several_processes_come_to_the_same(made, fresh, alcli):
