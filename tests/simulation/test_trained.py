@@ -83,12 +83,14 @@ def test_a_run_asks_for_each_image_once(made):
 
 def test_finished_runs_are_not_run_again_and_more_arms_join(made, alcli):
     workspace = made / "W"
+    threads = json.loads((workspace / "simulations/0001/plan.json").read_text())["threads"]
     before = {file: file.stat().st_mtime_ns for file in (workspace / "simulations/0001/runs").iterdir()}
-    code, out, _ = alcli(*command(workspace, "--strategies", "margin@plain", "--json", "--jobs", 1))
+    code, out, _ = alcli(*command(workspace, "--strategies", "margin@plain", "--json", "--jobs", 64))
     document = json.loads(out)
     assert code == 0
     assert [row["arm"] for row in document["arms"]] == ["random", "entropy", "margin@plain"]
     assert document["unit"] == "boxes"
+    assert json.loads((workspace / "simulations/0001/plan.json").read_text())["threads"] == threads
     assert all(file.stat().st_mtime_ns == when for file, when in before.items())
     assert [path.name for path in (workspace / "simulations").iterdir()] == ["0001"]
 
