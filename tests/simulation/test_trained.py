@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from alcli import inference
+from alcli import inference, simulate
 from alcli.cli import console
 from alcli.config import PlatformOptions
 from alcli.items import Annotation, Item
@@ -165,6 +166,17 @@ def test_a_test_image_that_cannot_be_loaded_is_named(made, fresh, alcli, monkeyp
     code, _, err = alcli(*command(fresh, "--jobs", 1))
     assert code == 5
     assert re.search(r"alcli: photo_\d\d\.jpg: the image cannot be loaded", err)
+
+
+def test_a_disk_that_is_full_is_the_machines_fault(fresh, alcli, monkeypatch):
+    def full(simulation, results):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded", "curves.csv")
+
+    monkeypatch.setattr(simulate, "write", full)
+    code, _, err = alcli(*command(fresh, "--strategies", "random", "--seeds", 1, "--jobs", 1))
+    assert code == 7
+    assert "curves.csv: Disk quota exceeded" in err
+    assert "Finished steps are kept" in err
 
 
 def test_a_plan_that_cannot_be_read_is_named(fresh, alcli):
