@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alcli.config import Config
 from alcli.errors import WorkspaceDamaged
@@ -17,7 +18,7 @@ from alcli.progress import Progress
 from alcli.simulation.labels import Labels, gather, weights_of
 from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
 from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
-from alcli.simulation.runs import Engine, Job, execute
+from alcli.simulation.runs import Engine, Job, execute, threads_for
 from alcli.steps import Context
 from alcli.steps.examples import make_task
 
@@ -41,7 +42,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulation that is planned: nothing has run yet, and nothing needs the workspace any more."""
+    """A simulation that is planned: nothing has run yet, and nothing needs the workspace any more.
+
+    Attributes:
+        threads: of each run; those of the first command also for what joins later.
+    """
 
     folder: Path
     config: Config
@@ -49,6 +54,7 @@ class Simulation:
     plan: Plan
     request: Request
     problems: Sequence[Refusal]
+    threads: int
 
     @property
     def jobs(self) -> list[Job]:
@@ -88,10 +94,12 @@ def plan(context: Context, request: Request) -> Simulation:
     settings = (config.model_dump_json(), weights_of(config), json.dumps(sizes.settings()), strength)
     key = sha256_of_text(labels.fingerprint, *settings)
     folder = _folder(context.workspace.root / "simulations", key)
-    described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test)}
+    side_by_side = min(request.processes or os.cpu_count() or 1, request.seeds * len(request.arms))
+    threads = int(_planned(folder / PLAN_FILE).get("threads", threads_for(side_by_side)))
+    described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
     with atomic_write(folder / PLAN_FILE) as stream:
         json.dump({**described, "settings": config.model_dump(mode="json")}, stream, indent=2)
-    return Simulation(folder, context.config, labels, sizes, request, problems)
+    return Simulation(folder, context.config, labels, sizes, request, problems, threads)
 
 
 def run(simulation: Simulation, progress: Progress) -> Results:
@@ -103,7 +111,8 @@ def run(simulation: Simulation, progress: Progress) -> Results:
             f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} cycles, {len(missing)} to do, "
             f"{min(processes, len(missing))} at a time; in {simulation.folder}"
         )
-        execute(simulation.jobs, _engine(simulation, processes, progress), processes, progress)
+        engine = _engine(simulation, processes, progress)
+        execute(simulation.jobs, engine, processes, simulation.threads, progress)
     curves = curves_of(simulation.jobs)
     results = summarise(curves, simulation.request.arms, simulation.labels.unit)
     write(simulation, results)
@@ -155,17 +164,20 @@ def _folder(root: Path, key: str) -> Path:
     numbers = sorted(int(path.name) for path in root.iterdir() if path.name.isdigit())
     for number in numbers:
         file = root / f"{number:04d}" / PLAN_FILE
-        if file.is_file() and _key_in(file) == key:
+        if _planned(file).get("key") == key:
             return file.parent
     folder = root / f"{numbers[-1] + 1 if numbers else 1:04d}"
     folder.mkdir(mode=0o700)
     return folder
 
 
-def _key_in(file: Path) -> str:
+def _planned(file: Path) -> dict[str, Any]:
+    """What the file of a plan says; nothing where there is none."""
+    if not file.is_file():
+        return {}
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["key"])
-    except (ValueError, TypeError, KeyError):
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
         raise WorkspaceDamaged(
             f"{file} is not what a simulation wrote.", do=f"Delete {file.parent}, or move it away, and run again."
         ) from None

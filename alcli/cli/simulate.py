@@ -68,11 +68,13 @@ def command(
     """
     from alcli import simulate
     from alcli.simulation.plan import arms_of
+    from alcli.workspace import machine_errors
 
     request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs)
     with session.writing() as context:
         planned = simulate.plan(context, request)
-    results = simulate.run(planned, session.console)
+    with machine_errors(planned.folder):
+        results = simulate.run(planned, session.console)
     session.console.problems(planned.problems)
     session.console.result(_document(planned, results), _text(planned, results))
     return ending(planned.problems)

@@ -167,7 +167,8 @@ def _check_equal_starts(jobs: Sequence[Job]) -> None:
                 f"Seed {job.seed}: {job.arm.name} starts with {dict(metrics)}, {name} with {dict(expected)}; arms must "
                 "start equal.",
                 kept="The runs are kept.",
-                do="Training is not repeatable on this machine: try train.precision = float32 and one process.",
+                do="Did they run on different machines, or with another version of a library? Move the simulation "
+                "away and run all of it again.",
             )
 
 

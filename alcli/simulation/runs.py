@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+import threadpoolctl
+
 from alcli.errors import WorkspaceDamaged
 from alcli.files import atomic_write
 from alcli.progress import Progress
@@ -82,10 +84,13 @@ class Engine(Protocol):
         ...
 
 
-def execute(jobs: Sequence[Job], make_engine: Callable[[], Engine], processes: int, progress: Progress) -> None:
+def execute(
+    jobs: Sequence[Job], make_engine: Callable[[], Engine], processes: int, threads: int, progress: Progress
+) -> None:
     """Do every job that is not done; an interrupted call goes on where it stopped.
 
     Args:
+        threads: of each run, the same for all of a simulation: the last digits of sums depend on their number.
         make_engine: called once in each process; must survive pickling where there are several.
     """
     todo = [job for job in jobs if not job.done]
@@ -94,23 +99,21 @@ def execute(jobs: Sequence[Job], make_engine: Callable[[], Engine], processes: i
         advance(sum(len(job.points()) for job in jobs))
         if processes == 1 or len(todo) <= 1:
             engine = make_engine() if todo else None
-            for job in todo:
-                assert engine is not None
-                for _ in _run(engine, job):
-                    advance(1)
+            with _threads_here(threads):
+                for job in todo:
+                    assert engine is not None
+                    for _ in _run(engine, job):
+                        advance(1)
             return
-        _in_processes(todo, make_engine, min(processes, len(todo)), advance)
+        with _threads_of_children(threads):
+            _in_processes(todo, make_engine, min(processes, len(todo)), advance)
 
 
 def _in_processes(
     todo: Sequence[Job], make_engine: Callable[[], Engine], processes: int, advance: Callable[[int], None]
 ) -> None:
-    threads = max((os.cpu_count() or 1) // processes, 1)
     seen = sum(len(job.points()) for job in todo)
-    with (
-        _threads(threads),
-        ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (make_engine,)) as pool,
-    ):
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (make_engine,)) as pool:
         try:
             pending: set[Future[None]] = {pool.submit(_whole, job) for job in todo}
             while pending:
@@ -128,9 +131,28 @@ def _in_processes(
             raise
 
 
+def threads_for(processes: int) -> int:
+    """Threads for each of so many processes; two with all cores each would wait for one another at every barrier."""
+    share = max((os.cpu_count() or 1) // processes, 1)
+    given = os.environ.get(THREADS[0], "")
+    return min(share, int(given)) if given.isdecimal() and int(given) else share
+
+
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Two processes with all cores each would wait for one another at every barrier."""
+def _threads_here(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    with threadpoolctl.threadpool_limits(count):
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _threads_of_children(count: int) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, str(count)))
     try:

@@ -10,10 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+import threadpoolctl
+import torch
 
 from alcli.errors import WorkspaceDamaged
+from alcli.progress import Silent
 from alcli.simulation.plan import Arm, Plan
-from alcli.simulation.runs import Job
+from alcli.simulation.runs import Job, Point, execute
 
 PLAN = Plan(4, 2, 1)
 PARENT = """
@@ -21,7 +24,7 @@ from pathlib import Path
 from alcli.progress import Silent
 from alcli.simulation.runs import execute
 from tests.simulation.test_runs import Waiting, jobs
-execute(jobs(Path.cwd()), Waiting, 2, Silent())
+execute(jobs(Path.cwd()), Waiting, 2, 1, Silent())
 """
 
 
@@ -32,6 +35,15 @@ class Waiting:
         (job.folder / f"{os.getpid()}.pid").touch()
         time.sleep(60)
         yield from ()
+
+
+class Counting:
+    """Says how many threads it may use."""
+
+    def turns(self, job, points):
+        libraries = {library["num_threads"] for library in threadpoolctl.threadpool_info()}
+        for cycle in range(2):
+            yield Point(cycle, 4, 4, {"torch": torch.get_num_threads(), "most": max(libraries)})
 
 
 def jobs(folder):
@@ -66,6 +78,17 @@ def test_no_process_outlives_a_parent_that_was_killed(tmp_path):
     finally:
         for child in filter(alive, children):
             os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_has_as_many_threads_however_many_run_beside_it(tmp_path, processes, threads):
+    """Sums differ in their last digits with the number of threads, and arms have to start equal."""
+    before = torch.get_num_threads()
+    execute(jobs(tmp_path), Counting, processes, threads, Silent())
+    for job in jobs(tmp_path):
+        assert job.points()[0].metrics == {"torch": threads, "most": threads}
+    assert torch.get_num_threads() == before
 
 
 def test_a_file_of_points_that_cannot_be_read_is_named(tmp_path):

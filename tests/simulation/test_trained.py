@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from alcli import inference
+from alcli import inference, simulate
 from alcli.cli import console
 from alcli.config import PlatformOptions
 from alcli.items import Annotation, Item
@@ -83,12 +84,14 @@ def test_a_run_asks_for_each_image_once(made):
 
 def test_finished_runs_are_not_run_again_and_more_arms_join(made, alcli):
     workspace = made / "W"
+    threads = json.loads((workspace / "simulations/0001/plan.json").read_text())["threads"]
     before = {file: file.stat().st_mtime_ns for file in (workspace / "simulations/0001/runs").iterdir()}
-    code, out, _ = alcli(*command(workspace, "--strategies", "margin@plain", "--json", "--jobs", 1))
+    code, out, _ = alcli(*command(workspace, "--strategies", "margin@plain", "--json", "--jobs", 64))
     document = json.loads(out)
     assert code == 0
     assert [row["arm"] for row in document["arms"]] == ["random", "entropy", "margin@plain"]
     assert document["unit"] == "boxes"
+    assert json.loads((workspace / "simulations/0001/plan.json").read_text())["threads"] == threads
     assert all(file.stat().st_mtime_ns == when for file, when in before.items())
     assert [path.name for path in (workspace / "simulations").iterdir()] == ["0001"]
 
@@ -163,6 +166,17 @@ def test_a_test_image_that_cannot_be_loaded_is_named(made, fresh, alcli, monkeyp
     code, _, err = alcli(*command(fresh, "--jobs", 1))
     assert code == 5
     assert re.search(r"alcli: photo_\d\d\.jpg: the image cannot be loaded", err)
+
+
+def test_a_disk_that_is_full_is_the_machines_fault(fresh, alcli, monkeypatch):
+    def full(simulation, results):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded", "curves.csv")
+
+    monkeypatch.setattr(simulate, "write", full)
+    code, _, err = alcli(*command(fresh, "--strategies", "random", "--seeds", 1, "--jobs", 1))
+    assert code == 7
+    assert "curves.csv: Disk quota exceeded" in err
+    assert "Finished steps are kept" in err
 
 
 def test_a_plan_that_cannot_be_read_is_named(fresh, alcli):
