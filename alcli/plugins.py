@@ -85,6 +85,12 @@ def suited(name: str, signal_names: frozenset[str]) -> str:
     return name if wanted <= signal_names else getattr(made, "otherwise", name)
 
 
+def tasks_giving(signal_names: Iterable[str]) -> str:
+    """A sentence that names the tasks which give all these signals."""
+    found = [name for name in names("tasks") if load("tasks", name).signal_names >= set(signal_names)]
+    return f"Tasks that can: {', '.join(found)}." if found else "No installed task can."
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known names, or all of them."""
     choices = list(known)

@@ -38,6 +38,7 @@ class Request:
     frozen: bool = False
     inverse_strength: float = 1.0
     processes: int | None = None
+    metric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def run(simulation: Simulation, progress: Progress) -> Results:
         engine = _engine(simulation, processes, progress)
         execute(simulation.jobs, engine, processes, simulation.threads, progress)
     curves = curves_of(simulation.jobs)
-    results = summarise(curves, simulation.request.arms, simulation.labels.unit)
+    request = simulation.request
+    results = summarise(curves, request.arms, simulation.labels.unit, request.metric)
     write(simulation, results)
     return results
 

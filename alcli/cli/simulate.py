@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --frozen: inverse strength of the head's regularisation.",
 )
+@click.option("--metric", help="Which of the task's metrics is compared (ap50, pck, …); default: the first.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs side by side; default: one per core.")
 @options.shared
 def command(
@@ -54,6 +55,7 @@ def command(
     test: str,
     frozen: bool,
     head_c: float,
+    metric: str | None,
     jobs: int | None,
 ) -> int:
     """Replay active learning on the labels of this workspace and say which strategy beats random.
@@ -70,7 +72,7 @@ def command(
     from alcli.simulation.plan import arms_of
     from alcli.workspace import machine_errors
 
-    request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs)
+    request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
     with session.writing() as context:
         planned = simulate.plan(context, request)
     with machine_errors(planned.folder):

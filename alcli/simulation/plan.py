@@ -114,7 +114,7 @@ def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, fro
         if missing := wanted - signal_names:
             raise UsageError(
                 f"{arm.strategy} needs {', '.join(sorted(missing))}, which {task} cannot give.",
-                do=f"There are: {', '.join(sorted(signal_names))}. See `alcli list strategies`.",
+                do=f"{plugins.tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
             )
 
 

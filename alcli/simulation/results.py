@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from alcli.errors import AlcliError
+from alcli.errors import AlcliError, UsageError
+from alcli.plugins import did_you_mean
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job
 from alcli.statistics import Comparison, Estimate, area, compare, estimate, holm, level, saving
@@ -83,9 +84,20 @@ def curves_of(jobs: Sequence[Job]) -> pd.DataFrame:
     return curves
 
 
-def summarise(curves: pd.DataFrame, arms: Sequence[Arm], unit: str) -> Results:
-    """Compare every arm with random, run by run."""
+def summarise(curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: str | None = None) -> Results:
+    """Compare every arm with random, run by run.
+
+    Args:
+        headline: the metric that the comparison is about; the task's own by default.
+
+    Raises:
+        UsageError: the task has no such metric.
+    """
     metrics = [name for name in curves.columns if name not in ("arm", "seed", "cycle", "labels", "cost", "at_random")]
+    if headline is not None:
+        if headline not in metrics:
+            raise UsageError(f"There is no metric {headline!r} here.", do=did_you_mean(headline, metrics))
+        metrics.sort(key=lambda name: name != headline)
     tables = {arm.name: _Table(curves[curves["arm"] == arm.name], metrics) for arm in arms}
     base = tables[BASELINE]
     curve = base.values[metrics[0]].mean(axis=0)
@@ -209,6 +221,7 @@ def markdown(results: Results) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_line(row) for row in results.arms]
+    lines += ["", *_at_each_budget(results)]
     others = sorted({name for row in results.arms for name in row.others})
     if others and results.others:
         lines += ["", "Gain over random on the other metrics (mean over the budget):", ""]
@@ -216,6 +229,17 @@ def markdown(results: Results) -> str:
         for row in results.others:
             lines.append(f"| {row.arm} | {' | '.join(_difference(row.others[name].difference) for name in others)} |")
     return "\n".join(lines) + "\n"
+
+
+def _at_each_budget(results: Results) -> list[str]:
+    curves = results.curves
+    labels = curves[curves["arm"] == BASELINE].groupby("cycle")["labels"].first().tolist()
+    lines = [f"| {results.metric} at so many images | {' | '.join(map(str, labels))} |", "|---|" + "---|" * len(labels)]
+    for row in results.arms:
+        rows = curves[curves["arm"] == row.arm]
+        found = [estimate(part[results.metric].to_numpy()) for _, part in rows.groupby("cycle")]
+        lines.append(f"| {row.arm} | {' | '.join(map(_plus_minus, found))} |")
+    return lines
 
 
 def _line(row: ArmSummary) -> str:

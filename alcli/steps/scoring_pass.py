@@ -12,6 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from alcli import plugins
 from alcli.errors import UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import Item, Refusal
@@ -84,7 +85,7 @@ def _models(context: Context, training: StepRecord, needs: frozenset[str]) -> _M
     if missing := needs - task.signal_names:
         raise UsageError(
             f"The task {context.config.task.name} has no signal {', '.join(sorted(missing))}.",
-            do=f"It has: {', '.join(sorted(task.signal_names))}. See `alcli list strategies`.",
+            do=f"{plugins.tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
         )
     previous = load_previous(context, training, task) if COMPARING in needs else None
     if COMPARING in needs and previous is None:

@@ -42,8 +42,9 @@ def test_the_start_set_depends_on_the_seed_alone():
 
 
 def test_a_signal_that_cannot_be_given_is_named():
-    with pytest.raises(UsageError, match="badge needs class_scores, which the task depth cannot give"):
+    with pytest.raises(UsageError, match="badge needs class_scores, which the task depth cannot give") as error:
         check_arms([Arm("random"), Arm("badge")], frozenset({"embedding"}), "the task depth")
+    assert error.value.do.startswith("Tasks that can: classification, detection, pose, segmentation.")
 
 
 def test_costs_count_what_people_make():

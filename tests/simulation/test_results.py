@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alcli.errors import AlcliError
+from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.results import curves_of, markdown, summarise, verdict
 from alcli.simulation.runs import Job
@@ -88,3 +88,17 @@ def test_arms_that_do_not_start_equal_are_an_error(tmp_path):
         job.file.write_text(json.dumps([point, {**point, "cycle": 1, "labels": 6}]))
     with pytest.raises(AlcliError, match="Seed 0: margin starts with"):
         curves_of(jobs)
+
+
+def test_the_metric_at_each_budget_is_told_and_another_metric_can_be_the_headline():
+    table = curves({"random": 0, "margin": 0.05, "entropy": 0.0})
+    text = markdown(summarise(table, ARMS, "boxes"))
+    assert "| top1 at so many images | 10 | 20 | 30 | 40 |" in text
+    row = next(line for line in text.splitlines() if line.startswith("| margin | ") and line.count("|") == 6)
+    expected = table[(table["arm"] == "margin") & (table["cycle"] == 3)]["top1"].mean()
+    assert f"{100 * expected:.1f} ±" in row.split("|")[5]
+    other = summarise(table, ARMS, "boxes", "macro")
+    assert other.metric == "macro"
+    assert list(other.arms[1].others) == ["top1"]
+    with pytest.raises(UsageError, match="no metric 'macros'"):
+        summarise(table, ARMS, "boxes", "macros")
