@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alcli.config import Config
-from alcli.errors import WorkspaceDamaged
+from alcli.errors import UsageError, WorkspaceDamaged
 from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.items import Refusal
 from alcli.progress import Progress
@@ -83,6 +83,8 @@ def plan(context: Context, request: Request) -> Simulation:
     """
     from alcli.simulation.costs import unit_of
 
+    if not context.workspace.store.pool().items:
+        raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
     if request.frozen:
         check_frozen(context.config)
     labels, problems = gather(context, request.test, unit_of(context.config.task.name))
