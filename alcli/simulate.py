@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alcli.config import Config
-from alcli.errors import WorkspaceDamaged
+from alcli.errors import UsageError, WorkspaceDamaged
 from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.items import Refusal
 from alcli.progress import Progress
@@ -84,6 +84,8 @@ def plan(context: Context, request: Request) -> Simulation:
     """
     from alcli.simulation.costs import unit_of
 
+    if not context.workspace.store.pool().items:
+        raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
     if request.frozen:
         check_frozen(context.config)
     labels, problems = gather(context, request.test, unit_of(context.config.task.name))
@@ -109,7 +111,7 @@ def run(simulation: Simulation, progress: Progress) -> Results:
     missing = [job for job in simulation.jobs if not job.done]
     if missing:
         progress.say(
-            f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} cycles, {len(missing)} to do, "
+            f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} trainings, {len(missing)} to do, "
             f"{min(processes, len(missing))} at a time; in {simulation.folder}"
         )
         engine = _engine(simulation, processes, progress)

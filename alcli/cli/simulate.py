@@ -61,7 +61,7 @@ def command(
     """Replay active learning on the labels of this workspace and say which strategy beats random.
 
     Every strategy starts from the same images and the same weights, trains by the same recipe, and is measured on the
-    same test images. An interrupted simulation goes on where it stopped; more seeds and strategies can join later.
+    same test images. An interrupted simulation goes on where it stopped; what has run once is not run again.
 
     \b
     Examples:

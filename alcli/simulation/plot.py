@@ -40,7 +40,8 @@ def draw(results: Results, title: str) -> Figure:
             found = [compare(values[:, cycle], base[:, cycle]).difference for cycle in range(len(labels))]
             _band(right, labels, found, name, color, style)
     right.axhline(0, color="0.35", linestyle="--", linewidth=1)
-    left.set(xlabel="annotated images", ylabel=f"{results.metric} (%)", title=title)
+    left.set(xlabel="annotated images", ylabel=f"{results.metric} (%)")
+    figure.suptitle(title)
     right.set(xlabel="annotated images", ylabel="points", title="gain over random, paired")
     left.legend(frameon=False, fontsize="small")
     for axes in (left, right):

@@ -112,6 +112,8 @@ def summarise(curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: st
 
 def verdict(results: Results) -> str:
     """What a team should believe after this simulation, in plain words."""
+    if not results.others:
+        return "Only random has run: name what to compare with it, as --strategies auto,margin."
     if results.runs < 2:
         return "One run per strategy shows nothing: chance alone moves curves. Use --seeds 5 or more."
     better = [row for row in results.others if row.gain.p < SURE and row.gain.difference.mean > 0]
@@ -210,11 +212,13 @@ def _p(p: float) -> str:
 def markdown(results: Results) -> str:
     """The table for people: one row an arm, percentages and points with their 95 % intervals."""
     shown = ", ".join(f"{100 * target:.1f}" for target in results.targets)
+    saved = f"share of random's images (and of its {results.unit}) that the strategy did not need on its way to {shown}"
+    if results.targets[-1] <= results.targets[0]:
+        saved = "says nothing here, because more labels did not help random"
     lines = [
         f"Metric: {results.metric} in percent; {results.runs} paired runs. ± and […]: 95 % intervals. p: paired t-test "
         f"against random on the mean over the budget, corrected for {len(results.others)} comparisons (Holm).",
-        f"Saved: share of random's images (and of its {results.unit}) that the strategy did not need on its way to "
-        f"{shown}.",
+        f"Saved: {saved}.",
         "",
         f"| strategy | mean over the budget | last budget | gain over random | p | at the last budget | images saved | "
         f"{results.unit} saved | {results.unit} |",
@@ -264,11 +268,16 @@ def _plus_minus(found: Estimate) -> str:
 
 
 def _difference(found: Estimate) -> str:
-    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    return f"{100 * found.mean:+.1f}{interval}"
+    interval = "" if math.isnan(found.low) else f" [{_signed(found.low)}, {_signed(found.high)}]"
+    return f"{_signed(found.mean)}{interval}"
+
+
+def _signed(value: float) -> str:
+    """In points; zero has no sign."""
+    return f"{100 * value:+.1f}".replace("-0.0", "+0.0")
 
 
 def _share(share: float) -> str:
     if math.isnan(share):
         return "–"
-    return "never reached" if math.isinf(share) else f"{100 * share:.0f} %"
+    return "never reached" if math.isinf(share) else f"{round(100 * share)} %"

@@ -8,7 +8,7 @@ import pytest
 
 from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import Arm, Plan
-from alcli.simulation.results import curves_of, markdown, summarise, verdict
+from alcli.simulation.results import _share, curves_of, markdown, summarise, verdict
 from alcli.simulation.runs import Job
 
 ARMS = (Arm("random"), Arm("margin"), Arm("entropy"))
@@ -102,3 +102,21 @@ def test_the_metric_at_each_budget_is_told_and_another_metric_can_be_the_headlin
     assert list(other.arms[1].others) == ["top1"]
     with pytest.raises(UsageError, match="no metric 'macros'"):
         summarise(table, ARMS, "boxes", "macros")
+
+
+def test_random_alone_says_nothing_about_strategies():
+    results = summarise(curves({"random": 0}), ARMS[:1], "boxes")
+    assert verdict(results) == "Only random has run: name what to compare with it, as --strategies auto,margin."
+
+
+def test_where_labels_do_not_help_nothing_is_saved():
+    falling = curves({"random": 0, "margin": 0.0, "entropy": 0.0})
+    falling["top1"] -= 0.12 * falling["cycle"]
+    assert "more labels did not help random" in markdown(summarise(falling, ARMS, "boxes"))
+
+
+def test_zero_has_no_sign():
+    text = markdown(summarise(curves({"random": 0, "margin": -1e-5, "entropy": 1e-9}), ARMS, "boxes"))
+    assert "-0.0" not in text
+    assert "-0 %" not in text
+    assert _share(-0.001) == "0 %"

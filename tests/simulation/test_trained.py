@@ -203,6 +203,14 @@ def test_too_few_labels_say_how_many_are_needed(alcli, fresh):
     assert out == ""
 
 
+def test_before_the_first_pull_it_says_so(alcli, tmp_path):
+    (tmp_path / "images").mkdir()
+    assert alcli("init", tmp_path / "W", "--images", tmp_path / "images", "-q")[0] == 0
+    code, _, err = alcli("simulate", "-w", tmp_path / "W")
+    assert code == 2
+    assert "alcli pull" in err
+
+
 def test_unknown_strategies_and_missing_signals_are_named_before_anything_runs(alcli, fresh):
     code, _, err = alcli("simulate", "-w", fresh, "--strategies", "margn")
     assert code == 2
