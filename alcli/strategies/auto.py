@@ -11,31 +11,35 @@ from alcli.vectors import pool
 
 CANDIDATES = 5
 """Times the budget; chosen on labels that no published figure was measured on."""
+ALIKE = 1e-3
+"""Rounding apart, every item then expects the same number of objects: one."""
 
 
 class Auto:
-    """Of the five times budget least certain items, clustered with margins as weights, take each cluster's middle.
+    """Cluster the least certain items with margins as weights, and take the middle of each cluster.
 
-    Made for its worst case: where the model is unsure of everything or of nothing, or its margins mean nothing, the
-    candidates are no worse than any other items, and the middles of their clusters are spread as chance would spread
-    them. Before the first annotation alcli asks by `typiclust` where the network is pretrained; and of every list a
-    share (`strategy.random_share`, 5 %) is drawn at random, which shows in production what the rest is worth.
-    Needs: embedding (n, d), margin (n,). Score: picks first, then by margin. Cost: O(n), and k-means of the candidates,
-    O(d · budget²) for each of at most 30 passes.
+    With one object an item (classification) only the five times budget least certain are clustered. Where margins are
+    means over boxes, joints or pixels they tell less: there the whole pool is. Made for its worst case: margins that
+    mean nothing leave k-means of the pool, as representative as chance. Before the first annotation alcli asks by
+    `typiclust` where the network is pretrained; and of every list a share (`strategy.random_share`, 5 %) is drawn at
+    random, which shows in production what the rest is worth.
+    Needs: embedding (n, d), margin (n,), expected_objects (n,). Score: picks first, then by margin.
+    Cost: that of `clue`; with one object an item k-means of the candidates, O(d · budget²) for each of ≤ 30 passes.
     Source: the weighting of Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings",
     ICCV 2021, section 3, with the margin of Scheffer et al. (2001) in place of the entropy, on candidates as in Yang,
     Huang & Crowley, "Plug and Play Active Learning for Object Detection", CVPR 2024.
     """
 
-    needs = frozenset({"embedding", "margin"})
+    needs = frozenset({"embedding", "margin", "expected_objects"})
     otherwise = "learned-loss"
     """For tasks of other packages that give no embedding or margin: a loss head they all have."""
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by margin."""
         margin = signals["margin"].astype(np.float64)
+        single = np.ptp(signals["expected_objects"]) < ALIKE if len(signals) else True
         # In the order of rows, so that nothing depends on how equal margins were sorted.
-        rows = np.sort(top_k(margin, CANDIDATES * budget))
+        rows = np.sort(top_k(margin, CANDIDATES * budget)) if single else np.arange(len(margin))
         if not len(rows):
             return margin
         scores = uncertain_middles(pool(signals, "embedding")[rows], margin[rows], budget, rng)

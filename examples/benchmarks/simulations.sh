@@ -61,7 +61,7 @@ for name in "${names[@]}"; do
             sed 's/$/.jpg/' "$ALCLI_DATA/bccd/BCCD/ImageSets/Main/test.txt" > "$work/bccd_test.txt"
             prepare bccd detection "$ALCLI_DATA/bccd/BCCD/JPEGImages" "$ALCLI_DATA/bccd/BCCD/Annotations" \
                 --model ssd-mobilenet-v2 --set model.input_size=160 --set train.epochs=8 --set train.batch_size=4
-            measure bccd --strategies auto,learned-loss --seeds 5 --start 20 --budget 20 --cycles 3 \
+            measure bccd --strategies auto,learned-loss --metric ap50 --seeds 5 --start 20 --budget 20 --cycles 3 \
                 --test "$work/bccd_test.txt"
             ;;
         camvid)
@@ -70,18 +70,18 @@ for name in "${names[@]}"; do
             printf '%s\n' Sky Building Pole Road Pavement Tree Sign Fence Car Pedestrian Bicyclist > "$work/camvid_masks/classes.txt"
             prepare camvid segmentation "$work/camvid_images" "$work/camvid_masks" --model mobilenet-v2 \
                 --set task.ignore_index=11 --set model.input_size=128 --set train.epochs=8 --set train.batch_size=4
-            measure camvid --strategies auto,learned-loss --seeds 5 --start 20 --budget 20 --cycles 3 --test test/
+            measure camvid --strategies auto,learned-loss --seeds 5 --start 20 --budget 20 --cycles 2 --test test/
             ;;
         lsp)
             python3 - "$ALCLI_DATA/lsp" "$work/lsp.json" <<'PY'
 import json, sys
 from pathlib import Path
 
-# The first 600 of the pool, and all test images with their names kept.
+# The first 300 of the pool and 200 of the test images.
 pool, test = (json.loads((Path(sys.argv[1]) / f"person_keypoints_{part}.json").read_text()) for part in ("pool", "test"))
-pool["images"] = pool["images"][:600]
-kept = {row["id"] for row in pool["images"]}
-rows = [row for row in pool["annotations"] if row["image_id"] in kept] + test["annotations"]
+pool["images"], test["images"] = pool["images"][:300], test["images"][:200]
+kept = {row["id"] for row in pool["images"] + test["images"]}
+rows = [row for row in pool["annotations"] + test["annotations"] if row["image_id"] in kept]
 both = {**pool, "images": pool["images"] + test["images"]}
 both["annotations"] = [{**row, "id": number} for number, row in enumerate(rows, 1)]
 Path(sys.argv[2]).write_text(json.dumps(both))
@@ -89,7 +89,7 @@ Path(sys.argv[2]).with_name("lsp_test.txt").write_text("".join(row["file_name"] 
 PY
             prepare lsp pose "$ALCLI_DATA/lsp/images" "$work/lsp.json" --model mobilenet-v2 \
                 --set model.input_size=128 --set train.epochs=6 --set train.batch_size=8
-            measure lsp --strategies auto,learned-loss --seeds 5 --start 40 --budget 40 --cycles 3 \
+            measure lsp --strategies auto,learned-loss --seeds 5 --start 30 --budget 30 --cycles 2 --metric pck \
                 --test "$work/lsp_test.txt"
             ;;
         *) echo "There is no simulation $name." >&2; exit 2 ;;
