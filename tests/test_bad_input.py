@@ -217,7 +217,7 @@ def test_scores_that_are_not_numbers_are_left_out_by_name(alcli, workspace, monk
     monkeypatch.setattr(
         LossHead, "forward", lambda self, maps: torch.tensor([1.0, float("nan"), 2.0, 3.0])[: len(maps[0])]
     )
-    code, out, err = alcli("score", "-w", workspace, "--json")
+    code, out, err = alcli("score", "-w", workspace, "--strategy", "learned-loss", "--json")
     assert code == 3
     assert json.loads(out)["unscored"] == 1
     assert "photo_09.jpg: the signal predicted_loss is not finite" in err
