@@ -86,7 +86,7 @@ def litter() -> None:
 
 def test_what_lies_in_freed_memory_does_not_reach_the_weights(examples, monkeypatch, request):
     # Maps of one position: oneDNN's bfloat16 gradient of a strided convolution over them reads memory nobody wrote.
-    # With one thread: several share their sums out by where memory lies, which moves last digits.
+    # With one thread: with two the weights still differ, and why is not known yet.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     request.addfinalizer(lambda: torch.set_num_threads(threads))
