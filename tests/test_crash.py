@@ -17,6 +17,7 @@ from alcli.cli import console
 from alcli.errors import Interrupted
 from alcli.files import TEMPORARY_PREFIX
 from alcli.steps.checkpoints import StepCheckpoints
+from tests.hashes import hashes
 from tests.scenes import Photos
 
 OUTCOME = ("cycles/0001/model.safetensors", "cycles/0001/scores.csv", "cycles/0001/priorities.csv",
@@ -27,8 +28,8 @@ def command(root: Path) -> list[str]:
     return [sys.executable, "-m", "alcli", "cycle", "-w", str(root), "-q"]
 
 
-def outcome(root: Path, photos: Photos) -> list[bytes]:
-    return [(root / name).read_bytes() for name in OUTCOME] + [(photos.annotations / "queue.csv").read_bytes()]
+def outcome(root: Path, photos: Photos) -> dict[str, str]:
+    return hashes([*(root / name for name in OUTCOME), photos.annotations / "queue.csv"])
 
 
 @pytest.fixture(scope="module")

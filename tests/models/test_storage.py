@@ -5,6 +5,7 @@ from torch import nn
 from alcli.errors import DataError
 from alcli.loss_head import LossHead
 from alcli.models import storage
+from tests.hashes import hashes
 
 MANIFEST = storage.Manifest("detection", "ssd-tiny", ("a", "b"), (64, 64), (3, 4))
 
@@ -12,8 +13,9 @@ MANIFEST = storage.Manifest("detection", "ssd-tiny", ("a", "b"), (64, 64), (3, 4
 def test_a_model_comes_back_with_its_manifest_and_the_same_bytes(tmp_path):
     model, head = nn.Conv2d(1, 2, 3), LossHead([3, 4])
     storage.save(tmp_path / "a", model, head, MANIFEST)
-    storage.save(tmp_path / "b", model, head, MANIFEST)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    (tmp_path / "again").mkdir()
+    storage.save(tmp_path / "again/a", model, head, MANIFEST)
+    assert hashes([tmp_path / "a"]) == hashes([tmp_path / "again/a"])
     state, head_state, manifest = storage.read(tmp_path / "a")
     assert manifest == MANIFEST
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
