@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from alcli.errors import DONE, PARTIAL
+from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted
 from alcli.files import SHARED, atomic_write
+from alcli.redaction import redacted
+from alcli.workspace import Workspace
 
 FILE_NAME = "heartbeat.json"
 
@@ -62,6 +66,46 @@ def write(root: Path, heartbeat: Heartbeat) -> None:
     """Keep the heartbeat in the workspace."""
     with atomic_write(root / FILE_NAME) as stream:
         json.dump(asdict(heartbeat), stream)
+
+
+@contextlib.contextmanager
+def recorded(workspace: Workspace, metrics_file: Path | None = None) -> Iterator[Callable[[int], None]]:
+    """Remember how a run ends, whichever way it does; the block says the exit code of a good end.
+
+    Args:
+        metrics_file: for Prometheus, written also when the run fails.
+    """
+    started, code, message = time.monotonic(), 1, ""
+
+    def ended(exit_code: int) -> None:
+        nonlocal code
+        code = exit_code
+
+    try:
+        yield ended
+    except (AlcliError, Interrupted) as error:
+        code, message = error.exit_code, redacted(error.what)
+        raise
+    except KeyboardInterrupt:
+        code, message = 130, Interrupted.what
+        raise
+    except Exception as error:
+        message = redacted(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        beat = read(workspace.root).after(time.time(), code, time.monotonic() - started, message)
+        # A full disk must not hide what went wrong before.
+        with contextlib.suppress(OSError):
+            write(workspace.root, beat)
+            if metrics_file is not None:
+                write_metrics(metrics_file, beat, workspace.store.pool().counts(), _newest_metrics(workspace))
+
+
+def _newest_metrics(workspace: Workspace) -> dict[str, float]:
+    cycle = workspace.store.last_step("train")
+    record = workspace.step(cycle, "train") if cycle is not None else None
+    metrics: dict[str, float] = record.summary.get("metrics", {}) if record else {}
+    return metrics
 
 
 def shown(moment: float) -> str:

@@ -80,8 +80,11 @@ def suited(name: str, signal_names: frozenset[str]) -> str:
     Raises:
         UsageError: there is no such strategy.
     """
+    # Here, so that listing names pays for no numpy.
+    from alcli.strategies import needs_labeled
+
     made = strategy(name)
-    wanted = made.needs | getattr(made, "needs_labeled", frozenset())
+    wanted = made.needs | needs_labeled(made)
     return name if wanted <= signal_names else getattr(made, "otherwise", name)
 
 

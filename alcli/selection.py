@@ -28,6 +28,11 @@ class Query:
     unscored: Sequence[Refusal]
     all_equal: bool
 
+    @property
+    def at_random(self) -> int:
+        """How many of the rows asked for chance chose."""
+        return sum(row.asked and row.details.get("reason") == CONTROL for row in self.rows)
+
 
 CONTROL = "random control"
 """The reason of a row that chance chose, so that what the strategy gains over chance can be measured."""

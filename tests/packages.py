@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import tomlkit
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def installed_while(example: str, site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fixture's body: the package can be imported until the test ends."""
+    modules = install(example, site)
+    monkeypatch.syspath_prepend(str(site))
+    yield site
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 def install(example: str, site: Path) -> list[str]:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import time
 
 import pytest
 
 from alcli import heartbeat
+from alcli.errors import Interrupted
 from alcli.heartbeat import Heartbeat
 
 
@@ -62,6 +64,16 @@ def test_a_cycle_leaves_its_heartbeat_whichever_way_it_ends(alcli, workspace, ph
     photos.images.with_name("unmounted").rename(photos.images)
     assert alcli("cycle", "-w", workspace)[0] == 0
     assert alcli("health", "-w", workspace)[0] == 0
+
+
+def test_a_run_told_to_stop_is_remembered_with_its_own_code(alcli, workspace, monkeypatch):
+    def stopped(*arguments):
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr("alcli.cycle.run_cycle", stopped)
+    assert alcli("cycle", "-w", workspace)[0] == 143
+    beat = heartbeat.read(workspace)
+    assert (beat.exit_code, beat.message, beat.failures) == (143, "Stopped by a signal.", 1)
 
 
 def test_an_old_success_is_stale(alcli, workspace):

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from alcli import plugins
 from alcli.signals import Signals
-from tests.packages import install
+from tests.packages import installed_while
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """The example package as an installer would leave it."""
-    site = tmp_path / "site"
-    modules = install("third_party_strategy", site)
-    monkeypatch.syspath_prepend(str(site))
-    yield site
-    for module in modules:
-        sys.modules.pop(module, None)
+    yield from installed_while("third_party_strategy", tmp_path / "site", monkeypatch)
 
 
 def test_it_is_there_only_while_it_is_installed(installed):

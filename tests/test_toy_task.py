@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from alcli import plugins
 from tests.contracts.drawings import picture
-from tests.packages import install
+from tests.packages import installed_while
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """The toy package as an installer would leave it."""
-    site = tmp_path / "site"
-    modules = install("toy_task", site)
-    monkeypatch.syspath_prepend(str(site))
-    yield site
-    for module in modules:
-        sys.modules.pop(module, None)
+    yield from installed_while("toy_task", tmp_path / "site", monkeypatch)
 
 
 def test_the_task_is_one_of_five_only_while_it_is_installed(installed):

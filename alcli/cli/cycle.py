@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +12,6 @@ from alcli.cli.console import ending, measured
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
-    from alcli.steps import Context
 
 
 @click.command(short_help="Run one whole cycle; the line for cron.")
@@ -45,12 +41,13 @@ def command(
       alcli cycle -w W --wait 30m --metrics-file /var/lib/node_exporter/alcli.prom
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
+    from alcli import heartbeat
     from alcli.cycle import run_cycle
 
     with session.writing(wait) as context:
         if dry_run:
             return _dry_run(session, context, accept_shrink)
-        with _heartbeat(context, metrics_file) as ended:
+        with heartbeat.recorded(context.workspace, metrics_file) as ended:
             result = run_cycle(context, accept_shrink)
             ended(ending(result.problems))
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
@@ -67,43 +64,6 @@ def command(
     session.console.problems(result.problems)
     session.console.result(document, text)
     return ending(result.problems)
-
-
-@contextlib.contextmanager
-def _heartbeat(context: Context, metrics_file: Path | None) -> Iterator[Callable[[int], None]]:
-    """Remember how the run ends, whichever way it does; the block says the exit code of a good end."""
-    from alcli import heartbeat
-    from alcli.errors import AlcliError
-    from alcli.redaction import redacted
-
-    started, code, message = time.monotonic(), 1, ""
-
-    def ended(exit_code: int) -> None:
-        nonlocal code
-        code = exit_code
-
-    try:
-        yield ended
-    except AlcliError as error:
-        code, message = error.exit_code, redacted(error.what)
-        raise
-    except KeyboardInterrupt:
-        code, message = 130, "Stopped by a signal."
-        raise
-    except Exception as error:
-        message = redacted(f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        root, store = context.workspace.root, context.workspace.store
-        beat = heartbeat.read(root).after(time.time(), code, time.monotonic() - started, message)
-        # A full disk must not hide what went wrong before.
-        with contextlib.suppress(OSError):
-            heartbeat.write(root, beat)
-            if metrics_file is not None:
-                newest = store.last_step("train")
-                record = context.workspace.step(newest, "train") if newest is not None else None
-                metrics = record.summary.get("metrics", {}) if record else {}
-                heartbeat.write_metrics(metrics_file, beat, store.pool().counts(), metrics)
 
 
 def describe(result: CycleResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,8 +45,11 @@ class Features:
 
     def rows(self, item_ids: Sequence[str]) -> np.ndarray:
         """(k,) positions of these items."""
-        place = {item_id: row for row, item_id in enumerate(self.ids)}
-        return np.array([place[item_id] for item_id in item_ids], dtype=np.int64)
+        return np.array([self._places[item_id] for item_id in item_ids], dtype=np.int64)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {item_id: row for row, item_id in enumerate(self.ids)}
 
 
 def extract(config: Config, examples: Sequence[Example], folder: Path, progress: Progress) -> Features:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,15 +16,16 @@ from torch import Tensor
 from alcli import plugins
 from alcli.config import Config
 from alcli.errors import DataError
-from alcli.items import Annotation
+from alcli.items import Annotation, Item
 from alcli.loss_head import LossHead, ranking_loss
-from alcli.selection import CONTROL, Query, seed_of, select
+from alcli.selection import Query, seed_of, select
 from alcli.signals import Signals
 from alcli.simulation.features import Features
 from alcli.simulation.labels import Labels
 from alcli.simulation.runs import Job, Point
 from alcli.steps.examples import make_task
 from alcli.strategies import QueryStrategy, needs_labeled
+from alcli.tasks import Task
 from alcli.tasks import _uncertainty as uncertainty
 
 SIGNALS = uncertainty.SIGNALS
@@ -46,7 +47,6 @@ class FrozenEngine:
     labels: Labels
     features: Features
     inverse_strength: float = 1.0
-    _made: dict[str, Any] = field(default_factory=dict)
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
         """All points after those given; the run is repeated from its start, which takes seconds."""
@@ -65,7 +65,7 @@ class FrozenEngine:
                 left = sorted(set(pool) - set(revealed))
                 query = self._query(head, strategy, left, revealed, job, cycle, share)
                 asked = [row.item.id for row in query.rows if row.asked]
-                at_random = sum(row.asked and row.details.get("reason") == CONTROL for row in query.rows)
+                at_random = query.at_random
             if cycle >= len(points):
                 yield Point(cycle, len(revealed), cost, self._metrics(head), asked, at_random)
             revealed = revealed + asked
@@ -76,7 +76,7 @@ class FrozenEngine:
         head = _Head(self._standardised, len(self.labels.classes), self.inverse_strength, before)
         head.fit(rows, targets)
         if "predicted_loss" in needs:
-            head.learn_losses(self.features, rows, targets, seed, self.config.train.margin)
+            head.learn_losses(self._maps, rows, targets, seed, self.config.train.margin)
         return head
 
     def _query(
@@ -92,8 +92,7 @@ class FrozenEngine:
         of_labeled = needs_labeled(strategy)
         labeled = self._signals(head, of_labeled, revealed) if of_labeled else None
         signals = self._signals(head, strategy.needs, left, labeled)
-        items = {row.item.id: row.item for row in self.labels.pool}
-        query = select(strategy, signals, items, job.plan.budget, seed_of(job.seed, cycle), share)
+        query = select(strategy, signals, self._items, job.plan.budget, seed_of(job.seed, cycle), share)
         if query.unscored:
             raise DataError(f"{query.unscored[0].name}: {query.unscored[0].reason}.", do=f"Leave {job.arm.name} out.")
         return query
@@ -117,29 +116,33 @@ class FrozenEngine:
         ]
         return self._task.evaluate(self.labels.test, said)
 
-    @property
-    def _task(self) -> Any:
-        if "task" not in self._made:
-            self._made["task"] = make_task(self.config, self.labels.classes)
-        return self._made["task"]
+    @functools.cached_property
+    def _task(self) -> Task:
+        return make_task(self.config, self.labels.classes)
 
-    @property
+    @functools.cached_property
+    def _items(self) -> dict[str, Item]:
+        return {row.item.id: row.item for row in self.labels.pool}
+
+    @functools.cached_property
     def _targets(self) -> dict[int, int]:
-        if "targets" not in self._made:
-            rows = self.features.rows([example.item.id for example in self.labels.pool]).tolist()
-            labels = [answer.labels[0] for _, answer in self.labels.answers()]
-            places = [self.labels.classes.index(label) for label in labels]
-            self._made["targets"] = dict(zip(rows, places, strict=True))
-        return self._made["targets"]
+        rows = self.features.rows([example.item.id for example in self.labels.pool]).tolist()
+        places = [self.labels.classes.index(answer.labels[0]) for _, answer in self.labels.answers()]
+        return dict(zip(rows, places, strict=True))
 
-    @property
+    @functools.cached_property
     def _standardised(self) -> np.ndarray:
         """Mean and deviation are the pool's: its images are there from the start, only their labels are not."""
-        if "standardised" not in self._made:
-            pool = self.features.rows([example.item.id for example in self.labels.pool])
-            scaler = StandardScaler().fit(self.features.deep[pool])
-            self._made["standardised"] = scaler.transform(self.features.deep)
-        return self._made["standardised"]
+        pool = self.features.rows([example.item.id for example in self.labels.pool])
+        vectors: np.ndarray = StandardScaler().fit(self.features.deep[pool]).transform(self.features.deep)
+        return vectors
+
+    @functools.cached_property
+    def _maps(self) -> Sequence[Tensor]:
+        """Pooled maps as maps of one pixel, each channel at a deviation of 1: the loss head pools them again."""
+        scaled = self.features.stages / np.maximum(self.features.stages.std(axis=0), 1e-6)
+        parts = torch.from_numpy(scaled).split(self.features.channels, dim=1)
+        return [part[:, :, None, None] for part in parts]
 
 
 class _Head:
@@ -168,16 +171,17 @@ class _Head:
             found[:, self._seen] = self._fitted.predict_proba(self._vectors[rows] if vectors is None else vectors)
         return found
 
-    def learn_losses(self, features: Features, rows: np.ndarray, targets: np.ndarray, seed: int, margin: float) -> None:
+    def learn_losses(
+        self, maps: Sequence[Tensor], rows: np.ndarray, targets: np.ndarray, seed: int, margin: float
+    ) -> None:
         """Train the loss head on pairs, by the ranking loss (Yoo & Kweon 2019, eq. 2).
 
         A linear head on frozen features converges until its training losses say little; the true losses are therefore
         those of heads that have not seen the image (3-fold cross-validation).
         """
         actual = torch.from_numpy(self._unseen_losses(rows, targets, seed))
-        maps = self._maps(features)
         torch.manual_seed(seed)
-        head = LossHead(features.channels)
+        head = LossHead([part.shape[1] for part in maps])
         optimizer = torch.optim.AdamW(head.parameters(), LOSS_HEAD_RATE)
         rng = np.random.default_rng(seed)
         size = min(LOSS_HEAD_BATCH, len(rows))
@@ -229,8 +233,3 @@ class _Head:
             said = head.probabilities(rows[left])[np.arange(len(left)), targets[left]]
             losses[left] = -np.log(np.clip(said, 1e-6, None))
         return losses
-
-    def _maps(self, features: Features) -> list[Tensor]:
-        """Pooled maps as maps of one pixel, each channel at a deviation of 1: the loss head pools them again."""
-        scaled = features.stages / np.maximum(features.stages.std(axis=0), 1e-6)
-        return [part[:, :, None, None] for part in torch.from_numpy(scaled).split(features.channels, dim=1)]

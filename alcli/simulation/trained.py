@@ -148,4 +148,5 @@ def _forget_models(context: Context, number: int) -> None:
     for folder in sorted((context.workspace.root / "cycles").iterdir()):
         if int(folder.name) < number:
             (folder / "model.safetensors").unlink(missing_ok=True)
-        shutil.rmtree(folder / "signals", ignore_errors=True)
+        for signals in folder.glob("signals*"):
+            shutil.rmtree(signals, ignore_errors=True)

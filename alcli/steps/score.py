@@ -12,7 +12,7 @@ from alcli.errors import DataError, UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
-from alcli.selection import CONTROL, Query, seed_of, select
+from alcli.selection import Query, seed_of, select
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.steps import Context, StepResult
 from alcli.steps.scoring_pass import Listed, pass_key, scoring_pass
@@ -108,7 +108,7 @@ def _summary(training: StepRecord, name: str, query: Query, budget: int) -> dict
         "cold_start": bool(training.summary.get("cold_start")),
         "scored": len(query.rows),
         "asked": min(budget, len(query.rows)),
-        "at_random": sum(row.asked and row.details.get("reason") == CONTROL for row in query.rows),
+        "at_random": query.at_random,
         "unscored": len(query.unscored),
         "all_scores_equal": query.all_equal,
     }

@@ -6,11 +6,11 @@ import numpy as np
 
 from alcli.ranking import by_turns
 from alcli.signals import Signals
-from alcli.strategies import QueryStrategy
+from alcli.strategies._wrapper import Wrapper
 from alcli.vectors import pool
 
 
-class ClassBalanced:
+class ClassBalanced(Wrapper):
     """Take one item of each predicted class by turns, in a class the wrapped strategy's best.
 
     ``class-balanced:margin`` gives each class an equal share of the budget; what a class has too few items for goes to
@@ -21,14 +21,7 @@ class ClassBalanced:
     (balanced selection, BASE).
     """
 
-    wraps = True
     needs = frozenset({"class_scores"})
-
-    def __init__(self, inner: QueryStrategy) -> None:
-        """Args: ``inner``: what orders the items of one class."""
-        self.inner = inner
-        self.needs = type(self).needs | inner.needs
-        self.needs_labeled: frozenset[str] = getattr(inner, "needs_labeled", frozenset())
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) distinct whole numbers."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from alcli.signals import Signals
-from alcli.strategies import QueryStrategy
+from alcli.strategies._wrapper import Wrapper
 
 
-class CostNormalised:
+class CostNormalised(Wrapper):
     """Divide the wrapped score by the number of objects that the model expects in the image, at least 1.
 
     For scores that grow with the number of objects, as sums over boxes and predicted losses do: an image with forty
@@ -19,14 +19,7 @@ class CostNormalised:
     2008.
     """
 
-    wraps = True
     needs = frozenset({"expected_objects"})
-
-    def __init__(self, inner: QueryStrategy) -> None:
-        """Args: ``inner``: one whose scores say how much, not only which first."""
-        self.inner = inner
-        self.needs = type(self).needs | inner.needs
-        self.needs_labeled: frozenset[str] = getattr(inner, "needs_labeled", frozenset())
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) scores per object."""

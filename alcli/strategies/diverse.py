@@ -7,13 +7,13 @@ import numpy as np
 from alcli.kcenter import greedy
 from alcli.ranking import picks_first, top_k
 from alcli.signals import Signals
-from alcli.strategies import QueryStrategy
+from alcli.strategies._wrapper import Wrapper
 from alcli.vectors import pool
 
 CANDIDATES = 4
 
 
-class Diverse:
+class Diverse(Wrapper):
     """Spread the budget by k-center greedy over the wrapped strategy's best.
 
     ``diverse:margin`` takes the four times budget best by margin, picks the best of all, then each time the candidate
@@ -23,14 +23,7 @@ class Diverse:
     Object Detection", CVPR 2024, section 3 (candidates, then a diverse part of them).
     """
 
-    wraps = True
     needs = frozenset({"embedding"})
-
-    def __init__(self, inner: QueryStrategy) -> None:
-        """Args: ``inner``: what chooses the candidates; it is asked for all of them."""
-        self.inner = inner
-        self.needs = type(self).needs | inner.needs
-        self.needs_labeled: frozenset[str] = getattr(inner, "needs_labeled", frozenset())
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by the wrapped score."""
