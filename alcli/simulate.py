@@ -98,7 +98,9 @@ def plan(context: Context, request: Request) -> Simulation:
     key = sha256_of_text(labels.fingerprint, *settings)
     folder = _folder(context.workspace.root / "simulations", key)
     side_by_side = min(request.processes or os.cpu_count() or 1, request.seeds * len(request.arms))
-    threads = int(_planned(folder / PLAN_FILE).get("threads", threads_for(side_by_side)))
+    # A linear head is too small to gain from a second thread.
+    fresh = 1 if request.frozen else threads_for(side_by_side)
+    threads = int(_planned(folder / PLAN_FILE).get("threads", fresh))
     described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
     with atomic_write(folder / PLAN_FILE) as stream:
         json.dump({**described, "settings": config.model_dump(mode="json")}, stream, indent=2)

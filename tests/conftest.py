@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import torch
 
 from alcli.cli import console
 from tests.scenes import Photos
@@ -23,6 +24,16 @@ def only_loopback(monkeypatch):
         return real_connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before():
+    """Fail any test after which torch computes with another number of threads: others would round otherwise."""
+    before = torch.get_num_threads()
+    yield
+    now = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert now == before
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ class Routes:
             value = next(row["entropy_value"] for row in content["image_entropies"] if row["name"] == item["name"])
             item["entropy_value"] = value if self.server.decimals is None else round(value, self.server.decimals)
             item["updatedAt"] = self.server.tick()
+            self.server.given.append((item["id"], value))
             done.append({"name": item["name"]})
         return 200, {"data": done}
 

@@ -59,6 +59,7 @@ class Server(ThreadingHTTPServer):
         self.sync = "SUCCESS"
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.given: list[tuple[int, float]] = []
         self.decimals: int | None = None
         self.latency = 0.0
         self.hang = 0.4

@@ -50,7 +50,6 @@ class FrozenEngine:
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
         """All points after those given; the run is repeated from its start, which takes seconds."""
-        torch.set_num_threads(1)
         strategy: QueryStrategy = plugins.strategy(job.arm.strategy)
         share = self.config.strategy.model_copy(update={"name": job.arm.strategy}).control_share
         pool = [row.item.id for row in self.labels.pool]

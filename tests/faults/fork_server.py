@@ -1,0 +1,180 @@
+"""Runs the command line in forked processes, so that a run costs no import; each may be killed or refused a call.
+
+The server is a process of its own: it is told, a line of JSON at a time, what to run and what to let happen, and
+answers with how it ended. Forking is safe as long as it has one thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+COUNT, KILL, FAIL, FAIL_ALL, TORN = range(5)
+KINDS = {"w": "write", "v": "writev", "s": "fsync", "t": "truncate", "r": "rename", "l": "link", "u": "unlink",
+         "m": "mkdir", "c": "chmod", "o": "open", "n": "network"}  # fmt: skip
+SOURCE = Path(__file__).with_name("calls.c")
+PROJECT = Path(__file__).parent.parent.parent
+
+
+class _Plan(ctypes.Structure):
+    """``struct plan`` of calls.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("armed", "calls", "chosen", "action", "error", "struck")),
+        ("kinds", ctypes.c_char * 200_000),
+    ]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended.
+
+    Attributes:
+        code: the exit code; minus the signal's number for a killed run.
+        calls: its state-changing calls, a letter of ``KINDS`` each.
+        struck: whether the chosen fault happened.
+    """
+
+    code: int
+    calls: str
+    struck: bool
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run and what to let happen at the ``chosen``-th call (from 1) or after so many seconds."""
+
+    arguments: Sequence[str]
+    action: int = COUNT
+    chosen: int = 0
+    error: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    signal: int = signal.SIGKILL
+
+
+class ForkServer:
+    """The server's own end of the line; use it as a context manager.
+
+    Raises:
+        FileNotFoundError: there is no C compiler.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        library = scratch / "calls.so"
+        if not library.exists():
+            compiler = shutil.which("cc")
+            if compiler is None:
+                raise FileNotFoundError("a C compiler is needed: cc")
+            subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
+        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        settings = {"LD_PRELOAD": str(library), "HOME": str(scratch), **one}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.fork_server", str(scratch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            env={**os.environ, **settings},
+        )
+        self._line = threading.Lock()
+
+    def __enter__(self) -> ForkServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def run(self, order: Order) -> Ended:
+        """Let it happen, and say how it ended."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with self._line:
+            self._process.stdin.write(json.dumps(asdict(order)) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        return Ended(**json.loads(answer))
+
+
+def serve(scratch: Path) -> None:
+    """Answer orders until the input ends."""
+    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    library.faults_plan.restype = ctypes.POINTER(_Plan)
+    plan = library.faults_plan().contents
+    _warm_up()
+    for line in sys.stdin:
+        print(json.dumps(asdict(_obey(Order(**json.loads(line)), plan, scratch))), flush=True)
+
+
+def _warm_up() -> None:
+    """Import what a run imports; nothing is computed here, so that no thread is started before a fork."""
+    import importlib
+    import pkgutil
+
+    import torch
+
+    import alcli
+    from alcli.platforms import _superannotate_sdk
+
+    torch.set_num_threads(1)
+    _superannotate_sdk.load()
+    for module in pkgutil.walk_packages(alcli.__path__, "alcli."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    assert threading.active_count() == 1, threading.enumerate()
+
+
+def _obey(order: Order, plan: Any, scratch: Path) -> Ended:
+    outputs = [scratch / f"{os.getpid()}.{name}" for name in ("stdout", "stderr")]
+    plan.calls = plan.struck = plan.armed = 0
+    plan.chosen, plan.action, plan.error = order.chosen, order.action, order.error
+    child = os.fork()
+    if child == 0:
+        _become(order, plan, outputs)
+    if order.seconds:
+        timer = threading.Timer(order.seconds, os.kill, (child, order.signal))
+        timer.start()
+    _, status = os.waitpid(child, 0)
+    if order.seconds:
+        timer.cancel()
+        timer.join()
+    code = os.waitstatus_to_exitcode(status)
+    texts = [path.read_text(errors="replace") for path in outputs]
+    return Ended(code, plan.kinds[: plan.calls].decode(), bool(plan.struck), *texts)
+
+
+def _become(order: Order, plan: Any, outputs: Sequence[Path]) -> None:
+    """Run the command line as a process of its own would, and never come back."""
+    code = 1
+    try:
+        for number, path in enumerate(outputs, start=1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.environ.update(order.environment)
+        sys.argv = ["alcli", *order.arguments]
+        from alcli.cli import console
+
+        plan.armed = os.getpid()
+        code = console.run(list(order.arguments))
+        plan.armed = 0
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
