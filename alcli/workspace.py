@@ -215,7 +215,7 @@ def _lock(descriptor: int, wait: float) -> None:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except OSError:
+        except (BlockingIOError, PermissionError):
             # By turns instead of a blocking call, so that signals and the deadline are heard.
             if time.monotonic() >= deadline:
                 holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip()

@@ -71,7 +71,7 @@ class Session:
         workspace = Workspace.open(self.root)
         try:
             config = workspace.configuration(self.overrides)
-            with workspace.lock(wait), machine_errors(workspace.root):
+            with machine_errors(workspace.root), workspace.lock(wait):
                 yield Context(workspace, config, self.console)
         finally:
             workspace.close()

@@ -63,7 +63,8 @@ class StepCheckpoints:
 
 
 def forget(context: Context, cycle: int) -> None:
-    """Remove the row and the files of a training that has ended."""
-    context.workspace.store.drop_step(cycle, STEP)
+    """Remove the row and the files of a training that has ended, as far as they are there."""
+    if context.workspace.step(cycle, STEP) is not None:
+        context.workspace.store.drop_step(cycle, STEP)
     for name in FILES:
         (context.workspace.cycle_folder(cycle) / name).unlink(missing_ok=True)

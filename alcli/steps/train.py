@@ -48,6 +48,7 @@ def train(context: Context, cycle: int) -> StepResult:
         if earlier.cycle != cycle:
             summary = {**earlier.summary, "reused_from": earlier.cycle}
             earlier = context.workspace.finish_step(cycle, "train", inputs, earlier.file, summary)
+        forget(context, cycle)
         return StepResult("train", cycle, earlier.summary, True, examples.problems)
     if not examples.training or not examples.classes:
         return _cold_start(context, cycle, inputs, examples)

@@ -58,9 +58,10 @@ static int strike(char kind, int file) {
     return 1;
 }
 
+/* Not the standard streams: whoever runs the trial reads them from files. */
 static int regular(int descriptor) {
     struct stat found;
-    return syscall(SYS_fstat, descriptor, &found) == 0 && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
+    return descriptor > 2 && syscall(SYS_fstat, descriptor, &found) == 0 && (S_ISREG(found.st_mode) || S_ISDIR(found.st_mode));
 }
 
 #define REAL(name) \
