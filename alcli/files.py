@@ -16,14 +16,19 @@ SHARED = 0o644
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, mode: str = "w", permissions: int = PRIVATE) -> Iterator[IO[Any]]:
+def atomic_write(
+    path: Path, mode: str = "w", permissions: int = PRIVATE, beside: Path | None = None
+) -> Iterator[IO[Any]]:
     """Open a file that takes the place of ``path`` only when the block ends without an error.
 
     Text is UTF-8 with line ends as written. After the block the content and its name survive a power cut.
+
+    Args:
+        beside: the folder of the temporary file, on the same disk; default: the folder of ``path``.
     """
     newline = None if "b" in mode else ""
     encoding = None if "b" in mode else "utf-8"
-    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=beside or path.parent)
     try:
         with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as stream:
             yield stream

@@ -139,7 +139,8 @@ class Workspace:
             command = " ".join(["alcli", *sys.argv[1:]])
             text = f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}"
             os.pwrite(descriptor, text.encode("utf-8", "surrogateescape"), 0)
-            remove_leftovers(self.root, *self.root.glob("cycles/*"), *self.root.glob("cycles/*/signals*"))
+            folders = ("cycles/*", "cycles/*/signals*", "cache/*")
+            remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
             yield
         finally:
             os.close(descriptor)

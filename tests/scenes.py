@@ -29,12 +29,12 @@ def scene(number: int, width: int = 96, height: int = 80) -> tuple[Image.Image, 
 
 
 class Photos:
-    """A folder of images and a folder of Pascal VOC XML."""
+    """A folder of images and a folder of Pascal VOC XML, made when missing."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.images, self.annotations = root, root / "images", root / "annotations"
-        self.images.mkdir(parents=True)
-        self.annotations.mkdir()
+        self.images.mkdir(parents=True, exist_ok=True)
+        self.annotations.mkdir(exist_ok=True)
 
     def draw(self, count: int, annotated: int) -> Photos:
         """Write ``count`` images, the first of them with annotations."""
@@ -47,10 +47,14 @@ class Photos:
     def annotate(self, number: int, boxes: list[Box] | None = None) -> Path:
         """Write the XML of one image; its own boxes unless others are given."""
         picture, own = scene(number)
-        path = self.annotations / f"photo_{number:02d}.xml"
+        path = self.xml(number)
         found = Annotation(self.name(number), tuple(own if boxes is None else boxes), picture.size)
         voc.write(path, self.name(number), found)
         return path
+
+    def xml(self, number: int) -> Path:
+        """Where the annotation of an image lies, or would."""
+        return self.annotations / f"photo_{number:02d}.xml"
 
     def write_xml(self, name: str, *objects: tuple[str, str, str, str, str], size: tuple[int, int] = (96, 80)) -> Path:
         """Write XML as given, also wrong: objects are (class, xmin, ymin, xmax, ymax) texts."""

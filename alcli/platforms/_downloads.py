@@ -62,7 +62,8 @@ class Downloads:
         try:
             with requests.get(url, headers=dict(headers), stream=True, timeout=self._timeouts) as response:
                 _judge(response)
-                with atomic_write(path, "wb") as stream:
+                # Not among the images: what a killed run leaves is found without listing a million of them.
+                with atomic_write(path, "wb", beside=self._folder) as stream:
                     size = 0
                     for piece in response.iter_content(PIECE):
                         size += len(piece)

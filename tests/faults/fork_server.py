@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,11 +44,13 @@ class Ended:
         code: the exit code; minus the signal's number for a killed run.
         calls: its state-changing calls, a letter of ``KINDS`` each.
         struck: whether the chosen fault happened.
+        seconds: from its start to its end.
     """
 
     code: int
     calls: str
     struck: bool
+    seconds: float
     stdout: str
     stderr: str
 
@@ -65,29 +68,40 @@ class Order:
     signal: int = signal.SIGKILL
 
 
-class ForkServer:
-    """The server's own end of the line; use it as a context manager.
+def preloaded(scratch: Path) -> dict[str, str]:
+    """The environment of a Python process with one thread whose calls are counted.
 
     Raises:
         FileNotFoundError: there is no C compiler.
     """
+    library = scratch / "calls.so"
+    if not library.exists():
+        compiler = shutil.which("cc")
+        if compiler is None:
+            raise FileNotFoundError("a C compiler is needed: cc")
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return {**os.environ, "LD_PRELOAD": str(library), "HOME": str(scratch), **one}
+
+
+def plan_of_this_process() -> Any:
+    """What is to happen to this process and its children, when the library was preloaded."""
+    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    library.faults_plan.restype = ctypes.POINTER(_Plan)
+    return library.faults_plan().contents
+
+
+class ForkServer:
+    """The server's own end of the line; use it as a context manager."""
 
     def __init__(self, scratch: Path) -> None:
-        library = scratch / "calls.so"
-        if not library.exists():
-            compiler = shutil.which("cc")
-            if compiler is None:
-                raise FileNotFoundError("a C compiler is needed: cc")
-            subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
-        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        settings = {"LD_PRELOAD": str(library), "HOME": str(scratch), **one}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.fork_server", str(scratch)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
-            env={**os.environ, **settings},
+            env=preloaded(scratch),
         )
         self._line = threading.Lock()
 
@@ -101,22 +115,25 @@ class ForkServer:
 
     def run(self, order: Order) -> Ended:
         """Let it happen, and say how it ended."""
+        return self.together([order])[0]
+
+    def together(self, orders: Sequence[Order]) -> list[Ended]:
+        """Several at the same time; of these only the first is disturbed, and only its calls are counted."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with self._line:
-            self._process.stdin.write(json.dumps(asdict(order)) + "\n")
+            self._process.stdin.write(json.dumps([asdict(order) for order in orders]) + "\n")
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
-        return Ended(**json.loads(answer))
+        return [Ended(**row) for row in json.loads(answer)]
 
 
 def serve(scratch: Path) -> None:
     """Answer orders until the input ends."""
-    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
-    library.faults_plan.restype = ctypes.POINTER(_Plan)
-    plan = library.faults_plan().contents
+    plan = plan_of_this_process()
     _warm_up()
     for line in sys.stdin:
-        print(json.dumps(asdict(_obey(Order(**json.loads(line)), plan, scratch))), flush=True)
+        orders = [Order(**row) for row in json.loads(line)]
+        print(json.dumps([asdict(ended) for ended in _obey(orders, plan, scratch)]), flush=True)
 
 
 def _warm_up() -> None:
@@ -137,23 +154,38 @@ def _warm_up() -> None:
     assert threading.active_count() == 1, threading.enumerate()
 
 
-def _obey(order: Order, plan: Any, scratch: Path) -> Ended:
-    outputs = [scratch / f"{os.getpid()}.{name}" for name in ("stdout", "stderr")]
+def _obey(orders: Sequence[Order], plan: Any, scratch: Path) -> list[Ended]:
     plan.calls = plan.struck = plan.armed = 0
-    plan.chosen, plan.action, plan.error = order.chosen, order.action, order.error
-    child = os.fork()
-    if child == 0:
-        _become(order, plan, outputs)
-    if order.seconds:
-        timer = threading.Timer(order.seconds, os.kill, (child, order.signal))
-        timer.start()
-    _, status = os.waitpid(child, 0)
-    if order.seconds:
+    plan.chosen, plan.action, plan.error = orders[0].chosen, orders[0].action, orders[0].error
+    outputs = [[scratch / f"{place}.{name}" for name in ("stdout", "stderr")] for place in range(len(orders))]
+    started = time.monotonic()
+    children = {}
+    for place, order in enumerate(orders):
+        child = os.fork()
+        if child == 0:
+            _become(order, plan if place == 0 else None, outputs[place])
+        children[child] = place
+    timers = _timers(orders, children)
+    ends: dict[int, tuple[int, float]] = {}
+    while len(ends) < len(orders):
+        child, status = os.wait()
+        ends[children[child]] = os.waitstatus_to_exitcode(status), time.monotonic() - started
+    for timer in timers:
         timer.cancel()
         timer.join()
-    code = os.waitstatus_to_exitcode(status)
-    texts = [path.read_text(errors="replace") for path in outputs]
-    return Ended(code, plan.kinds[: plan.calls].decode(), bool(plan.struck), *texts)
+    calls, struck = plan.kinds[: plan.calls].decode(), bool(plan.struck)
+    texts = [[path.read_text(errors="replace") for path in paths] for paths in outputs]
+    return [Ended(code, calls, struck, seconds, *texts[place]) for place, (code, seconds) in sorted(ends.items())]
+
+
+def _timers(orders: Sequence[Order], children: Mapping[int, int]) -> list[threading.Timer]:
+    """Signals that come by the clock; started after the last fork."""
+    timers = []
+    for child, place in children.items():
+        if orders[place].seconds:
+            timers.append(threading.Timer(orders[place].seconds, os.kill, (child, orders[place].signal)))
+            timers[-1].start()
+    return timers
 
 
 def _become(order: Order, plan: Any, outputs: Sequence[Path]) -> None:
@@ -167,9 +199,11 @@ def _become(order: Order, plan: Any, outputs: Sequence[Path]) -> None:
         sys.argv = ["alcli", *order.arguments]
         from alcli.cli import console
 
-        plan.armed = os.getpid()
+        if plan is not None:
+            plan.armed = os.getpid()
         code = console.run(list(order.arguments))
-        plan.armed = 0
+        if plan is not None:
+            plan.armed = 0
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

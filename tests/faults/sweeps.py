@@ -30,6 +30,7 @@ class Sweep:
 
     Attributes:
         calls: the state-changing calls of an undisturbed cycle, a letter of ``KINDS`` each.
+        seconds: how long it takes.
     """
 
     scene: Folder | Remote
@@ -40,7 +41,7 @@ class Sweep:
         trial = self.scene.fresh(self.scratch / "undisturbed")
         ended = self.runs.run(trial.order(action=COUNT))
         assert ended.code == 0, ended.stderr
-        self.calls, self.expected = ended.calls, trial.outcome()
+        self.calls, self.seconds, self.expected = ended.calls, ended.seconds, trial.outcome()
         trial.close()
         self._number = 0
 
