@@ -122,7 +122,7 @@ def overlapping(run: Run) -> None:
     place = run.folder("overlaps")
     for processes, rounds in ((2, 200), (8, 25)):
         numbers = run.some(range(rounds))
-        points = (overlaps.overlap(scene, run.runs, place / f"{processes}-{n}", processes) for n in numbers)
+        points = (overlaps.overlap(scene, run.runs, place / f"{processes}-{n}", processes, 1.0) for n in numbers)
         run.tell(f"{processes} runs at once", points)
 
 

