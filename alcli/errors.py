@@ -137,7 +137,7 @@ EXIT_CODES = {
     11: "workspace locked by another run",
     12: "workspace damaged",
     13: "workspace from a newer version",
-    129: "interrupted (SIGHUP) after a clean stop",
     130: "interrupted (SIGINT) after a clean stop",
-    143: "interrupted (SIGTERM) after a clean stop",
+    141: "the reader of the output went away, as `| head` does",
+    143: "interrupted (SIGTERM, SIGHUP) after a clean stop",
 }

@@ -169,15 +169,25 @@ def run(arguments: list[str] | None = None) -> int:
     except (AlcliError, Interrupted) as error:
         return _fail(error, as_json)
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; what Python would flush at exit goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _nobody_reads()
+    except SystemExit as error:
+        # So click and rich answer a closed pipe, and nothing else but a shell's completion.
+        if error.code != 1 or "_ALCLI_COMPLETE" in os.environ:
+            raise
+        return _nobody_reads()
     except OSError as error:
         if error.errno != errno.ENOSPC:
             return _fail(_bug(error), as_json)
-        return _fail(MachineError(f"The output cannot be written: {error.strerror}.", do="Free some space."), False)
+        what, kept = f"The output cannot be written: {error.strerror}.", "What the command did is kept."
+        return _fail(MachineError(what, kept=kept, do="Free some space."), False)
     except Exception as error:
         return _fail(_bug(error), as_json)
+
+
+def _nobody_reads() -> int:
+    """The reader of a pipe has seen enough; what Python would flush at exit goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141
 
 
 def _fail(error: Told, as_json: bool) -> int:

@@ -93,3 +93,22 @@ def test_a_bare_environment_is_enough(workspace):
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [["list", "items"], ["status", "--json"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(workspace, command):
+    where = [] if command == ["--help"] else ["-w", str(workspace)]
+    line = [sys.executable, "-m", "alcli", *command, *where]
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_a_full_disk_under_the_output_is_told_and_loses_nothing(workspace):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 (a device)
+        line = [sys.executable, "-m", "alcli", "pull", "-w", str(workspace)]
+        ended = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 7
+    assert "The output cannot be written" in ended.stderr and "What the command did is kept." in ended.stderr
