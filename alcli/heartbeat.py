@@ -17,6 +17,8 @@ from alcli.redaction import redacted
 from alcli.workspace import Workspace
 
 FILE_NAME = "heartbeat.json"
+LARGEST_SKEW = 300.0
+"""Seconds by which clocks may differ before anybody should care."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import sqlite3
+import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,7 @@ from alcli.files import remove_leftovers, sha256_of
 from alcli.store import SCHEMA, SCHEMA_VERSION, Store
 
 DATABASE = "alcli.db"
+LOCK = "alcli.lock"
 SECONDS_BETWEEN_TRIES = 0.5
 
 
@@ -131,8 +133,7 @@ class Workspace:
         The lock belongs to this process alone: it ends with it, and a forked decoding worker does not inherit it.
         The text in the file is information for people, never the decision.
         """
-        path = self.root / "alcli.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(descriptor, wait)
             os.ftruncate(descriptor, 0)
@@ -144,6 +145,24 @@ class Workspace:
             yield
         finally:
             os.close(descriptor)
+
+    def holder(self) -> str:
+        """Who holds the lock, in words; empty when nobody does. Asks only: no other run is kept out by it."""
+        try:
+            descriptor = os.open(self.root / LOCK, os.O_RDWR)
+        except OSError:
+            return ""
+        try:
+            asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind = struct.unpack_from("h", fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))[0]
+            return "" if kind == fcntl.F_UNLCK else _holder(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def problem(self) -> str:
+        """What SQLite's quick check says of the database; empty when all is well."""
+        answer = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        return "" if answer == "ok" else answer
 
     def copy_database(self, path: Path) -> None:
         """A consistent copy of the database by SQLite's own backup, also while another process writes."""
@@ -219,12 +238,15 @@ def _lock(descriptor: int, wait: float) -> None:
         except (BlockingIOError, PermissionError):
             # By turns instead of a blocking call, so that signals and the deadline are heard.
             if time.monotonic() >= deadline:
-                holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip()
                 raise WorkspaceLocked(
-                    f"Another run holds this workspace: {holder or 'unknown'}.",
+                    f"Another run holds this workspace: {_holder(descriptor)}.",
                     do="Wait for it to end (--wait 30m); nothing has to be unlocked by hand.",
                 ) from None
         time.sleep(min(SECONDS_BETWEEN_TRIES, max(deadline - time.monotonic(), 0.0)))
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip() or "unknown"
 
 
 def now() -> str:

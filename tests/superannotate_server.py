@@ -62,6 +62,7 @@ class Server(ThreadingHTTPServer):
         self.given: list[tuple[int, float]] = []
         self.decimals: int | None = None
         self.latency = 0.0
+        self.ahead = 0.0
         self.hang = 0.4
         self.clock = 0
         self.last_id = 1000
@@ -145,6 +146,10 @@ class Handler(Routes, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Server
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The server's time, which may differ."""
+        return super().date_time_string(time.time() + self.server.ahead)
 
     def log_message(self, format: str, *args: object) -> None:
         """Silence."""

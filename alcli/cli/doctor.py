@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ Check = tuple[str, bool, str]
 @click.option("--online", is_flag=True, help="Ask a remote platform: token, team, project, folders, settings.")
 @options.shared
 def command(session: options.Session, online: bool) -> int:
-    """Check this machine and the workspace: versions, processor, disk, configuration, platform.
+    """Check this machine and the workspace: versions, disk, permissions, database, lock, clock, platform.
 
     \b
     Examples:
@@ -91,6 +92,10 @@ def _workspace(session: options.Session, online: bool) -> list[Check]:
             ("workspace", True, str(root)),
             _disk(root),
             _writable(root),
+            _private(root),
+            _database(workspace),
+            _lock(workspace),
+            _clock(root),
             *_configuration(session, workspace, online),
         ]
     finally:
@@ -105,6 +110,31 @@ def _disk(root: Path) -> Check:
 def _writable(root: Path) -> Check:
     good = os.access(root, os.W_OK)
     return ("permission", good, "writable" if good else "read-only")
+
+
+def _private(root: Path) -> Check:
+    open_to_others = [name for name in ("alcli.toml", "alcli.db") if (root / name).stat().st_mode & 0o077]
+    why = f"others may read {', '.join(open_to_others)}: chmod 600" if open_to_others else "only its owner reads it"
+    return ("privacy", not open_to_others, why)
+
+
+def _database(workspace: Workspace) -> Check:
+    problem = workspace.problem()
+    return ("database", not problem, problem or "SQLite's quick check finds no fault")
+
+
+def _lock(workspace: Workspace) -> Check:
+    holder = workspace.holder()
+    return ("lock", True, f"held by {holder}" if holder else "free")
+
+
+def _clock(root: Path) -> Check:
+    """A clock that was set back makes what the workspace remembers lie in the future."""
+    from alcli import heartbeat
+
+    ahead = heartbeat.read(root).ended - time.time()
+    good = ahead <= heartbeat.LARGEST_SKEW
+    return ("clock", good, heartbeat.shown(time.time()) if good else f"the last run ended {ahead:.0f} s from now")
 
 
 def _configuration(session: options.Session, workspace: Workspace, online: bool) -> list[Check]:

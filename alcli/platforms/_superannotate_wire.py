@@ -50,6 +50,7 @@ class Wire:
 
     Attributes:
         failure: the last error raised here, which the SDK may have reworded since.
+        skew: seconds by which this machine's clock is ahead of the service's; None until it has said its time.
     """
 
     def __init__(self, credentials: Credentials, options: PlatformOptions) -> None:
@@ -57,6 +58,7 @@ class Wire:
         self.requests = 0
         self.failure: AlcliError | None = None
         self.tls = ssl.create_default_context()
+        self.skew: float | None = None
         self.timeouts = (CONNECT_SECONDS, options.timeout)
         self._source = credentials.source
         self._backoff, self._deadline = options.backoff, options.deadline
@@ -163,6 +165,7 @@ class Carrier(HTTPAdapter):
             except requests.RequestException as error:
                 raise Transient(_short(error)) from None
             wire.judge(response.status_code, response.headers, what)
+            wire.skew = _skew(response.headers.get("Date"))
             return response
 
         if not may_repeat(str(request.method), url):
@@ -239,15 +242,19 @@ async def _once(
 
 def retry_after(value: str | None) -> float | None:
     """Seconds to wait as ``Retry-After`` says, in seconds or as a date; None when it says nothing sensible."""
-    if not value:
-        return None
-    if value.strip().isdigit():
+    if value and value.strip().isdigit():
         return float(value)
+    skew = _skew(value)
+    return None if skew is None else max(0.0, -skew)
+
+
+def _skew(date: str | None) -> float | None:
+    """Seconds from a date of HTTP until now; None when it is none."""
     try:
-        moment = email.utils.parsedate_to_datetime(value)
+        moment = email.utils.parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    return (datetime.now(timezone.utc) - moment).total_seconds()
 
 
 def given_up(what: str, failure: Transient) -> PlatformError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from alcli.config import PlatformOptions
 from alcli.errors import DataError
 from alcli.formats.superannotate import document, parse
+from alcli.heartbeat import LARGEST_SKEW
 from alcli.items import LABELED, SKIPPED, UNLABELED, Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
@@ -165,7 +166,9 @@ class Superannotate:
         """(what, whether it is good, what was found) for the doctor; asks the platform."""
         client = self._client
         yield "token", True, f"from {client.credentials.source}, for {client.credentials.url}"
-        yield "team", True, f"team {client.account.controller.team_id}"
+        team = client.account.controller.team_id
+        yield "clock of the service", *_told(client.wire.skew)
+        yield "team", True, f"team {team}"
         yield "project", True, f"{client.project.name} (id {client.project.id})"
         counts = Counter((row.folder or "root", row.status) for row in client.rows())
         for folder in client.folders:
@@ -226,6 +229,14 @@ def _by_folder(pairs: Iterable[tuple[str, object]]) -> Iterable[tuple[str, list]
     for folder, row in pairs:
         folders.setdefault(folder, []).append(row)
     return folders.items()
+
+
+def _told(skew: float | None) -> tuple[bool, str]:
+    """What a difference of clocks means."""
+    if skew is None:
+        return True, "the service does not say its time"
+    words = f"this machine's is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}"
+    return abs(skew) <= LARGEST_SKEW, words
 
 
 def _steering(client: Client) -> Iterator[tuple[str, bool, str]]:

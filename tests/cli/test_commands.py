@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import click
 import pytest
 
+from alcli import heartbeat
 from alcli.cli import cli
+from alcli.heartbeat import Heartbeat
 
 COMMANDS = {name: cli.get_command(click.Context(cli), name) for name in cli.list_commands(click.Context(cli))}
 
@@ -31,14 +36,41 @@ def test_lists(alcli, what):
     assert alcli("list", what)[0] == 0
 
 
+def checks(alcli, root: Path) -> dict[str, str]:
+    """What the doctor found, by check."""
+    return {row["check"]: row["found"] for row in json.loads(alcli("doctor", "-w", root, "--json")[1])["checks"]}
+
+
 def test_doctor_finds_a_good_workspace_good_and_a_bad_one_bad(alcli, workspace, photos):
     code, out, _ = alcli("doctor", "-w", workspace, "--json")
     assert code == 0
-    assert {row["check"] for row in json.loads(out)["checks"]} >= {"versions", "disk", "permission", "platform"}
+    found = {"versions", "disk", "permission", "privacy", "database", "lock", "clock", "platform"}
+    assert {row["check"] for row in json.loads(out)["checks"]} >= found
+    (workspace / "alcli.db").chmod(0o644)
+    heartbeat.write(workspace, Heartbeat().after(time.time() + 9000, 0, 1.0))
     photos.images.rename(photos.images.with_name("moved"))
     code, _, err = alcli("doctor", "-w", workspace)
     assert code == 2
-    assert "Look at: platform." in err
+    assert "Look at: privacy, clock, platform." in err
+
+
+HOLDING = """
+import pathlib, sys
+from alcli.workspace import Workspace
+with Workspace.open(pathlib.Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_doctor_names_who_holds_the_lock_and_takes_it_from_nobody(alcli, workspace):
+    assert checks(alcli, workspace)["lock"] == "free"
+    command = [sys.executable, "-c", HOLDING, workspace]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        assert checks(alcli, workspace)["lock"].startswith(f"held by pid {other.pid} on ")
+        other.communicate("\n")
+    assert checks(alcli, workspace)["lock"] == "free"
 
 
 def test_a_dry_run_changes_no_file(alcli, workspace, photos):

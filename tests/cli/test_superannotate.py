@@ -260,4 +260,9 @@ def test_the_doctor_asks_only_when_told_to(server, team, alcli):
     checks = {row["check"]: row for row in json.loads(out)["checks"]}
     assert code == 2 and "off: scores steer nothing" in checks["Priority Score Assignment"]["found"]
     assert checks["folder a"]["found"] == "3 Completed, 3 NotStarted"
+    assert checks["clock of the service"]["ok"]
+    server.ahead = 4000
+    late = json.loads(alcli("doctor", "-w", team, "--online", "--json")[1])["checks"]
+    clock = next(row for row in late if row["check"] == "clock of the service")
+    assert not clock["ok"] and clock["found"].startswith("this machine's is 4000 s behind")
     assert "SA_TOKEN in the environment" in checks["token"]["found"] and TOKEN not in out
