@@ -14,7 +14,7 @@ from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
 from alcli.selection import Query, seed_of, select
 from alcli.signals import DESCRIPTIONS, Signals
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, noted
 from alcli.steps.scoring_pass import Listed, pass_key, scoring_pass
 from alcli.strategies import QueryStrategy, needs_labeled
 from alcli.workspace import StepRecord, now
@@ -24,6 +24,7 @@ UNFINISHED = ""
 """Inputs of a pass that has to be tried again; no other inputs are equal to them."""
 
 
+@noted
 def score(context: Context, cycle: int) -> StepResult:
     """Rank every unlabelled item with the model of the last finished training.
 

@@ -19,7 +19,7 @@ from alcli.items import LABELED, Refusal
 from alcli.loss_head import LossHead
 from alcli.models import storage
 from alcli.models.weights import load_strictly
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, noted
 from alcli.steps.checkpoints import StepCheckpoints, forget
 from alcli.steps.examples import Examples, make_task, prepare
 from alcli.tasks import Example, Task
@@ -33,6 +33,7 @@ UNSHAPING = ("workers", "checkpoint_every")
 """Training options that change no weight."""
 
 
+@noted
 def train(context: Context, cycle: int) -> StepResult:
     """Train for one cycle; reuses an earlier model when nothing it depends on has changed.
 
