@@ -9,7 +9,6 @@ from typing import Any
 
 from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
 
-SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE items (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, uri TEXT NOT NULL,
@@ -34,6 +33,15 @@ CREATE TABLE receipts (
     reason TEXT NOT NULL, PRIMARY KEY (cycle, item_id)
 );
 """
+"""Version 1, for ever: new tables and columns are made by ``MIGRATIONS``, for new workspaces as for old ones."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+"""The statements from version 1 to 2, those from 2 to 3, and so on; never changed once released."""
+
+
+def newest_version() -> int:
+    """The version of the schema that this alcli reads and writes."""
+    return 1 + len(MIGRATIONS)
 
 
 class Store:
@@ -41,6 +49,26 @@ class Store:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    # Schema
+
+    def version(self) -> int:
+        """The version of the schema; 0 for a database that is not alcli's."""
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def create(self) -> None:
+        """Make the tables in an empty database, in their newest form."""
+        self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        self.migrate()
+
+    def migrate(self) -> None:
+        """Bring the tables to their newest form, whole or not at all."""
+        with self._transaction() as execute:
+            # Asked inside: another process may just have done it.
+            for statements in MIGRATIONS[self.version() - 1 :]:
+                for statement in statements:
+                    execute(statement)
+            execute(f"PRAGMA user_version = {newest_version()}")
 
     # Items and annotations
 
@@ -204,6 +232,8 @@ class Store:
         try:
             yield self._connection.execute
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # A full disk makes SQLite take everything back itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")

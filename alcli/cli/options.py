@@ -77,6 +77,8 @@ class Session:
         try:
             config = workspace.configuration(self.overrides)
             with machine_errors(workspace.root), workspace.lock(wait), self._recorded(workspace.root):
+                if workspace.copy_before is not None:
+                    self.console.say(f"Brought the database to its new schema; the old one is {workspace.copy_before}.")
                 yield Context(workspace, config, self.console)
         finally:
             workspace.close()
