@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -72,13 +73,13 @@ class Store:
 
     # Items and annotations
 
-    def pool(self, forgiving: str = "") -> Pool:
-        """All items as the last pull saw them; quarantine of the stage ``forgiving`` does not count."""
+    def pool(self, forgiving: Sequence[str] = ()) -> Pool:
+        """All items as the last pull saw them; quarantine of the stages ``forgiving`` does not count."""
         rows = self._connection.execute("SELECT id, name, uri, folder, state, version, assignees FROM items")
         quarantined = self._connection.execute(
             "SELECT q.item_id FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version"
-            " WHERE q.stage <> ?",
-            (forgiving,),
+            " WHERE q.stage NOT IN (SELECT value FROM json_each(?))",
+            (json.dumps(forgiving),),
         )
         items = {row["id"]: Item(*row) for row in rows}
         return Pool(items, frozenset(row["item_id"] for row in quarantined))
@@ -144,7 +145,7 @@ class Store:
         """Remember what cannot be used; returns only what was not known before in this version.
 
         Args:
-            stage: listing, reading, image or encoding: who found it.
+            stage: listing, reading, image, encoding or training: who found it.
             complete: whether ``refusals`` is all that this stage refuses now, so that the rest can go.
         """
         given = list(refusals)

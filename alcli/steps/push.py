@@ -208,7 +208,7 @@ def _remember(context: Context, cycle: int, difference: Difference) -> None:
 
 
 def _queue_before(context: Context, path: Path) -> Iterator[QueryRow]:
-    items = context.workspace.store.pool(forgiving="image").items
+    items = context.workspace.store.pool(forgiving=("image",)).items
     rows = [row for row in read(path) if row["id"] in items and items[row["id"]].state == UNLABELED]
     for rank, row in enumerate(rows, 1):
         yield QueryRow(rank, items[row["id"]], float(len(rows) - rank), asked=True)
