@@ -10,7 +10,7 @@ from alcli import plugins
 from alcli.errors import UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Refusal
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, left_out
 from alcli.workspace import now
 
 
@@ -59,6 +59,7 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     if cycles and cycles[-1]["finished"] is None:
         since = max((row["finished"] for row in cycles if row["finished"]), default="")
         result = replace(result, untold=_untold(context, since, {row.id for row in result.problems}))
+        context.progress.note("untold", "left out by the run that broke off", **left_out(result.untold))
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.
     passing = any(refusal.passing for refusal in result.problems)
     context.workspace.store.finish_cycle(number, "" if passing else inputs, now())

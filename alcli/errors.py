@@ -124,6 +124,17 @@ class Interrupted(Told, BaseException):
         self.exit_code = 130 if signal_number == signal.SIGINT else 143
 
 
+def exit_of(error: BaseException) -> tuple[int, str]:
+    """The exit code of a run that this ends, and what is remembered of it."""
+    if isinstance(error, AlcliError | Interrupted):
+        return error.exit_code, error.what
+    if isinstance(error, KeyboardInterrupt):
+        return 130, Interrupted.what
+    if isinstance(error, BrokenPipeError):
+        return 141, "The reader of the output has gone."
+    return 1, f"{type(error).__name__}: {error}"
+
+
 EXIT_CODES = {
     0: "done, or nothing to do",
     1: "internal error (a bug); the report file is named",

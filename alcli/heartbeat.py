@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted
+from alcli.errors import DONE, PARTIAL, exit_of
 from alcli.files import SHARED, atomic_write
 from alcli.redaction import redacted
 from alcli.workspace import Workspace
@@ -85,17 +85,11 @@ def recorded(workspace: Workspace, metrics_file: Path | None = None) -> Iterator
 
     try:
         yield ended
-    except (AlcliError, Interrupted) as error:
-        code, message = error.exit_code, redacted(error.what)
-        raise
-    except KeyboardInterrupt:
-        code, message = 130, Interrupted.what
-        raise
-    except Exception as error:
-        message = redacted(f"{type(error).__name__}: {error}")
+    except BaseException as error:
+        code, message = exit_of(error)
         raise
     finally:
-        beat = read(workspace.root).after(time.time(), code, time.monotonic() - started, message)
+        beat = read(workspace.root).after(time.time(), code, time.monotonic() - started, redacted(message))
         # A full disk must not hide what went wrong before.
         with contextlib.suppress(OSError):
             write(workspace.root, beat)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 Advance = Callable[[int], None]
+LOG = logging.getLogger("alcli")
+"""What is said to people and done by steps; goes nowhere until somebody adds a handler."""
+# Without these two Python would print warnings of a log that nobody listens to.
+LOG.addHandler(logging.NullHandler())
+LOG.propagate = False
 
 
 class Progress(Protocol):
@@ -18,6 +24,10 @@ class Progress(Protocol):
 
     def detail(self, text: str) -> None:
         """One line for those who want to know more."""
+        ...
+
+    def note(self, event: str, message: str, **facts: object) -> None:
+        """An event for the log alone."""
         ...
 
     def track(self, description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
@@ -32,6 +42,9 @@ class Silent:
         """Nothing."""
 
     def detail(self, text: str) -> None:
+        """Nothing."""
+
+    def note(self, event: str, message: str, **facts: object) -> None:
         """Nothing."""
 
     @contextlib.contextmanager

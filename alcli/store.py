@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
 
-SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE items (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, uri TEXT NOT NULL,
@@ -34,6 +34,15 @@ CREATE TABLE receipts (
     reason TEXT NOT NULL, PRIMARY KEY (cycle, item_id)
 );
 """
+"""Version 1, for ever: new tables and columns are made by ``MIGRATIONS``, for new workspaces as for old ones."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+"""The statements from version 1 to 2, those from 2 to 3, and so on; never changed once released."""
+
+
+def newest_version() -> int:
+    """The version of the schema that this alcli reads and writes."""
+    return 1 + len(MIGRATIONS)
 
 
 class Store:
@@ -42,15 +51,35 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
+    # Schema
+
+    def version(self) -> int:
+        """The version of the schema; 0 for a database that is not alcli's."""
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def create(self) -> None:
+        """Make the tables in an empty database, in their newest form."""
+        self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        self.migrate()
+
+    def migrate(self) -> None:
+        """Bring the tables to their newest form, whole or not at all."""
+        with self._transaction() as execute:
+            # Asked inside: another process may just have done it.
+            for statements in MIGRATIONS[self.version() - 1 :]:
+                for statement in statements:
+                    execute(statement)
+            execute(f"PRAGMA user_version = {newest_version()}")
+
     # Items and annotations
 
-    def pool(self, forgiving: str = "") -> Pool:
-        """All items as the last pull saw them; quarantine of the stage ``forgiving`` does not count."""
+    def pool(self, forgiving: Sequence[str] = ()) -> Pool:
+        """All items as the last pull saw them; quarantine of the stages ``forgiving`` does not count."""
         rows = self._connection.execute("SELECT id, name, uri, folder, state, version, assignees FROM items")
         quarantined = self._connection.execute(
             "SELECT q.item_id FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version"
-            " WHERE q.stage <> ?",
-            (forgiving,),
+            " WHERE q.stage NOT IN (SELECT value FROM json_each(?))",
+            (json.dumps(forgiving),),
         )
         items = {row["id"]: Item(*row) for row in rows}
         return Pool(items, frozenset(row["item_id"] for row in quarantined))
@@ -116,7 +145,7 @@ class Store:
         """Remember what cannot be used; returns only what was not known before in this version.
 
         Args:
-            stage: listing, reading, image or encoding: who found it.
+            stage: listing, reading, image, encoding or training: who found it.
             complete: whether ``refusals`` is all that this stage refuses now, so that the rest can go.
         """
         given = list(refusals)
@@ -204,6 +233,8 @@ class Store:
         try:
             yield self._connection.execute
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # A full disk makes SQLite take everything back itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")

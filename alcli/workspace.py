@@ -33,8 +33,8 @@ from alcli.errors import (
     WorkspaceMissing,
     WorkspaceTooNew,
 )
-from alcli.files import remove_leftovers, sha256_of
-from alcli.store import SCHEMA, SCHEMA_VERSION, Store
+from alcli.files import PRIVATE, TEMPORARY_PREFIX, remove_leftovers, sha256_of, sync_folder
+from alcli.store import Store, newest_version
 
 DATABASE = "alcli.db"
 LOCK = "alcli.lock"
@@ -55,10 +55,15 @@ class StepRecord:
 
 
 class Workspace:
-    """An existing workspace; open it with ``Workspace.open`` or ``Workspace.find``."""
+    """An existing workspace; open it with ``Workspace.open`` or ``Workspace.find``.
+
+    Attributes:
+        copy_before: of the database as an older alcli left it, when this one has changed its schema.
+    """
 
     def __init__(self, root: Path, connection: sqlite3.Connection) -> None:
         self.root = root
+        self.copy_before: Path | None = None
         self.store = Store(connection)
         self._connection = connection
 
@@ -79,8 +84,7 @@ class Workspace:
             for leftover in root.glob(f"{DATABASE}*"):
                 leftover.unlink()
             connection = _connect(root / DATABASE, read_only=False)
-            connection.executescript(SCHEMA)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            Store(connection).create()
             _make_durable(connection)
             (root / DATABASE).chmod(0o600)
             # The configuration comes last: only a folder that has it is a workspace.
@@ -102,6 +106,8 @@ class Workspace:
     def open(cls, root: Path, read_only: bool = False) -> Workspace:
         """Open a workspace; readers never wait for writers.
 
+        An older alcli's database gets its new schema when a writer holds the lock; until then readers see it in memory.
+
         Raises:
             WorkspaceMissing, WorkspaceTooNew, WorkspaceDamaged: as their names say.
             MachineError: a writer meets a read-only folder.
@@ -112,10 +118,14 @@ class Workspace:
             raise WorkspaceDamaged(f"{root / DATABASE} is missing.", do="Restore it from a backup.")
         if not read_only and not os.access(root, os.W_OK):
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
-        connection = _connect(root / DATABASE, read_only)
-        _check_version(connection, root)
-        if not read_only:
-            _make_durable(connection)
+        connection = _connect(root / DATABASE, read_only=True)
+        version = _checked_version(connection, root)
+        if read_only:
+            return cls(root, connection if version == newest_version() else _migrated_in_memory(connection))
+        # Only now: a writer's connection changes the file even by being closed.
+        connection.close()
+        connection = _connect(root / DATABASE, read_only=False)
+        _make_durable(connection)
         return cls(root, connection)
 
     def close(self) -> None:
@@ -142,12 +152,16 @@ class Workspace:
             os.pwrite(descriptor, text.encode("utf-8", "surrogateescape"), 0)
             folders = ("cycles/*", "cycles/*/signals*", "cache/*")
             remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
+            self._migrate()
             yield
         finally:
             os.close(descriptor)
 
     def holder(self) -> str:
-        """Who holds the lock, in words; empty when nobody does. Asks only: no other run is kept out by it."""
+        """Who else holds the lock, in words; empty when nobody does. Asks only: no other run is kept out by it.
+
+        Not inside ``lock`` of the same workspace, which ends with any descriptor of its file that is closed.
+        """
         try:
             descriptor = os.open(self.root / LOCK, os.O_RDWR)
         except OSError:
@@ -163,6 +177,19 @@ class Workspace:
         """What SQLite's quick check says of the database; empty when all is well."""
         answer = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         return "" if answer == "ok" else answer
+
+    def _migrate(self) -> None:
+        """Bring an older alcli's database to the newest schema; a copy of the old one is kept."""
+        if self.store.version() >= newest_version():
+            return
+        copy = self.root / f"{DATABASE}.before-{newest_version()}"
+        temporary = self.root / f"{TEMPORARY_PREFIX}{copy.name}"
+        self.copy_database(temporary)
+        temporary.chmod(PRIVATE)
+        temporary.replace(copy)
+        sync_folder(self.root)
+        self.store.migrate()
+        self.copy_before = copy
 
     def copy_database(self, path: Path) -> None:
         """A consistent copy of the database by SQLite's own backup, also while another process writes."""
@@ -308,12 +335,25 @@ def _make_durable(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def _check_version(connection: sqlite3.Connection, root: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
+def _migrated_in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    # A reader changes nothing, and must not fail in the night between an upgrade and the first run.
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    memory.row_factory = sqlite3.Row
+    connection.backup(memory)
+    connection.close()
+    Store(memory).migrate()
+    return memory
+
+
+def _checked_version(connection: sqlite3.Connection, root: Path) -> int:
+    version = Store(connection).version()
+    if version > newest_version():
+        connection.close()
         raise WorkspaceTooNew(
-            f"{root} was made by a newer alcli (schema {version}, this one knows {SCHEMA_VERSION}).",
+            f"{root} was made by a newer alcli (schema {version}, this one knows {newest_version()}).",
             do="Upgrade alcli: pip install -U alcli",
         )
     if version < 1:
+        connection.close()
         raise WorkspaceDamaged(f"{root / DATABASE} is not a workspace's database.", do="Restore it from a backup.")
+    return version

@@ -12,15 +12,15 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from alcli.errors import DONE, PARTIAL, AlcliError, Interrupted, MachineError, Told
+from alcli.crash_reports import internal_error
+from alcli.errors import DONE, AlcliError, Interrupted, MachineError, Told
+from alcli.progress import LOG
 from alcli.redaction import redacted
 
 SCHEMA_VERSION = 1
@@ -33,11 +33,13 @@ class Console:
 
     def __init__(self, as_json: bool, quiet: bool, verbose: bool) -> None:
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
+        self.run_id = ""
 
     def result(self, document: dict[str, Any], text: str = "") -> None:
         """Print the outcome: the document with ``--json``, else the text; nothing with ``--quiet``."""
         if self.as_json:
-            click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=str))
+            run = {"run": self.run_id} if self.run_id else {}
+            click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **run, **document}, indent=2, default=str))
         elif text and not self.quiet:
             click.echo(text)
 
@@ -61,6 +63,10 @@ class Console:
 
     def say(self, text: str) -> None:
         """One line on stderr."""
+        LOG.info(text)
+        self._say(text)
+
+    def _say(self, text: str) -> None:
         if not self.quiet:
             # A lost terminal is no reason to lose the run.
             with contextlib.suppress(OSError):
@@ -68,8 +74,13 @@ class Console:
 
     def detail(self, text: str) -> None:
         """One line on stderr with ``--verbose``."""
+        LOG.debug(text)
         if self.verbose:
-            self.say(text)
+            self._say(text)
+
+    def note(self, event: str, message: str, **facts: object) -> None:
+        """A line of the log that the terminal does not show."""
+        LOG.info(message, extra={"event": event, "facts": facts})
 
     def problems(self, refusals: Sequence[Any]) -> None:
         """Name what could not be used, the first few with their reasons."""
@@ -142,11 +153,6 @@ def measured(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in metrics.items() if "/" not in name)
 
 
-def ending(problems: Sequence[Any]) -> int:
-    """The exit code of a run that reached its end."""
-    return PARTIAL if problems else DONE
-
-
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; every error becomes one message and its exit code."""
     from alcli.cli import cli
@@ -156,7 +162,7 @@ def run(arguments: list[str] | None = None) -> int:
     _listen_to_signals()
     _speak_utf8()
     try:
-        code = cli.main(arguments, prog_name="alcli", standalone_mode=False)
+        code = cli.main(arguments, prog_name="alcli", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except click.exceptions.Exit as error:
@@ -177,11 +183,11 @@ def run(arguments: list[str] | None = None) -> int:
         return _nobody_reads()
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            return _fail(_bug(error), as_json)
+            return _fail(internal_error(error), as_json)
         what, kept = f"The output cannot be written: {error.strerror}.", "What the command did is kept."
         return _fail(MachineError(what, kept=kept, do="Free some space."), False)
     except Exception as error:
-        return _fail(_bug(error), as_json)
+        return _fail(internal_error(error), as_json)
 
 
 def _nobody_reads() -> int:
@@ -204,21 +210,6 @@ def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], 
     if as_json:
         document = {"schema_version": SCHEMA_VERSION, "error": parts, "exit_code": code}
         click.echo(redacted(json.dumps(document, indent=2)))
-
-
-def _bug(error: Exception) -> AlcliError:
-    """An internal error: the traceback goes to a file that can be sent, not to the terminal."""
-    text = "".join(traceback.format_exception(error))
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="alcli-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
-        ) as stream:
-            stream.write(redacted(text))
-        where = f"its traceback is in {stream.name}"
-    except OSError:
-        where = f"no file could be written, so here is its traceback:\n{redacted(text)}"
-    what = f"Internal error: {type(error).__name__}: {error}"
-    return AlcliError(what, kept="Finished steps are kept.", do=f"Please report this bug; {where}")
 
 
 def _speak_utf8() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending, measured
+from alcli.cli.console import measured
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
@@ -43,13 +43,17 @@ def command(
     """
     from alcli import heartbeat
     from alcli.cycle import run_cycle
+    from alcli.workspace import machine_errors
 
     with session.writing(wait) as context:
         if dry_run:
             return _dry_run(session, context, accept_shrink)
-        with heartbeat.recorded(context.workspace, metrics_file) as ended:
+        root = context.workspace.root
+        # Inside as well: what the machine refuses is remembered with its exit code.
+        with heartbeat.recorded(context.workspace, metrics_file) as ended, machine_errors(root):
             result = run_cycle(context, accept_shrink)
-            ended(ending(result.problems))
+            code = session.ending(result.problems)
+            ended(code)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
@@ -63,7 +67,7 @@ def command(
     text = describe(result) if result.nothing_new else f"{describe(result)}\nThe list: {folder}/priorities.csv"
     session.console.problems(result.problems)
     session.console.result(document, text)
-    return ending(result.problems)
+    return code
 
 
 def describe(result: CycleResult) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli.console import Console
+from alcli.crash_reports import internal_error
+from alcli.errors import DONE, PARTIAL, AlcliError
 
 if TYPE_CHECKING:
+    from alcli.run_log import Run
     from alcli.steps import Context
     from alcli.workspace import Workspace
 
@@ -42,6 +46,7 @@ class Session:
 
     def __init__(self, console: Console, root: Path | None, overrides: list[str]) -> None:
         self.console, self.overrides = console, overrides
+        self._run: Run | None = None
         self._root = root
 
     @property
@@ -71,10 +76,38 @@ class Session:
         workspace = Workspace.open(self.root)
         try:
             config = workspace.configuration(self.overrides)
-            with machine_errors(workspace.root), workspace.lock(wait):
+            with machine_errors(workspace.root), workspace.lock(wait), self._recorded(workspace.root):
+                if workspace.copy_before is not None:
+                    self.console.say(f"Brought the database to its new schema; the old one is {workspace.copy_before}.")
                 yield Context(workspace, config, self.console)
         finally:
             workspace.close()
+
+    def ending(self, problems: Sequence[Any]) -> int:
+        """The exit code of a run that reached its end, for its log too."""
+        code = PARTIAL if problems else DONE
+        if self._run is not None:
+            self._run.exit_code = code
+        return code
+
+    @contextmanager
+    def _recorded(self, root: Path) -> Iterator[None]:
+        """The run's log; what is a bug leaves its traceback beside it."""
+        from alcli import run_log
+        from alcli.workspace import machine_errors
+
+        folder = root / "logs"
+        command = click.get_current_context().find_root().obj or sys.argv[1:]
+        with run_log.recorded(folder, command) as self._run:
+            self.console.run_id = self._run.id
+            try:
+                # Here too: what the machine refuses has its exit code in the log, and is no bug.
+                with machine_errors(root):
+                    yield
+            except (AlcliError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise
+            except Exception as error:
+                raise internal_error(error, folder, self._run.id) from error
 
 
 def shared(command: Command) -> Command:

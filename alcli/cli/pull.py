@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending
 
 
 @click.command(short_help="Read items and annotations.")
@@ -25,6 +24,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
 
     with session.writing(wait) as context:
         result = pull(context, dry_run, accept_shrink)
+        code = session.ending(result.problems)
     summary = result.summary
     session.console.problems(result.problems)
     session.console.result(
@@ -37,4 +37,4 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
         f"{summary['vanished_items']} vanished, {summary['annotations_read']} annotations read."
         + (" Nothing was changed." if dry_run else ""),
     )
-    return ending(result.problems)
+    return code

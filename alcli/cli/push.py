@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending
 
 
 @click.command(short_help="Put the list into the annotators' queue.")
@@ -54,13 +53,14 @@ def command(
             result = push.restore(context, dry_run)
         else:
             result = push.push(context, top=top, dry_run=dry_run, handover=handover)
+        code = session.ending(result.problems)
     problems = [{"name": row.name, "reason": row.reason} for row in result.problems]
     session.console.problems(result.problems)
     session.console.result(
         {"cycle": result.cycle, "dry_run": dry_run, **result.summary, "problems": problems},
         _text(result.summary, dry_run, restore),
     )
-    return ending(result.problems)
+    return code
 
 
 def _text(summary: Any, dry_run: bool, restore: bool) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending
 
 
 @click.command(short_help="Rank the unannotated images.")
@@ -37,6 +36,7 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
         cycles = context.workspace.store.cycles()
         number = cycles[-1]["number"] if cycles else 0
         result = score(context, number)
+        code = session.ending(result.problems)
         scored = last_scores(context, number)
         rows = current_rows(context, scored, top)
     session.console.problems(result.problems)
@@ -50,4 +50,4 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
             ("rank", "name", "score"),
             [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:10]],
         )
-    return ending(result.problems)
+    return code

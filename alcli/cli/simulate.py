@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending
 
 if TYPE_CHECKING:
     from alcli.simulate import Simulation
@@ -75,11 +74,12 @@ def command(
     request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
     with session.writing() as context:
         planned = simulate.plan(context, request)
+        code = session.ending(planned.problems)
     with machine_errors(planned.folder):
         results = simulate.run(planned, session.console)
     session.console.problems(planned.problems)
     session.console.result(_document(planned, results), _text(planned, results))
-    return ending(planned.problems)
+    return code
 
 
 def _text(planned: Simulation, results: Results) -> str:

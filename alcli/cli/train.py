@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from alcli.cli import options
-from alcli.cli.console import ending, measured
+from alcli.cli.console import measured
 
 
 @click.command(short_help="Train the model and its loss head.")
@@ -29,6 +29,7 @@ def command(session: options.Session, wait: float) -> int:
     with session.writing(wait) as context:
         number = open_cycle(context)
         result = train(context, number)
+        code = session.ending(result.problems)
     metrics = measured(result.summary.get("metrics", {}))
     session.console.problems(result.problems)
     session.console.result(
@@ -36,4 +37,4 @@ def command(session: options.Session, wait: float) -> int:
         f"Cycle {number}: {'already trained' if result.already_done else 'trained'} "
         f"on {result.summary['trained_on']} images. {metrics or 'No metric.'}\nNext: alcli score",
     )
-    return ending(result.problems)
+    return code

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import threadpoolctl
 
 from alcli.errors import WorkspaceDamaged
 from alcli.files import atomic_write
+from alcli.isolation import end_with_parent
 from alcli.progress import Progress
 from alcli.simulation.plan import Arm, Plan
 
@@ -172,16 +172,8 @@ def _begin(make_engine: Callable[[], Engine]) -> None:
     global _engine
     # The parent hears the terminal's Ctrl-C too, and ends its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _engine = make_engine()
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed tells its children nothing: they would work on unseen, and then wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _whole(job: Job) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from alcli import plugins
 from alcli.config import Config
@@ -13,6 +13,9 @@ from alcli.items import Refusal
 from alcli.platforms import Platform
 from alcli.progress import Progress
 from alcli.workspace import Workspace
+
+MOST_NAMED = 100
+Parameters = ParamSpec("Parameters")
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,30 @@ class StepResult:
     summary: Mapping[str, Any]
     already_done: bool = False
     problems: Sequence[Refusal] = field(default_factory=tuple)
+
+
+def noted(
+    step: Callable[Concatenate[Context, Parameters], StepResult],
+) -> Callable[Concatenate[Context, Parameters], StepResult]:
+    """A step whose end, with its summary and what it left out, stands in the run's log."""
+
+    @functools.wraps(step)
+    def call(context: Context, *arguments: Parameters.args, **options: Parameters.kwargs) -> StepResult:
+        result = step(context, *arguments, **options)
+        context.progress.note(
+            "step",
+            f"{result.step} is {'already ' if result.already_done else ''}done",
+            step=result.step,
+            cycle=result.cycle,
+            summary=dict(result.summary),
+            **left_out(result.problems),
+        )
+        return result
+
+    return call
+
+
+def left_out(problems: Sequence[Refusal]) -> dict[str, Any]:
+    """What a line of the log says of problems: how many, and the first of them."""
+    named = [{"name": row.name, "reason": row.reason} for row in problems[:MOST_NAMED]]
+    return {"left_out": len(problems), "first_left_out": named}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ from alcli import images, plugins
 from alcli.config import Config
 from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.files import sha256_of_text
+from alcli.isolation import CHUNK, Died, in_processes
 from alcli.items import LABELED, Annotation, ImageFacts, Item, Refusal
+from alcli.loading import worker_count
 from alcli.steps import Context
 from alcli.tasks import Example, Task
 from alcli.workspace import now
@@ -42,7 +45,7 @@ class Examples:
 def prepare(context: Context) -> Examples:
     """Check every labelled image and annotation; what is broken goes to quarantine with its reason."""
     store = context.workspace.store
-    items = store.pool(forgiving="encoding").in_state(LABELED)
+    items = store.pool(forgiving=("encoding", "training")).in_state(LABELED)
     annotations = {row.item_id: row for row in store.annotations(item.id for item in items)}
     items = [item for item in items if item.id in annotations]
     paths, unreachable = fetch(context, items)
@@ -121,14 +124,25 @@ def _looked_at(
     new = [item for item in items if item.id not in facts]
     refusals, found = [], []
     with context.progress.track("Looking at images", len(new)) as advance:
-        for item, answer in zip(new, _in_threads(lambda item: images.inspect(paths[item.id]), new), strict=True):
-            if isinstance(answer, Refusal):
-                refusals.append(answer)
-            else:
+        # At least one process: a decoder that dies on an image must not take the run with it.
+        workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
+        for item, answer in zip(new, in_processes(_looked, [paths[item.id] for item in new], workers), strict=True):
+            if isinstance(answer, ImageFacts):
                 found.append((item, answer))
+            else:
+                reason, passing = (answer.reason, answer.killed) if isinstance(answer, Died) else answer
+                refusals.append(Refusal(item.id, item.name, reason, item.version, passing))
             advance(1)
     context.workspace.store.put_images(found)
     return facts | {item.id: answer for item, answer in found}, refusals
+
+
+def _looked(path: Path) -> ImageFacts | tuple[str, bool]:
+    """What the image is, or (why it cannot be used, whether that may pass)."""
+    try:
+        return images.inspect(path)
+    except DataError as error:
+        return error.what, isinstance(error, Unreadable)
 
 
 def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> Iterable:

@@ -8,11 +8,12 @@ from alcli.errors import UsageError
 from alcli.files import sha256_of_text
 from alcli.items import UNLABELED, QueryRow
 from alcli.priorities import write_files
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, noted
 from alcli.steps.score import scored_rows
 from alcli.workspace import StepRecord
 
 
+@noted
 def export(context: Context, cycle: int) -> StepResult:
     """Write ``priorities.csv`` and ``priorities.wide.csv`` into the cycle's folder."""
     scored = last_scores(context, cycle)

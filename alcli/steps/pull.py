@@ -6,10 +6,11 @@ from collections.abc import Collection
 
 from alcli.errors import DataError
 from alcli.items import LABELED, Annotation, Item, Refusal
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, noted
 from alcli.workspace import now
 
 
+@noted
 def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -> StepResult:
     """List all items, read new and changed annotations, remember both in one transaction.
 

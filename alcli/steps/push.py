@@ -10,7 +10,7 @@ from alcli.errors import QueueDiffers, UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.priorities import read, write_rows
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, noted
 from alcli.steps.export import current_rows, last_scores
 from alcli.steps.handover import Handover, hand_over
 
@@ -64,6 +64,7 @@ class Difference:
 ASSIGNED, VANISHED = "assigned", "vanished"
 
 
+@noted
 def push(
     context: Context,
     cycle: int | None = None,
@@ -94,6 +95,7 @@ def push(
     return StepResult("push", scored.cycle, summary, not difference.changes, problems)
 
 
+@noted
 def restore(context: Context, dry_run: bool = False) -> StepResult:
     """Put the queue back that stood before the newest cycle's push; the list itself stays in the workspace.
 
@@ -206,7 +208,7 @@ def _remember(context: Context, cycle: int, difference: Difference) -> None:
 
 
 def _queue_before(context: Context, path: Path) -> Iterator[QueryRow]:
-    items = context.workspace.store.pool(forgiving="image").items
+    items = context.workspace.store.pool(forgiving=("image",)).items
     rows = [row for row in read(path) if row["id"] in items and items[row["id"]].state == UNLABELED]
     for rank, row in enumerate(rows, 1):
         yield QueryRow(rank, items[row["id"]], float(len(rows) - rank), asked=True)

@@ -14,7 +14,7 @@ from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
 from alcli.selection import Query, seed_of, select
 from alcli.signals import DESCRIPTIONS, Signals
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, noted
 from alcli.steps.scoring_pass import Listed, pass_key, scoring_pass
 from alcli.strategies import QueryStrategy, needs_labeled
 from alcli.workspace import StepRecord, now
@@ -24,6 +24,7 @@ UNFINISHED = ""
 """Inputs of a pass that has to be tried again; no other inputs are equal to them."""
 
 
+@noted
 def score(context: Context, cycle: int) -> StepResult:
     """Rank every unlabelled item with the model of the last finished training.
 
@@ -40,7 +41,7 @@ def score(context: Context, cycle: int) -> StepResult:
     strategy: QueryStrategy = plugins.strategy(name)
     # Images known to be broken are tried again: the list then does not depend on what an earlier run found out.
     # A strategy that looks at no image cannot find out: there they stay away.
-    items = store.pool(forgiving="image" if strategy.needs else "").in_state(UNLABELED)
+    items = store.pool(forgiving=("image",) if strategy.needs else ()).in_state(UNLABELED)
     listed = Listed(items, store.pool().in_state(LABELED) if needs_labeled(strategy) else [])
     selection = context.config.selection
     share = 0.0 if cold else context.config.strategy.control_share
@@ -116,7 +117,7 @@ def _summary(training: StepRecord, name: str, query: Query, budget: int) -> dict
 
 def scored_rows(context: Context, record: StepRecord) -> list[QueryRow]:
     """The ranked list of a finished score step, best first; items that have left the pool since are left out."""
-    items = context.workspace.store.pool(forgiving="image").items
+    items = context.workspace.store.pool(forgiving=("image",)).items
     return [
         QueryRow(
             int(row["rank"]),

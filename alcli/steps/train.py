@@ -19,13 +19,13 @@ from alcli.items import LABELED, Refusal
 from alcli.loss_head import LossHead
 from alcli.models import storage
 from alcli.models.weights import load_strictly
-from alcli.steps import Context, StepResult
+from alcli.steps import Context, StepResult, noted
 from alcli.steps.checkpoints import StepCheckpoints, forget
 from alcli.steps.examples import Examples, make_task, prepare
 from alcli.tasks import Example, Task
 from alcli.training import Diverged, feature_channels, seed_everything
 from alcli.training import train as run_epochs
-from alcli.workspace import StepRecord
+from alcli.workspace import StepRecord, now
 
 SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
 """Task options that change signals, never weights."""
@@ -33,6 +33,7 @@ UNSHAPING = ("workers", "checkpoint_every")
 """Training options that change no weight."""
 
 
+@noted
 def train(context: Context, cycle: int) -> StepResult:
     """Train for one cycle; reuses an earlier model when nothing it depends on has changed.
 
@@ -77,7 +78,7 @@ def _settings(config: Config) -> str:
 
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
-    pool = context.workspace.store.pool(forgiving="encoding").items.values()
+    pool = context.workspace.store.pool(forgiving=("encoding", "training")).items.values()
     annotated = sum(item.state == LABELED for item in pool)
     why = f"None of the {annotated} annotations can be used" if annotated else "There is no annotation yet"
     context.progress.say(f"{why}, so there is no model: this cycle is a cold start.")
@@ -103,6 +104,8 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
                 do="Lower train.learning_rate, or look at the annotations that came last.",
             ) from None
     task, model, loss_head, origin, lost = trained
+    # A stage of its own: what the examples are must not depend on how far an earlier run came.
+    problems = context.workspace.store.quarantine("training", lost, now(), complete=True)
     path = context.workspace.cycle_folder(cycle) / "model.safetensors"
     context.workspace.store.drop_step(cycle, "train")
     storage.save(path, model, loss_head, _manifest(context.config, task, loss_head))
@@ -120,7 +123,7 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
         stream.write(json.dumps(summary, indent=2) + "\n")
     record = context.workspace.finish_step(cycle, "train", inputs, path, summary)
     forget(context, cycle)
-    return StepResult("train", cycle, record.summary, problems=[*examples.problems, *lost])
+    return StepResult("train", cycle, record.summary, problems=[*examples.problems, *problems])
 
 
 def _say_what(context: Context, examples: Examples) -> None:
