@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from alcli.errors import DataError, Unreadable
@@ -25,6 +26,8 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
 MOST_PIXELS = 100_000_000
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 50
+BITS_PER_SAMPLE = 258
+PNG_END = b"IEND\xaeB`\x82"
 
 
 def inspect(path: Path) -> ImageFacts:
@@ -81,6 +84,9 @@ def _decoded(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             _check_size(*image.size)
+            _check_range(image)
+            if image.format == "PNG" and PNG_END not in content:
+                raise DataError("truncated: it has no end")
             if at_least and image.format == "JPEG":
                 width, height = at_least
                 turned = image.getexif().get(0x0112, 1) >= 5
@@ -107,6 +113,15 @@ def _check_size(width: int, height: int) -> None:
         raise DataError(f"{width}×{height} pixels: one side is more than {LARGEST_RATIO} times the other")
 
 
+def _check_range(image: Image.Image) -> None:
+    """Raises DataError where nobody can say which value is white: guessing would show black, or white, in silence."""
+    bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,)) if isinstance(image, TiffImageFile) else (1,)
+    if image.mode == "F":
+        raise DataError("floating-point pixels have no known range")
+    if image.mode == "I" and max(bits) > 16:
+        raise DataError(f"{max(bits)}-bit integer pixels have no known range")
+
+
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return _rgb(ImageOps.exif_transpose(image))
@@ -121,8 +136,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         return image
     if image.mode.startswith("I"):
         return _from_wide_grey(np.asarray(image))
-    if image.mode == "F":
-        raise DataError("floating-point pixels have no known range")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")

@@ -194,6 +194,12 @@ def _only_to_file() -> None:
     log = logging.getLogger("sa")
     for handler in list(log.handlers):
         if isinstance(handler, logging.FileHandler):
+            # The SDK rotates this file itself, at 5 MB with five old ones. A full disk is not for the terminal.
             handler.addFilter(Redaction())
+            handler.handleError = _unheard  # type: ignore[method-assign]
         else:
             log.removeHandler(handler)
+
+
+def _unheard(record: logging.LogRecord) -> None:
+    """A log that cannot be written is no reason to speak."""

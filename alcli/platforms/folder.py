@@ -128,7 +128,7 @@ def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
-                elif entry.is_symlink() and entry.is_dir():
+                elif entry.is_symlink() and path.is_dir():
                     # A link may lead out of the folder, or round in circles.
                     name = readable(path.relative_to(root).as_posix())
                     refusals.append(Refusal(name, name, "a linked folder is not entered"))

@@ -69,6 +69,16 @@ def test_linked_folders_are_not_entered(photos):
     assert refusals["loop"].reason == "a linked folder is not entered"
 
 
+def test_a_link_to_itself_is_left_out(photos):
+    for name in ("round.jpg", "round"):
+        (photos.images / name).symlink_to(name)
+    items, refusals = split(folder(photos))
+    assert len(items) == 12
+    assert {name: row.reason for name, row in refusals.items()} == {
+        "round.jpg": "cannot be opened: Too many levels of symbolic links"
+    }
+
+
 def test_two_files_of_one_name_in_different_folders_are_two_items(photos):
     for place in ("a", "b"):
         (photos.images / place).mkdir()
