@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import socket
@@ -25,6 +26,7 @@ from typing import Any
 
 from alcli import config
 from alcli.errors import (
+    AlcliError,
     MachineError,
     UsageError,
     WorkspaceDamaged,
@@ -145,14 +147,23 @@ class Workspace:
             os.close(descriptor)
 
     def copy_database(self, path: Path) -> None:
-        """A consistent copy of the database by SQLite's own backup, also while another process writes."""
-        copy = sqlite3.connect(path)
+        """A consistent copy of the database by SQLite's own backup, also while another process writes.
+
+        Raises:
+            WorkspaceDamaged: what was copied is no sound database.
+        """
+        copy = sqlite3.connect(path, factory=_Connection)
         try:
             self._connection.backup(copy)
             # One file without a log beside it; the first writer turns the log on again.
             copy.execute("PRAGMA journal_mode = DELETE")
+            problem = str(copy.execute("PRAGMA quick_check(1)").fetchone()[0])
         finally:
             copy.close()
+        if problem != "ok":
+            raise WorkspaceDamaged(
+                f"{self.root / DATABASE} is damaged: {problem}.", do="Restore it from an earlier backup."
+            )
 
     # Cycles and steps
 
@@ -183,8 +194,21 @@ class Workspace:
         row = self.store.get_step(cycle, step)
         if row is None:
             return None
-        file = self.root / row["file"] if row["file"] else None
-        return StepRecord(cycle, step, row["inputs"], file, row["sha256"], json.loads(row["summary"]), row["finished"])
+        try:
+            summary = dict(json.loads(row["summary"]))
+            file = self._inside(row["file"]) if row["file"] else None
+        except (ValueError, TypeError) as error:
+            what = f"the row of {step} in cycle {cycle} is not what was written ({error})"
+            raise WorkspaceDamaged(
+                f"{self.root / DATABASE} is damaged: {what}.", do="Restore it from a backup."
+            ) from None
+        return StepRecord(cycle, step, row["inputs"], file, row["sha256"], summary, row["finished"])
+
+    def _inside(self, relative: str) -> Path:
+        """A file of the workspace; ValueError for a name that leads out of it, as in a backup made by a stranger."""
+        if Path(relative).is_absolute() or ".." in Path(relative).parts or "\0" in relative:
+            raise ValueError(f"{relative!r} lies outside")
+        return self.root / relative
 
     def done(self, cycle: int, step: str, inputs: str) -> StepRecord | None:
         """The record if the step is done with exactly these inputs and its file is intact, else None."""
@@ -244,12 +268,41 @@ def machine_errors(path: Path) -> Iterator[None]:
             kept="Finished steps are kept.",
             do="Check the path, the free space and the permissions, then run the same command again.",
         ) from error
-    except sqlite3.OperationalError as error:
-        raise MachineError(
-            f"{path / DATABASE}: {error}.",
-            kept="Finished steps are kept.",
-            do="Check the free space and the permissions, then run the same command again.",
-        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _database_error(path / DATABASE, error) from error
+
+
+@contextlib.contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite finds while it reads the workspace at ``path`` into an error that says whose fault it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _database_error(path / DATABASE, error) from error
+
+
+def _database_error(path: Path, error: sqlite3.DatabaseError) -> AlcliError:
+    # Only the bare class, and a text that is none, speak of the file; the others of the machine or of a bug.
+    if type(error) is sqlite3.DatabaseError or "decode to UTF-8" in str(error):
+        return WorkspaceDamaged(f"{path} is damaged: {error}.", do="Restore it from a backup.")
+    if not isinstance(error, sqlite3.OperationalError):
+        raise error
+    return MachineError(
+        f"{path}: {error}.",
+        kept="Finished steps are kept.",
+        do="Check the free space and the permissions, then run the same command again.",
+    )
+
+
+class _Connection(sqlite3.Connection):
+    """Says that a database is damaged where Python cannot even read what SQLite says about it."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """As ever."""
+        try:
+            return super().execute(*arguments)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError(f"a name in it is no text ({error.reason})") from None
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
@@ -258,9 +311,11 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
         if not os.access(path, os.R_OK):
             raise MachineError(f"{path} cannot be read by this user.", do="Run as its owner.")
         mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None)
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, factory=_Connection
+        )
     else:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30, factory=_Connection)
     connection.row_factory = sqlite3.Row
     try:
         # The check reads the whole file: writers pay for it, readers stay fast.
@@ -294,3 +349,22 @@ def _check_version(connection: sqlite3.Connection, root: Path) -> None:
         )
     if version < 1:
         raise WorkspaceDamaged(f"{root / DATABASE} is not a workspace's database.", do="Restore it from a backup.")
+    for table, columns in _wanted_columns().items():
+        found = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if missing := columns - found:
+            raise WorkspaceDamaged(
+                f"{root / DATABASE} is damaged: {table} has no {', '.join(sorted(missing))}.",
+                do="Restore it from a backup.",
+            )
+
+
+@functools.cache
+def _wanted_columns() -> dict[str, frozenset[str]]:
+    """The columns of every table, as SQLite itself understands the schema."""
+    empty = sqlite3.connect(":memory:")
+    try:
+        empty.executescript(SCHEMA)
+        tables = [row[0] for row in empty.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {table: frozenset(row[1] for row in empty.execute(f"PRAGMA table_info({table})")) for table in tables}
+    finally:
+        empty.close()

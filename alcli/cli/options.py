@@ -54,11 +54,12 @@ class Session:
     @contextmanager
     def reading(self) -> Iterator[Workspace]:
         """The workspace, for commands that change nothing; needs no lock."""
-        from alcli.workspace import Workspace
+        from alcli.workspace import Workspace, database_errors
 
         workspace = Workspace.open(self.root, read_only=True)
         try:
-            yield workspace
+            with database_errors(workspace.root):
+                yield workspace
         finally:
             workspace.close()
 

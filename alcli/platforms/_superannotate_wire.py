@@ -27,6 +27,7 @@ from alcli.platforms._superannotate_token import PUBLIC_URL, Credentials
 CONNECT_SECONDS = 10.0
 ATTEMPTS = 5
 LONGEST_PAUSE = 30.0
+LONGEST_WAIT = 365 * 86400.0
 SERVICES = ("api", "work-management-api", "item", "assets-provider", "explore-service", "telemetry-scoring")
 PUBLIC_HOSTS = frozenset(f"{service}.superannotate.com" for service in SERVICES)
 KEPT = "What was done before is kept."
@@ -241,13 +242,16 @@ def retry_after(value: str | None) -> float | None:
     """Seconds to wait as ``Retry-After`` says, in seconds or as a date; None when it says nothing sensible."""
     if not value:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_WAIT)
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)  # "-0000": UTC, from nowhere in particular
+        return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, OverflowError, TypeError):
         return None
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
 
 
 def given_up(what: str, failure: Transient) -> PlatformError:

@@ -1,1 +1,1 @@
-"""One file a subject of fuzzing."""
+"""What is fuzzed: one file for each kind of thing that alcli reads."""
