@@ -133,7 +133,15 @@ def read(path: Path) -> TrainingState:
             notes = json.loads((stream.metadata() or {})[KEY])
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
         place, surroundings = _position(notes["position"]), dict(notes["environment"])
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+    except (
+        safetensors.SafetensorError,
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise DataError(f"{path} is not a half-done training: {error}.", do="Train again.") from None
     return TrainingState(place, tensors, surroundings)
 

@@ -44,14 +44,16 @@ def json_files(valid: Sequence[Any]) -> st.SearchStrategy[bytes]:
 def files(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
     """One of the valid files with bytes flipped, cut, doubled or put in; and any bytes."""
     edits = st.lists(st.tuples(st.integers(0, 4), places, st.integers(0, 64), st.binary(max_size=6)), max_size=4)
-    return st.one_of(st.builds(_edited, st.sampled_from(list(valid)), edits), st.binary(max_size=64))
+    edited = st.builds(_edited, st.sampled_from(list(valid)), edits)
+    return st.one_of(edited, edited, edited, st.binary(max_size=64))
 
 
 def texts(valid: Sequence[str], language: Sequence[str]) -> st.SearchStrategy[str]:
     """One of the valid texts with words replaced, taken out or doubled; ``language`` are words of its syntax."""
     word = st.one_of(st.sampled_from(list(language)), words, numbers.map(_shown))
     changes = st.lists(st.tuples(st.integers(0, 4), places, word), max_size=3)
-    return st.one_of(st.builds(_reworded, st.sampled_from(list(valid)), changes), st.text(max_size=30))
+    reworded = st.builds(_reworded, st.sampled_from(list(valid)), changes)
+    return st.one_of(reworded, reworded, reworded, reworded, st.text(max_size=30))
 
 
 def text_files(valid: Sequence[str], language: Sequence[str]) -> st.SearchStrategy[bytes]:
@@ -65,7 +67,7 @@ def tensor_files(valid: Sequence[tuple[dict[str, Any], bytes]]) -> st.SearchStra
     written = st.builds(
         _as_tensors, st.sampled_from(list(valid)), st.lists(st.tuples(places, places, junk), max_size=3)
     )
-    return st.one_of(written, files([tensors_file(*pair) for pair in valid]))
+    return st.one_of(written, written, written, files([tensors_file(*pair) for pair in valid]))
 
 
 def tensors_file(header: dict[str, Any], content: bytes) -> bytes:
@@ -107,7 +109,7 @@ def _as_tensors(pair: tuple[dict[str, Any], bytes], changes: list[tuple[int, int
         if where % 3 == 0:
             notes[key] = value if isinstance(value, str) else json.dumps(value)
         elif where % 3 == 1:
-            inner = json.loads(notes[key]) if notes.get(key, "").startswith(("{", "[")) else {}
+            inner = json.loads(pair[0]["__metadata__"].get(key, "{}"))
             notes[key] = _json(_changed(inner, [(place % 6, place // 7, where, value)]))
         else:
             header = _changed(header, [(place % 6, place // 7, where, value)])
