@@ -13,7 +13,7 @@ VOC = [
     <height>48</height><depth>3</depth></size><object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax>
     <ymax>40</ymax></bndbox></object></annotation>""",
     "<annotation><object><name>dog</name><bndbox><xmin>1.5</xmin><ymin>2e0</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
-    "</object><object><name>cat</name><bndbox/></object></annotation>",
+    "</object></annotation>",
 ]
 _FRAME: dict[str, Any] = {
     "images": [{"id": 1, "file_name": "x.jpg", "width": 8, "height": 6}, {"id": 2, "file_name": "./sub/y.jpg"}],

@@ -130,5 +130,5 @@ def _yolo(folder: Path) -> Yolo:
     labels = folder / "labels"
     if not labels.exists():
         labels.mkdir()
-        (labels / "x.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2 0.1 0.1 2\n")
+        (labels / "x.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n")
     return Yolo(folder)
