@@ -9,23 +9,21 @@ import pytest
 
 FILES = sorted((Path(__file__).parent.parent / "alcli").rglob("*.py"))
 UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-FORBIDDEN = set(
-    [
-        "eval",
-        "exec",
-        "compile",
-        "__import__",
-        "os.system",
-        "os.popen",
-        "torch.load",
-        "torch.jit.load",
-        "torch.hub.load",
-        "pandas.read_pickle",
-        "pd.read_pickle",
-        "yaml.unsafe_load",
-        "yaml.full_load",
-    ]
-)
+FORBIDDEN = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "os.system",
+    "os.popen",
+    "torch.load",
+    "torch.jit.load",
+    "torch.hub.load",
+    "pandas.read_pickle",
+    "pd.read_pickle",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+}
 
 
 def dotted(node: ast.expr) -> str:
