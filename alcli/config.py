@@ -179,17 +179,17 @@ class Config(Section):
     selection: SelectionOptions = SelectionOptions()
 
     def resolved(self, workspace: Path) -> Config:
-        """The same with every relative path taken from the workspace."""
+        """The same with every relative path taken from the workspace; raises UsageError for what is no path."""
         platform = self.platform.model_copy(
             update={
-                key: (workspace / value).resolve()
+                key: _resolved(workspace, f"platform.{key}", value)
                 for key in ("images", "annotations", "queue", "token_file")
                 if (value := getattr(self.platform, key)) is not None
             }
         )
         weights = self.model.weights
         if weights not in ("none", "imagenet"):
-            weights = str((workspace / weights).resolve())
+            weights = str(_resolved(workspace, "model.weights", Path(weights)))
         model = self.model.model_copy(update={"weights": weights})
         return self.model_copy(update={"platform": platform, "model": model})
 
@@ -221,6 +221,14 @@ def check(document: Mapping[str, Any]) -> Config:
             "The configuration cannot be used: " + " ".join(complaints),
             do=f"Correct {FILE_NAME}, the ALCLI_ variables or the flags.",
         ) from None
+
+
+def _resolved(workspace: Path, key: str, path: Path) -> Path:
+    try:
+        return (workspace / path).resolve()
+    except (ValueError, RuntimeError, OSError) as error:
+        # A NUL, or links that lead round in a circle.
+        raise UsageError(f"{key} = {str(path)!r} is no path: {error}.", do="Correct it.") from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:

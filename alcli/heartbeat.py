@@ -19,6 +19,8 @@ from alcli.workspace import Workspace
 FILE_NAME = "heartbeat.json"
 LARGEST_SKEW = 300.0
 """Seconds by which clocks may differ before anybody should care."""
+LATEST = 2.0**37
+"""Seconds since 1970 that a date can still say."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,16 @@ class Heartbeat:
     succeeded: float = 0.0
     failures: int = 0
     message: str = ""
+
+    def is_sound(self) -> bool:
+        """Whether every value is of its kind; a file that somebody else wrote may hold anything."""
+        moments = (self.ended, self.seconds, self.succeeded)
+        return (
+            all(isinstance(value, (int, float)) and 0 <= value < LATEST for value in moments)
+            and isinstance(self.exit_code, int)
+            and isinstance(self.failures, int)
+            and isinstance(self.message, str)
+        )
 
     def after(self, ended: float, exit_code: int, seconds: float, message: str = "") -> Heartbeat:
         """The heartbeat with one more run."""
@@ -59,9 +71,10 @@ class Heartbeat:
 def read(root: Path) -> Heartbeat:
     """The workspace's heartbeat; an empty one when no run has ended, or when the file is not what was written."""
     try:
-        return Heartbeat(**json.loads((root / FILE_NAME).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = Heartbeat(**json.loads((root / FILE_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
         return Heartbeat()
+    return found if found.is_sound() else Heartbeat()
 
 
 def write(root: Path, heartbeat: Heartbeat) -> None:

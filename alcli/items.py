@@ -43,8 +43,20 @@ class Item:
     def __post_init__(self) -> None:
         if not self.id or not self.name:
             raise DataError(f"An item needs an id and a name, got id={self.id!r} name={self.name!r}.")
+        for text in (self.id, self.name, self.uri, self.folder, self.version, self.assignees):
+            if not text.isascii() and not is_text(text):
+                raise DataError(f"An item cannot keep {text!r}, which is no valid text.")
         if self.state not in STATES:
             raise DataError(f"{self.name!r}: unknown state {self.state!r}; allowed: {', '.join(STATES)}.")
+
+
+def is_text(text: str) -> bool:
+    """Whether the text can be written down: half of a surrogate pair, as JSON can hold it, cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,13 @@ class Refusal:
     reason: str
     version: str = ""
     passing: bool = False
+
+    def __post_init__(self) -> None:
+        # It may quote what was refused for being no text, and must be written down all the same.
+        for key in ("id", "name", "reason"):
+            text = getattr(self, key)
+            if not is_text(text):
+                object.__setattr__(self, key, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -205,20 +224,11 @@ class Annotation:
 
     @classmethod
     def from_json(cls, item_id: str, text: str) -> Annotation:
-        """The annotation that ``to_json`` wrote."""
-        content: dict[str, Any] = json.loads(text)
-        size = content.get("size")
-        return cls(
-            item_id,
-            tuple(Box(**box) for box in content.get("boxes", ())),
-            (size[0], size[1]) if size else None,
-            tuple(content.get("labels", ())),
-            tuple(_pose(pose) for pose in content.get("poses", ())),
-            tuple(_polygon(polygon) for polygon in content.get("polygons", ())),
-            tuple(Mask(**{**mask, "size": tuple(mask["size"])}) for mask in content.get("masks", ())),
-            tuple(content.get("label_scores", ())),
-            content.get("relative", False),
-        )
+        """The annotation that ``to_json`` wrote; raises DataError for any other text."""
+        try:
+            return _annotation(item_id, json.loads(text))
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+            raise DataError(f"The annotation of {item_id!r} is not what was written: {error}.") from None
 
     def in_pixels(self, width: int, height: int) -> Annotation:
         """The same in pixels of an upright image of that size."""
@@ -253,6 +263,21 @@ class Annotation:
         parts = (self.boxes, self.poses, self.polygons, self.masks)
         found = {part.label for group in parts for part in group} | set(self.labels)
         return found - {IGNORED}
+
+
+def _annotation(item_id: str, content: dict[str, Any]) -> Annotation:
+    size = content.get("size")
+    return Annotation(
+        item_id,
+        tuple(Box(**box) for box in content.get("boxes", ())),
+        (size[0], size[1]) if size else None,
+        tuple(content.get("labels", ())),
+        tuple(_pose(pose) for pose in content.get("poses", ())),
+        tuple(_polygon(polygon) for polygon in content.get("polygons", ())),
+        tuple(Mask(**{**mask, "size": tuple(mask["size"])}) for mask in content.get("masks", ())),
+        tuple(content.get("label_scores", ())),
+        content.get("relative", False),
+    )
 
 
 def _sure(part: Box | Keypoint, least: float) -> bool:

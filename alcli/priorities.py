@@ -105,10 +105,13 @@ def read(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV file as texts, exactly as written: ``NA`` and ``001`` stay what they are.
 
     Raises:
-        DataError: a line has too many or too few columns.
+        DataError: a line has too many or too few columns, or the file is no text.
     """
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(_checked(csv.reader(stream, strict=True), path))
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return list(_checked(csv.reader(stream, strict=True), path))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a CSV file in UTF-8: {error}.") from None
 
 
 def _wide_row(row: QueryRow, constants: dict[str, Any]) -> list[Any]:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from alcli.errors import DataError, WorkspaceDamaged
 from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
 
 SCHEMA = """
@@ -123,7 +124,7 @@ class Store:
         for item_id in item_ids:
             row = self._connection.execute("SELECT content FROM annotations WHERE item_id = ?", (item_id,)).fetchone()
             if row:
-                found.append(Annotation.from_json(item_id, row["content"]))
+                found.append(_annotation(item_id, row["content"]))
         return found
 
     def images(self) -> dict[str, tuple[str, ImageFacts]]:
@@ -238,3 +239,10 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def _annotation(item_id: str, text: str) -> Annotation:
+    try:
+        return Annotation.from_json(item_id, text)
+    except DataError as error:
+        raise WorkspaceDamaged(f"The database is damaged: {error.what}", do="Restore it from a backup.") from None

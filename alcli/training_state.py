@@ -54,7 +54,8 @@ class TrainingState:
     def differences(self) -> list[str]:
         """What is not as it was here: then going on is sound, but not bit for bit the uninterrupted training."""
         now = environment()
-        return [f"{name} {then} then, {now[name]} now" for name, then in self.environment.items() if now[name] != then]
+        pairs = [(name, then, now.get(name, "nothing")) for name, then in self.environment.items()]
+        return [f"{name} {then} then, {here} now" for name, then, here in pairs if here != then]
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ class Learner:
             self.loss_head.load_state_dict(parts["loss_head"])
             groups = self.optimizer.state_dict()["param_groups"]
             self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-        except (RuntimeError, ValueError, KeyError) as error:
+            self._step_to(int(state.tensors["steps"]))
+            torch.set_rng_state(state.tensors[CPU_RANDOM])
+            if device().type == "cuda" and GPU_RANDOM in state.tensors:
+                torch.cuda.set_rng_state(state.tensors[GPU_RANDOM])
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"The half-done training does not fit this network: {error}.", do="Train again.") from None
-        self._step_to(int(state.tensors["steps"]))
-        torch.set_rng_state(state.tensors[CPU_RANDOM])
-        if device().type == "cuda" and GPU_RANDOM in state.tensors:
-            torch.cuda.set_rng_state(state.tensors[GPU_RANDOM])
 
     def _step_to(self, steps: int) -> None:
         scheduler = self.scheduler
@@ -131,9 +132,21 @@ def read(path: Path) -> TrainingState:
         with safetensors.safe_open(path, framework="pt") as stream:
             notes = json.loads((stream.metadata() or {})[KEY])
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+        place, surroundings = _position(notes["position"]), dict(notes["environment"])
+    except (
+        safetensors.SafetensorError,
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise DataError(f"{path} is not a half-done training: {error}.", do="Train again.") from None
-    place = notes["position"]
+    return TrainingState(place, tensors, surroundings)
+
+
+def _position(place: Mapping[str, Any]) -> Position:
+    images, losses, ranking = (float(value) for value in place["sums"])
     refusals = [Refusal(**row) for row in place["refusals"]]
-    sums = (place["sums"][0], place["sums"][1], place["sums"][2])
-    return TrainingState(Position(place["epoch"], place["batches"], sums, refusals), tensors, notes["environment"])
+    return Position(int(place["epoch"]), int(place["batches"]), (images, losses, ranking), refusals)

@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import socket
-import sqlite3
 import struct
 import sys
 import time
@@ -24,19 +23,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from alcli import config
+from alcli import config, database
+from alcli.database import DATABASE, machine_errors
 from alcli.errors import (
     MachineError,
     UsageError,
     WorkspaceDamaged,
     WorkspaceLocked,
     WorkspaceMissing,
-    WorkspaceTooNew,
 )
 from alcli.files import PRIVATE, TEMPORARY_PREFIX, remove_leftovers, sha256_of, sync_folder
 from alcli.store import Store, newest_version
 
-DATABASE = "alcli.db"
 LOCK = "alcli.lock"
 SECONDS_BETWEEN_TRIES = 0.5
 
@@ -61,7 +59,7 @@ class Workspace:
         copy_before: of the database as an older alcli left it, when this one has changed its schema.
     """
 
-    def __init__(self, root: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, root: Path, connection: database.Connection) -> None:
         self.root = root
         self.copy_before: Path | None = None
         self.store = Store(connection)
@@ -83,9 +81,9 @@ class Workspace:
             # A database without a configuration is what a killed init left.
             for leftover in root.glob(f"{DATABASE}*"):
                 leftover.unlink()
-            connection = _connect(root / DATABASE, read_only=False)
+            connection = database.connect(root / DATABASE, read_only=False)
             Store(connection).create()
-            _make_durable(connection)
+            database.make_durable(connection)
             (root / DATABASE).chmod(0o600)
             # The configuration comes last: only a folder that has it is a workspace.
             config.write(root / config.FILE_NAME, settings)
@@ -118,14 +116,14 @@ class Workspace:
             raise WorkspaceDamaged(f"{root / DATABASE} is missing.", do="Restore it from a backup.")
         if not read_only and not os.access(root, os.W_OK):
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
-        connection = _connect(root / DATABASE, read_only=True)
-        version = _checked_version(connection, root)
+        connection = database.connect(root / DATABASE, read_only=True)
+        version = database.checked_version(connection, root)
         if read_only:
-            return cls(root, connection if version == newest_version() else _migrated_in_memory(connection))
+            return cls(root, connection if version == newest_version() else database.migrated_in_memory(connection))
         # Only now: a writer's connection changes the file even by being closed.
         connection.close()
-        connection = _connect(root / DATABASE, read_only=False)
-        _make_durable(connection)
+        connection = database.connect(root / DATABASE, read_only=False)
+        database.make_durable(connection)
         return cls(root, connection)
 
     def close(self) -> None:
@@ -173,11 +171,6 @@ class Workspace:
         finally:
             os.close(descriptor)
 
-    def problem(self) -> str:
-        """What SQLite's quick check says of the database; empty when all is well."""
-        answer = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-        return "" if answer == "ok" else answer
-
     def _migrate(self) -> None:
         """Bring an older alcli's database to the newest schema; a copy of the old one is kept."""
         if self.store.version() >= newest_version():
@@ -192,14 +185,16 @@ class Workspace:
         self.copy_before = copy
 
     def copy_database(self, path: Path) -> None:
-        """A consistent copy of the database by SQLite's own backup, also while another process writes."""
-        copy = sqlite3.connect(path)
-        try:
-            self._connection.backup(copy)
-            # One file without a log beside it; the first writer turns the log on again.
-            copy.execute("PRAGMA journal_mode = DELETE")
-        finally:
-            copy.close()
+        """A consistent copy of the database by SQLite's own backup, also while another process writes.
+
+        Raises:
+            WorkspaceDamaged: what was copied is no sound database.
+        """
+        problem = database.copied(self._connection, path)
+        if problem:
+            raise WorkspaceDamaged(
+                f"{self.root / DATABASE} is damaged: {problem}.", do="Restore it from an earlier backup."
+            )
 
     # Cycles and steps
 
@@ -230,8 +225,21 @@ class Workspace:
         row = self.store.get_step(cycle, step)
         if row is None:
             return None
-        file = self.root / row["file"] if row["file"] else None
-        return StepRecord(cycle, step, row["inputs"], file, row["sha256"], json.loads(row["summary"]), row["finished"])
+        try:
+            summary = dict(json.loads(row["summary"]))
+            file = self._inside(row["file"]) if row["file"] else None
+        except (ValueError, TypeError) as error:
+            what = f"the row of {step} in cycle {cycle} is not what was written ({error})"
+            raise WorkspaceDamaged(
+                f"{self.root / DATABASE} is damaged: {what}.", do="Restore it from a backup."
+            ) from None
+        return StepRecord(cycle, step, row["inputs"], file, row["sha256"], summary, row["finished"])
+
+    def _inside(self, relative: str) -> Path:
+        """A file of the workspace; ValueError for a name that leads out of it, as in a backup made by a stranger."""
+        if Path(relative).is_absolute() or ".." in Path(relative).parts or "\0" in relative:
+            raise ValueError(f"{relative!r} lies outside")
+        return self.root / relative
 
     def done(self, cycle: int, step: str, inputs: str) -> StepRecord | None:
         """The record if the step is done with exactly these inputs and its file is intact, else None."""
@@ -279,81 +287,3 @@ def _holder(descriptor: int) -> str:
 def now() -> str:
     """The time in UTC, RFC 3339 to the second."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@contextlib.contextmanager
-def machine_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses below ``path`` into a MachineError."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise MachineError(
-            f"{error.filename or path}: {error.strerror or error}.",
-            kept="Finished steps are kept.",
-            do="Check the path, the free space and the permissions, then run the same command again.",
-        ) from error
-    except sqlite3.OperationalError as error:
-        raise MachineError(
-            f"{path / DATABASE}: {error}.",
-            kept="Finished steps are kept.",
-            do="Check the free space and the permissions, then run the same command again.",
-        ) from error
-
-
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        # A folder that cannot be written has no room for SQLite's shared memory file: read the file as it stands.
-        if not os.access(path, os.R_OK):
-            raise MachineError(f"{path} cannot be read by this user.", do="Run as its owner.")
-        mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None)
-    else:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    connection.row_factory = sqlite3.Row
-    try:
-        # The check reads the whole file: writers pay for it, readers stay fast.
-        check = "PRAGMA schema_version" if read_only else "PRAGMA quick_check(1)"
-        answer = connection.execute(check).fetchone()[0]
-        problem = "ok" if read_only else answer
-    except sqlite3.OperationalError as error:
-        # The machine refused (disk full, no permission): that says nothing about the file.
-        raise MachineError(f"{path}: {error}.", do="Check the free space and the permissions.") from None
-    except sqlite3.DatabaseError as error:
-        problem = str(error)
-    if problem != "ok":
-        raise WorkspaceDamaged(
-            f"{path} is damaged: {problem}.", do="Restore it from a backup; alcli never writes over it."
-        )
-    return connection
-
-
-def _make_durable(connection: sqlite3.Connection) -> None:
-    # After all checks only: switching to WAL writes to the file.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _migrated_in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
-    # A reader changes nothing, and must not fail in the night between an upgrade and the first run.
-    memory = sqlite3.connect(":memory:", isolation_level=None)
-    memory.row_factory = sqlite3.Row
-    connection.backup(memory)
-    connection.close()
-    Store(memory).migrate()
-    return memory
-
-
-def _checked_version(connection: sqlite3.Connection, root: Path) -> int:
-    version = Store(connection).version()
-    if version > newest_version():
-        connection.close()
-        raise WorkspaceTooNew(
-            f"{root} was made by a newer alcli (schema {version}, this one knows {newest_version()}).",
-            do="Upgrade alcli: pip install -U alcli",
-        )
-    if version < 1:
-        connection.close()
-        raise WorkspaceDamaged(f"{root / DATABASE} is not a workspace's database.", do="Restore it from a backup.")
-    return version

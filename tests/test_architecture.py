@@ -91,8 +91,8 @@ def test_the_directions_of_imports(path):
 
 
 @every_file
-def test_only_the_store_and_the_workspace_speak_sql(path):
-    if inner(path) not in ("store", "workspace"):
+def test_only_the_store_and_the_database_speak_sql(path):
+    if inner(path) not in ("store", "database"):
         assert "sqlite3" not in imports(ast.parse(path.read_text()), top_only=False)
 
 

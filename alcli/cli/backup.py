@@ -22,7 +22,7 @@ def command(session: options.Session, destination: Path) -> int:
       alcli backup -w W /backups/cells-2026-11-22
     """
     from alcli.backup import backup
-    from alcli.workspace import machine_errors
+    from alcli.database import machine_errors
 
     with session.reading() as workspace, machine_errors(destination):
         count = backup(workspace, destination)

@@ -43,7 +43,7 @@ def command(
     """
     from alcli import heartbeat
     from alcli.cycle import run_cycle
-    from alcli.workspace import machine_errors
+    from alcli.database import machine_errors
 
     with session.writing(wait) as context:
         if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -93,7 +94,7 @@ def _workspace(session: options.Session, online: bool) -> list[Check]:
             _disk(root),
             _writable(root),
             _private(root),
-            _database(workspace),
+            _database(root),
             _lock(workspace),
             _clock(root),
             *_configuration(session, workspace, online),
@@ -118,9 +119,15 @@ def _private(root: Path) -> Check:
     return ("privacy", not open_to_others, why)
 
 
-def _database(workspace: Workspace) -> Check:
-    problem = workspace.problem()
-    return ("database", not problem, problem or "SQLite's quick check finds no fault")
+def _database(root: Path) -> Check:
+    from alcli.database import DATABASE, connect, database_errors, problem
+
+    try:
+        with database_errors(root), contextlib.closing(connect(root / DATABASE, read_only=True)) as connection:
+            wrong = problem(connection)
+    except AlcliError as error:
+        wrong = error.what
+    return ("database", not wrong, wrong or "SQLite's quick check finds no fault")
 
 
 def _lock(workspace: Workspace) -> Check:

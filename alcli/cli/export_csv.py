@@ -58,8 +58,8 @@ def write(
     console: Console, output: Path, rows: Sequence[QueryRow], fixed: dict[str, Any], document: dict[str, Any]
 ) -> None:
     """Write the rows to a file or stdout, then show the head of the list."""
+    from alcli.database import machine_errors
     from alcli.priorities import write_files, write_narrow
-    from alcli.workspace import machine_errors
 
     if output == STDOUT:
         write_narrow(sys.stdout, rows)

@@ -59,19 +59,22 @@ class Session:
     @contextmanager
     def reading(self) -> Iterator[Workspace]:
         """The workspace, for commands that change nothing; needs no lock."""
+        from alcli.database import database_errors
         from alcli.workspace import Workspace
 
         workspace = Workspace.open(self.root, read_only=True)
         try:
-            yield workspace
+            with database_errors(workspace.root):
+                yield workspace
         finally:
             workspace.close()
 
     @contextmanager
     def writing(self, wait: float = 0.0) -> Iterator[Context]:
         """A step's context in the locked workspace; ``wait`` seconds for another run to end."""
+        from alcli.database import machine_errors
         from alcli.steps import Context
-        from alcli.workspace import Workspace, machine_errors
+        from alcli.workspace import Workspace
 
         workspace = Workspace.open(self.root)
         try:
@@ -94,7 +97,7 @@ class Session:
     def _recorded(self, root: Path) -> Iterator[None]:
         """The run's log; what is a bug leaves its traceback beside it."""
         from alcli import run_log
-        from alcli.workspace import machine_errors
+        from alcli.database import machine_errors
 
         folder = root / "logs"
         command = click.get_current_context().find_root().obj or sys.argv[1:]

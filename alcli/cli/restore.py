@@ -22,7 +22,7 @@ def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
       alcli restore /backups/cells-2026-11-22 -w W2
     """
     from alcli.backup import restore
-    from alcli.workspace import machine_errors
+    from alcli.database import machine_errors
 
     with machine_errors(workspace):
         count = restore(source, workspace)

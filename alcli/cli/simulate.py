@@ -68,8 +68,8 @@ def command(
       alcli simulate -w W --frozen --seeds 30 --start 50 --budget 100 --cycles 6
     """
     from alcli import simulate
+    from alcli.database import machine_errors
     from alcli.simulation.plan import arms_of
-    from alcli.workspace import machine_errors
 
     request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
     with session.writing() as context:

@@ -8,10 +8,13 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from alcli import run_lengths
 from alcli.errors import DataError
 from alcli.items import Box, Keypoint, Mask, Polygon, Pose
 
 ABSENT, VISIBLE = 0, 2
+MOST_PIXELS = 100_000_000
+"""No larger image is ever read; a mask of more pixels only fills the memory."""
 
 
 def box(place: str, raw: dict[str, Any], label: str) -> Box:
@@ -75,15 +78,24 @@ def _mask(place: str, content: dict[str, Any], label: str, size: tuple[int, int]
     height, width = _size(place, content)
     if all(size) and size != (width, height):
         raise DataError(f"{place}.size: {width}×{height} pixels, the image has {size[0]}×{size[1]}")
+    if width * height > MOST_PIXELS:
+        raise DataError(f"{place}.size: {width}×{height} pixels are more than the {MOST_PIXELS} allowed")
     counts = content.get("counts")
     if isinstance(counts, str):
+        with _at(f"{place}.counts"):
+            _same(run_lengths.pixels(counts), width, height)
         return Mask(label, counts, (width, height))
     if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
         raise DataError(f"{place}.counts: expected text or a list of whole numbers")
-    if sum(counts) != width * height:
-        raise DataError(f"{place}.counts: {sum(counts)} pixels, {width}×{height} has {width * height}")
+    with _at(f"{place}.counts"):
+        _same(sum(counts), width, height)
     packed = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     return Mask(label, packed["counts"].decode("ascii"), (width, height))
+
+
+def _same(described: int, width: int, height: int) -> None:
+    if described != width * height:
+        raise DataError(f"{described} pixels, {width}×{height} has {width * height}")
 
 
 def _size(place: str, content: dict[str, Any]) -> tuple[int, int]:

@@ -83,10 +83,10 @@ def parse(item_id: str, document: dict[str, Any]) -> tuple[Annotation, Counter[s
             continue
         try:
             part = READERS[kind](instance)
-        except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (DataError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"instance {number} ({kind}): {_reason(error)}") from None
         parts[type(part)].append(part)
-    labels = [*parts[str], *(tag for tag in document.get("tags") or () if isinstance(tag, str))]
+    labels = [*parts[str], *_tags(document)]
     polygons = tuple(_joined(parts[Polygon], instances))
     return (
         Annotation(
@@ -174,6 +174,14 @@ def _template(instance: dict[str, Any]) -> Pose:
     return Pose(_label(instance), keypoints)
 
 
+def _tags(document: dict[str, Any]) -> list[str]:
+    """Labels beside the instances; what is not a text is none."""
+    tags = document.get("tags") or []
+    if not isinstance(tags, list):
+        raise DataError(f"tags: expected a list, got {type(tags).__name__}")
+    return [tag for tag in tags if isinstance(tag, str)]
+
+
 def _tag(instance: dict[str, Any]) -> str:
     return _label(instance)
 
@@ -215,6 +223,8 @@ def _joined(polygons: Sequence[Polygon], instances: Sequence[Any]) -> Iterator[P
     groups: dict[Any, list[Polygon]] = {}
     for number, (polygon, instance) in enumerate(zip(polygons, drawn, strict=True)):
         group = instance.get("groupId") or ("alone", number)
+        if not isinstance(group, (int, str, tuple)):
+            raise DataError(f"groupId: expected a number, got {type(group).__name__}")
         groups.setdefault((group, polygon.label), []).append(polygon)
     for members in groups.values():
         rings = tuple(ring for member in members for ring in member.rings)
@@ -234,7 +244,7 @@ def _hull(polygon: Polygon) -> Box | None:
 def _size(metadata: Any) -> tuple[int, int] | None:
     """(width, height), None where either is absent, as in a third of real files."""
     values = [metadata.get(key) for key in ("width", "height")] if isinstance(metadata, dict) else [None]
-    if not all(isinstance(value, (int, float)) and value >= 1 for value in values):
+    if not all(isinstance(value, (int, float)) and 1 <= value < math.inf for value in values):
         return None
     return int(values[0]), int(values[1])  # type: ignore[arg-type]
 
@@ -287,10 +297,12 @@ def _image_name(relative: str) -> str:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > LARGEST_FILE:
-        raise DataError(f"{path.name}: {path.stat().st_size} bytes is too large for an annotation")
     try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise DataError(f"{path.name}: {size} bytes is too large for an annotation")
         content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: not JSON: {error}") from None
     if not isinstance(content, dict):

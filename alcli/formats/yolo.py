@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from reprlib import repr as shortened
 from typing import Any
 
 import yaml
@@ -15,6 +16,8 @@ from alcli.items import Annotation, Box, Keypoint, Polygon, Pose, Refusal
 
 DESCRIPTION = "data.yaml"
 LABELS, IMAGES = "labels", "images"
+LARGEST_DESCRIPTION = 2**20
+MOST_JOINTS = 1000
 SLACK = 0.01
 """A share may leave [0, 1] by rounding; how far a box may stick out is the task's affair."""
 
@@ -100,8 +103,8 @@ class Yolo:
         return Polygon(label, (tuple(values),))
 
     def _label(self, word: str) -> str:
-        if not word.isdecimal() or int(word) >= len(self._classes):
-            raise DataError(f"class {word!r}, but data.yaml names 0 to {len(self._classes) - 1}")
+        if not word.isdecimal() or len(word) > 9 or int(word) >= len(self._classes):
+            raise DataError(f"class {shortened(word)}, but data.yaml names 0 to {len(self._classes) - 1}")
         return self._classes[int(word)]
 
 
@@ -137,10 +140,22 @@ def _written(name: str, annotation: Annotation, classes: Sequence[str]) -> list[
     return [" ".join([str(classes.index(label)), *(f"{value:.10g}" for value in values)]) for label, values in rows]
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values only: aliases can make a page of text mean more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it uses an alias (*name), which alcli does not follow")
+        return super().compose_node(parent, index)
+
+
 def _description(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
+            raise DataError(f"{path}: {size} bytes is too large for a description of a data set.")
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+    # Dates and numbers that are none are a ValueError, further mistakes other errors of the parser's own.
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {error}.", do="Correct data.yaml.") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: the root is a {type(content).__name__}, expected keys such as names.")
@@ -150,11 +165,16 @@ def _description(path: Path) -> dict[str, Any]:
 def _names(content: dict[str, Any], path: Path) -> list[str]:
     names = content.get("names")
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        if set(names) != set(range(len(names))):
             raise DataError(f"{path}: names: the numbers are not 0 to {len(names) - 1}.")
         names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names or len({str(name) for name in names}) != len(names):
-        raise DataError(f"{path}: names: expected every class once, got {names!r}.", do="names: [cat, dog]")
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
+    # YAML takes a bare no, yes, on or null for something else than a word.
+    if wrong := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, int, float))]:
+        raise DataError(f"{path}: names: {shortened(wrong[0])} is not a name.", do="Put the name into quotes.")
+    if len({str(name) for name in names}) != len(names):
+        raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
     return [str(name) for name in names]
 
 
@@ -163,13 +183,19 @@ def _joints(content: dict[str, Any], path: Path) -> tuple[list[str], int]:
     shape = content.get("kpt_shape")
     if shape is None:
         return [], 0
-    if not isinstance(shape, list) or len(shape) != 2 or not isinstance(shape[0], int) or shape[1] not in (2, 3):
-        raise DataError(f"{path}: kpt_shape: expected [joints, 2 or 3], got {shape!r}.")
+    if not _is_shape(shape):
+        raise DataError(f"{path}: kpt_shape: expected [joints, 2 or 3], got {shortened(shape)}.")
     names = content.get("kpt_names")
     names = next(iter(names.values()), None) if isinstance(names, dict) else names
     if not isinstance(names, list) or len(names) != shape[0]:
         names = [f"joint_{number}" for number in range(1, shape[0] + 1)]
     return [str(name) for name in names], shape[1]
+
+
+def _is_shape(shape: Any) -> bool:
+    if not isinstance(shape, list) or [type(side) for side in shape] != [int, int]:
+        return False
+    return 0 < shape[0] <= MOST_JOINTS and shape[1] in (2, 3)
 
 
 def _text_files(root: Path) -> list[Path]:
@@ -190,6 +216,8 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{path.name}: is not UTF-8 text") from None
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
 
 
 def _number(word: str) -> float:

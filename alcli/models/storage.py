@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -50,14 +51,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Manifest]:
         raise DataError(f"{path} is not a model file: {error}.", do="Train again.") from None
     if text is None:
         raise DataError(f"{path} was not written by alcli.", do="Use it as model.weights instead.")
-    fields = json.loads(text)
-    manifest = Manifest(
-        fields["task"],
-        fields["model"],
-        tuple(fields["classes"]),
-        tuple(fields["input_shape"]),
-        tuple(fields["channels"]),
-    )
+    try:
+        manifest = _manifest(json.loads(text))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise DataError(f"The manifest in {path} is not what alcli wrote.", do="Train again.") from None
     return _below("model.", tensors), _below("loss_head.", tensors), manifest
 
 
@@ -65,6 +62,18 @@ def differences(manifest: Manifest, wanted: Manifest, fields: Sequence[str]) -> 
     """Sentences naming each field in which the two differ."""
     pairs = ((field, getattr(manifest, field), getattr(wanted, field)) for field in fields)
     return [f"{field} is {there!r}, expected {here!r}" for field, there, here in pairs if there != here]
+
+
+def _manifest(fields: dict[str, Any]) -> Manifest:
+    texts, numbers = (
+        (fields["task"], fields["model"], *fields["classes"]),
+        (*fields["input_shape"], *fields["channels"]),
+    )
+    if not all(isinstance(value, str) for value in texts) or not all(isinstance(value, int) for value in numbers):
+        raise TypeError
+    height, width = fields["input_shape"]
+    channels = tuple(fields["channels"])
+    return Manifest(fields["task"], fields["model"], tuple(fields["classes"]), (height, width), channels)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

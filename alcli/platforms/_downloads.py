@@ -48,13 +48,11 @@ class Downloads:
         if path.is_file():
             return path
         url, headers = where()
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise DataError(f"its address is not http or https: {url[:200]!r}")
+        host = _host(url)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             self._policy(self._fetch, url, headers, path)
         except Transient as failure:
-            host = urlsplit(url).hostname
             raise PlatformError(f"Images at {host} cannot be fetched: {failure}.", do=AGAIN) from None
         return path
 
@@ -72,8 +70,20 @@ class Downloads:
                         stream.write(piece)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise Transient(type(error).__name__) from None
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
+            # ValueError: what urllib3 and http.client say themselves of an address or a header.
             raise DataError(f"its address cannot be used ({type(error).__name__})") from None
+
+
+def _host(url: str) -> str:
+    """The host of an address; raises DataError for one that is no http address."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return parts.hostname
+    except ValueError:
+        pass
+    raise DataError(f"its address is not http or https: {url[:200]!r}")
 
 
 def _judge(response: requests.Response) -> None:

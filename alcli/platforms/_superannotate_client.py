@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ class Client:
         with self._asking("the statuses"):
             work = self.account.controller.service_provider.work_management
             answer = work.list_workflow_statuses(self.project.id, self.project.workflow_id).data["data"]
-            return {row["value"]: row["status"]["name"] for row in answer}
+            return {row["value"]: str(row["status"]["name"]) for row in answer}
 
     def check_status(self, name: str) -> None:
         """Raises UsageError naming the nearest when the workflow has no such status."""
@@ -124,11 +125,13 @@ class Client:
     def rows(self) -> list[Row]:
         """Every item of the configured folders, complete."""
         uploaded = self.project.upload_state == UPLOADED
-        return [
-            _row(name, content, self.statuses, uploaded)
-            for name, folder in self.folders.items()
-            for content in self._all(folder)
-        ]
+        folders, statuses = self.folders, self.statuses
+        with self._asking("the list of items"):
+            return [
+                _row(name, content, statuses, uploaded)
+                for name, folder in folders.items()
+                for content in self._all(folder)
+            ]
 
     def annotations(self, item_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """The annotation JSON of every item asked for; raises PlatformError naming the missing."""
@@ -226,7 +229,9 @@ class Client:
             if answer.status_code == 404:
                 raise DataError("the platform has no such image any more")
             original = answer.data["original"]
-            return original["url"], original.get("headers") or {}
+            return str(original["url"]), {
+                str(key): str(value) for key, value in (original.get("headers") or {}).items()
+            }
 
     def _all(self, folder: Any) -> list[dict[str, Any]]:
         """Every item of one folder; a listing that moved while it was read is read again."""
@@ -286,7 +291,7 @@ class Client:
                 if answer.errors and self.wire.failure:
                     raise self.wire.failure
                 documents = [] if answer.errors else answer.data
-            found |= {int(document["metadata"]["id"]): document for document in documents}
+            found |= {number: document for document in documents if (number := _item_of(document)) is not None}
         return found
 
     def _projects(self) -> list[str]:
@@ -349,15 +354,26 @@ def _condition(key: str, value: Any) -> Any:
     return conditions.Condition(key, value, conditions.CONDITION_EQ)
 
 
+def _item_of(document: Any) -> int | None:
+    """The id of the item that an annotation belongs to; None for what is no annotation."""
+    try:
+        return int(document["metadata"]["id"])
+    except (TypeError, KeyError, ValueError, IndexError, OverflowError):
+        return None
+
+
 def _row(folder: str, content: dict[str, Any], statuses: dict[int, str], uploaded: bool) -> Row:
     assignees = sorted(str(person.get("user_id", "")) for person in content.get("assignments") or ())
     url = "" if uploaded else (content.get("metadata") or {}).get("path") or content.get("url") or ""
+    priority = content.get("entropy_value")
+    if priority is not None and not math.isfinite(priority):
+        raise ValueError(f"the priority of item {content['id']} is {priority}")
     return Row(
         id=int(content["id"]),
         name=str(content.get("name") or ""),
         folder=folder,
         status=statuses.get(content.get("annotation_status"), ""),  # type: ignore[arg-type]
-        priority=content.get("entropy_value"),
+        priority=priority,
         url=str(url),
         assignees=tuple(assignees),
         created=str(content.get("createdAt") or ""),

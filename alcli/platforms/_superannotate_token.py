@@ -57,7 +57,11 @@ def find(options: PlatformOptions, environ: Mapping[str, str] = os.environ, home
 
 def normalised(url: str) -> str:
     """The address without a trailing slash; raises UsageError where a token would travel unprotected."""
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port  # asked for here, because only then it is looked at
+    except ValueError as error:
+        raise UsageError(f"{url!r} is not the address of a service: {error}.", do=f"Like {PUBLIC_URL}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{url!r} is not the address of a service.", do=f"Like {PUBLIC_URL}")
     if parts.username or parts.password or parts.query or parts.fragment:

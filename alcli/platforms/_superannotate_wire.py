@@ -27,6 +27,7 @@ from alcli.platforms._superannotate_token import PUBLIC_URL, Credentials
 CONNECT_SECONDS = 10.0
 ATTEMPTS = 5
 LONGEST_PAUSE = 30.0
+LONGEST_WAIT = 365 * 86400.0
 SERVICES = ("api", "work-management-api", "item", "assets-provider", "explore-service", "telemetry-scoring")
 PUBLIC_HOSTS = frozenset(f"{service}.superannotate.com" for service in SERVICES)
 KEPT = "What was done before is kept."
@@ -242,9 +243,10 @@ async def _once(
 
 def retry_after(value: str | None) -> float | None:
     """Seconds to wait as ``Retry-After`` says, in seconds or as a date; None when it says nothing sensible."""
-    if value and value.strip().isdigit():
-        return float(value)
-    skew = _skew(value)
+    text = (value or "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_WAIT)
+    skew = _skew(text)
     return None if skew is None else max(0.0, -skew)
 
 
@@ -252,9 +254,11 @@ def _skew(date: str | None) -> float | None:
     """Seconds from a date of HTTP until now; None when it is none."""
     try:
         moment = email.utils.parsedate_to_datetime(date or "")
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)  # "-0000": UTC, from nowhere in particular
+        return (datetime.now(timezone.utc) - moment).total_seconds()
+    except (ValueError, OverflowError, TypeError):
         return None
-    return (datetime.now(timezone.utc) - moment).total_seconds()
 
 
 def given_up(what: str, failure: Transient) -> PlatformError:

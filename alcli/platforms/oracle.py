@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from alcli.config import PlatformOptions
-from alcli.errors import DataError, UsageError
+from alcli.errors import DataError, UsageError, WorkspaceDamaged
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Annotation, Item, Refusal
 from alcli.platforms._queue_file import QueueFile
@@ -55,7 +57,8 @@ class Oracle(QueueFile):
         """Ids of the items whose annotation can be seen."""
         if not self._revealed.is_file():
             return frozenset()
-        return frozenset(json.loads(self._revealed.read_text(encoding="utf-8")))
+        with _written_here(self._revealed):
+            return frozenset(map(str, _listed(json.loads(self._revealed.read_text(encoding="utf-8")))))
 
     def reveal(self, item_ids: Iterable[str]) -> None:
         """Show the annotations of exactly these items; raises DataError for one that the oracle does not know."""
@@ -70,10 +73,29 @@ class Oracle(QueueFile):
         return [place.item_id for place in sorted(self.queue(), key=lambda place: place.position) if place.asked]
 
     def _rows(self) -> Iterator[tuple[Item, str]]:
-        with self._answers.open(encoding="utf-8") as stream:
+        with _written_here(self._answers), self._answers.open(encoding="utf-8") as stream:
             for line in stream:
                 row = json.loads(line)
+                if not all(isinstance(row[key], str) for key in ("id", "uri", "version", "annotation")):
+                    raise TypeError("a value is no text")
                 yield Item(row["id"], row["id"], row["uri"], version=row["version"]), row["annotation"]
+
+
+@contextlib.contextmanager
+def _written_here(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise WorkspaceDamaged(
+            f"{path} is not what a simulation wrote: {error}.",
+            do="Move the simulation's folder away, then run it again.",
+        ) from None
+
+
+def _listed(content: Any) -> list[Any]:
+    if not isinstance(content, list):
+        raise TypeError("expected a list")
+    return content
 
 
 def _shown(item: Item, revealed: bool) -> Item:

@@ -55,7 +55,10 @@ class Superannotate:
             self._client.check_status(status)
         self._listed = self._client.rows()
         for row in self._listed:
-            yield self._item(row) if row.name else Refusal(str(row.id), f"item {row.id}", "it has no name")
+            try:
+                yield self._item(row)
+            except DataError as error:
+                yield Refusal(str(row.id), f"item {row.id}", error.what)
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
         """The annotation of each item, in pages; what cannot be read is refused with its reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -59,12 +60,12 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
         DataError: an image cannot be loaded.
     """
     file = folder / f"{_key(config, examples)}.safetensors"
-    if not _readable(file):
+    if not is_intact(file):
         folder.mkdir(parents=True, exist_ok=True)
         _write(file, *_computed(config, examples, progress))
     with safe_open(file, framework="np") as stream:
         deep, stages = stream.get_tensor("deep"), stream.get_tensor("stages")
-        channels = tuple(json.loads(stream.metadata()["channels"]))
+        channels = tuple(json.loads(stream.metadata()["alcli"])["channels"])
     projected = embedding(torch.from_numpy(deep)).numpy()
     ids = [example.item.id for example in examples]
     return Features(ids, deep.astype(np.float32), stages.astype(np.float32), channels, projected)
@@ -99,15 +100,28 @@ def _key(config: Config, examples: Sequence[Example]) -> str:
     return sha256_of_text(weights_of(config), model, config.score.precision, *parts)[:32]
 
 
-def _readable(file: Path) -> bool:
+def is_intact(file: Path) -> bool:
+    """Whether the file is there and every bit of it is what was written."""
     try:
         with safe_open(file, framework="np") as stream:
-            return "channels" in (stream.metadata() or {})
-    except (OSError, SafetensorError):
+            notes = json.loads((stream.metadata() or {})["alcli"])
+            deep, stages = stream.get_tensor("deep"), stream.get_tensor("stages")
+        return bool(notes["sha256"] == _checksum(deep, stages, notes["channels"]))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
         return False
 
 
 def _write(file: Path, deep: np.ndarray, stages: np.ndarray, channels: list[int]) -> None:
-    content = safetensors.numpy.save({"deep": deep, "stages": stages}, {"channels": json.dumps(channels)})
+    # One metadata key: safetensors writes several in an order that differs from run to run.
+    notes = {"channels": channels, "sha256": _checksum(deep, stages, channels)}
+    content = safetensors.numpy.save({"deep": deep, "stages": stages}, {"alcli": json.dumps(notes)})
     with atomic_write(file, "wb") as stream:
         stream.write(content)
+
+
+def _checksum(deep: np.ndarray, stages: np.ndarray, channels: Sequence[int]) -> str:
+    digest = hashlib.sha256(json.dumps(list(channels)).encode())
+    for array in (deep, stages):
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

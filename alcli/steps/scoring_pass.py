@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from alcli import plugins
 from alcli.errors import UsageError
-from alcli.files import atomic_write, sha256_of_text
+from alcli.files import sha256_of_text
 from alcli.items import Item, Refusal
 from alcli.signals import Signals
-from alcli.steps import Context
+from alcli.steps import Context, signal_parts
 from alcli.strategies import QueryStrategy, needs_labeled
 from alcli.workspace import StepRecord
 
@@ -123,7 +121,7 @@ def _passed(
     parts = [examples[start : start + size] for start in range(0, len(examples), size)]
     keys = (_key(context, training, needs, [example.item for example in part])[:32] for part in parts)
     files = [folder / f"{key}.safetensors" for key in keys]
-    todo = [(file, part) for file, part in zip(files, parts, strict=True) if not _intact(file)]
+    todo = [(file, part) for file, part in zip(files, parts, strict=True) if not signal_parts.is_intact(file)]
     rest = [example for _, part in todo for example in part]
     unfinished: dict[Path, tuple[Signals, list[Refusal]]] = {}
     with context.progress.track("Scoring", len(examples)) as advance:
@@ -137,43 +135,19 @@ def _passed(
                 # Not for keeping: what could not be read now is tried again by the next run.
                 unfinished[file] = (signals, refused)
             else:
-                _write_part(file, signals, refused)
+                signal_parts.write(file, signals, refused)
     for leftover in set(folder.iterdir()) - (set(files) - set(unfinished)):
         leftover.unlink()
-    found = [unfinished.get(file) or _read_part(file, part) for file, part in zip(files, parts, strict=True)]
+    found = [
+        unfinished.get(file) or signal_parts.read(file, [example.item for example in part])
+        for file, part in zip(files, parts, strict=True)
+    ]
     return _joined(found, needs, refusals, folder)
 
 
 def _size(facts: dict, item: Item) -> tuple[int, int] | None:
     version, found = facts.get(item.id, ("", None))
     return (found.width, found.height) if found and version == item.version else None
-
-
-def _write_part(file: Path, signals: Signals, refusals: Sequence[Refusal]) -> None:
-    notes = json.dumps({"ids": list(signals.item_ids), "refused": {row.id: row.reason for row in refusals}})
-    arrays = {name: np.ascontiguousarray(array) for name, array in signals.arrays.items()}
-    with atomic_write(file, "wb") as stream:
-        stream.write(safetensors.numpy.save(arrays, {"alcli": notes}))
-
-
-def _intact(file: Path) -> bool:
-    try:
-        with safetensors.safe_open(file, framework="np") as stream:
-            return "alcli" in (stream.metadata() or {})
-    except (OSError, safetensors.SafetensorError):
-        return False
-
-
-def _read_part(file: Path, part: Sequence) -> tuple[Signals, list[Refusal]]:
-    with safetensors.safe_open(file, framework="np") as stream:
-        notes = json.loads(stream.metadata()["alcli"])
-        arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
-    items = {example.item.id: example.item for example in part}
-    refusals = [
-        Refusal(item_id, items[item_id].name, reason, items[item_id].version)
-        for item_id, reason in notes["refused"].items()
-    ]
-    return Signals(notes["ids"], arrays), refusals
 
 
 def _joined(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from alcli import run_lengths
 from alcli.errors import DataError
 from alcli.items import IGNORED, Annotation, Mask, Polygon
 
@@ -48,13 +49,38 @@ def encoded(pixels: np.ndarray) -> str:
     return coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8))["counts"].decode("ascii")
 
 
+def check(annotation: Annotation, size: tuple[int, int]) -> None:
+    """Raises DataError for a region that pycocotools, which checks nothing, would expand into memory not its own.
+
+    Args:
+        size: (width, height) of the image. A mask must have as many pixels; a polygon may leave it by its own size.
+    """
+    for mask in annotation.masks:
+        if mask.size != size:
+            raise DataError("the mask has {}×{} pixels, the upright image has {}×{}".format(*mask.size, *size))
+        try:
+            described = run_lengths.pixels(mask.counts)
+        except DataError as error:
+            raise DataError(f"the mask of class {mask.label!r} cannot be decoded: {error.what}") from None
+        if described != size[0] * size[1]:
+            raise DataError(
+                f"the mask of class {mask.label!r} cannot be decoded: it describes {described} pixels,"
+                f" {size[0]}×{size[1]} has {size[0] * size[1]}"
+            )
+    for polygon in annotation.polygons:
+        for ring in (*polygon.rings, *polygon.holes):
+            for values, side in ((ring[::2], size[0]), (ring[1::2], size[1])):
+                if min(values) < -side or max(values) > 2 * side:
+                    raise DataError(
+                        f"polygon of class {polygon.label!r} reaches from {min(values):g} to {max(values):g},"
+                        f" far out of {size[0]}×{size[1]}"
+                    )
+
+
 def decoded(mask: Mask) -> np.ndarray:
-    """(height, width) bool; raises DataError when the code does not describe as many pixels as the mask has."""
+    """(height, width) bool; only for masks that ``check`` has seen, or that alcli has made."""
     width, height = mask.size
-    try:
-        return coco_mask.decode({"size": [height, width], "counts": mask.counts.encode("ascii")}).astype(bool)
-    except (ValueError, TypeError, UnicodeEncodeError) as error:
-        raise DataError(f"the mask of class {mask.label!r} cannot be decoded: {error}") from None
+    return coco_mask.decode({"size": [height, width], "counts": mask.counts.encode("ascii")}).astype(bool)
 
 
 def _inside(polygon: Polygon, width: int, height: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from alcli.models.tapped import Tapped
 from alcli.plugins import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import known_class, speaks_of, upright
-from alcli.tasks._label_maps import BACKGROUND, IGNORE, decoded, label_map, masks
+from alcli.tasks._label_maps import BACKGROUND, IGNORE, check, label_map, masks
 from alcli.tasks._tapped import TappedTask
 
 MOST_CLASSES = 254
@@ -76,10 +76,7 @@ class Segmentation(TappedTask):
         speaks_of(annotation, "polygons", "masks")
         annotation = upright(annotation, facts)
         size = (facts.width, facts.height)
-        for mask in annotation.masks:
-            if mask.size != size:
-                raise DataError("the mask has {}×{} pixels, the upright image has {}×{}".format(*mask.size, *size))
-            decoded(mask)
+        check(annotation, size)
         self._check_ids(annotation)
         for polygon in annotation.polygons:
             known_class(polygon.label, self.classes)

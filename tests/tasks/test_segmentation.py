@@ -7,9 +7,9 @@ import torch.nn.functional as F
 
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
-from alcli.items import Annotation, Polygon
+from alcli.items import Annotation, Mask, Polygon
 from alcli.loading import batches
-from alcli.tasks._label_maps import IGNORE, encoded, label_map, masks
+from alcli.tasks._label_maps import IGNORE, check, encoded, label_map, masks
 from alcli.tasks.segmentation import Segmentation
 from tests.contracts.drawings import CASES, SIZE, examples, half_mask, make_task
 
@@ -84,3 +84,17 @@ def test_nothing_that_counts_is_said(tmp_path):
 def test_unknown_models_are_refused():
     with pytest.raises(UsageError, match="Segmentation has no model 'unet'"):
         Segmentation(TaskOptions(), ModelOptions(name="unet"), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "why"),
+    [
+        (Annotation("x", masks=(Mask("a", "0", SIZE),)), "it describes 0 pixels"),
+        (Annotation("x", masks=(Mask("a", "oooo", SIZE),)), "run lengths break off"),
+        (Annotation("x", polygons=(Polygon("a", ((1, 1, 1e9, 1, 5, 5),)),)), r"from 1 to 1e\+09, far out of"),
+        (Annotation("x", polygons=(Polygon("a", ((1, 1, 9, 1, 5, -1e300),)),)), "far out of"),
+    ],
+)
+def test_a_region_that_would_be_expanded_into_foreign_memory_is_refused(annotation, why):
+    with pytest.raises(DataError, match=why):
+        check(annotation, SIZE)

@@ -1,0 +1,1 @@
+"""Bytes that nobody meant: every place where alcli reads something is given what it cannot expect."""
