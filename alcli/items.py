@@ -217,6 +217,12 @@ class Annotation:
     label_scores: tuple[float, ...] = ()
     relative: bool = False
 
+    def __post_init__(self) -> None:
+        joints = {joint.name for pose in self.poses for joint in pose.keypoints}
+        for text in self.class_names() | joints:
+            if not text.isascii() and not is_text(text):
+                raise DataError(f"the name {text!r} is no valid text")
+
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads back, key order fixed, empty parts left out."""
         content = {key: value for key, value in asdict(self).items() if value and key != "item_id"}

@@ -13,7 +13,7 @@ import torch
 from alcli import config, heartbeat, priorities, training_state
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
-from alcli.items import Annotation, Item, Refusal
+from alcli.items import Annotation, Item, Keypoint, Pose, Refusal
 from alcli.models import storage
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_token import normalised
@@ -174,4 +174,8 @@ def test_a_part_with_one_bit_changed_is_not_intact(tmp_path):
 def test_names_that_are_no_text_are_refused_and_can_be_told():
     with pytest.raises(DataError, match="no valid text"):
         Item("1", "a\ud800.jpg", "u")
+    with pytest.raises(DataError, match="is no valid text"):
+        Annotation("x", labels=("cat", "\ud800"))
+    with pytest.raises(DataError, match="is no valid text"):
+        Annotation("x", poses=(Pose("man", (Keypoint("nose\udfff", 1, 2),)),))
     assert Refusal("1", "a\ud800", "b\udfff").name == "a\\ud800"

@@ -124,7 +124,7 @@ def _changed(document: Any, changes: Sequence[tuple[int, int, int, Any]]) -> Any
     for kind, place, other, value in changes:
         slots = list(_slots(root))
         holder, key = slots[place % len(slots)]
-        ACTIONS[kind](holder, key, slots[other % len(slots)], copy.copy(value))
+        ACTIONS[kind](holder, key, slots[other % len(slots)], copy.deepcopy(value))
         if not root:
             return value
     return root[0]

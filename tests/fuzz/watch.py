@@ -12,7 +12,7 @@ from typing import Any
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 CHANGING = ("os.mkdir", "os.rename", "os.link", "os.symlink", "os.truncate", "os.remove", "os.rmdir", "os.chmod")
-DEVICES = ("/dev/", "/proc/self/fd")
+DEVICES = ("/dev/null", "/dev/tty", "/dev/full", "/dev/stdout", "/dev/stderr", "/proc/self/fd")
 
 
 @dataclass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ from alcli.formats.superannotate import Superannotate
 from alcli.formats.voc import Voc
 from alcli.formats.yolo import Yolo
 from alcli.items import Annotation
-from tests.fuzz.inputs import files, json_files, text_files, words
+from tests.fuzz.inputs import documents, files, json_files, text_files, words
 from tests.fuzz.samples import COCO, PNG_MASK, SUPERANNOTATE, VOC, YOLO_LABELS, YOLO_YAML
 from tests.fuzz.subject import Subject, Use
 
@@ -90,13 +92,49 @@ YAML = ["&a", "*a", "<<: *a", "!!python/object/apply:os.system ['true']", "!!tim
         "g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g]\nnames: *h\n"]  # fmt: skip
 CSV = ['"', ",", "\r", "\n", '""', "name", "label", ",,,,", "x.jpg", "\0", "a" * 140_000]
 
+TREE = {
+    "filename": "x.jpg",
+    "size": {"width": 64, "height": 48, "depth": 3},
+    "object": [
+        {"name": "cat", "difficult": 0, "bndbox": {"xmin": 1, "ymin": 2, "xmax": 30, "ymax": 40}},
+        {"name": "dog", "bndbox": {"xmin": 1.5, "ymin": 2, "xmax": 3, "ymax": 4}},
+    ],
+}
+
+
+def _as_xml(content: Any) -> bytes:
+    """A tree of values as elements: well-formed, whatever they say."""
+    return f"<annotation>{''.join(_elements(content))}</annotation>".encode("utf-8", "replace")
+
+
+def _elements(content: Any, tag: str = "") -> Iterator[str]:
+    name = "".join(letter for letter in tag[:20] if letter.isascii() and letter.isalpha()) or "a"
+    if isinstance(content, dict):
+        inner = "".join(part for key, value in content.items() for part in _elements(value, str(key)))
+        yield f"<{name}>{inner}</{name}>" if tag else inner
+    elif isinstance(content, list):
+        for value in content:
+            yield from _elements(value, tag or "object")
+    else:
+        yield f"<{name}>{escape(str(content))}</{name}>"
+
+
 SUBJECTS = [
+    Subject("voc, well-formed", documents([TREE]).map(_as_xml), in_file("x.xml", lambda folder: used(Voc(folder)))),
     Subject("voc", text_files(VOC, XML), in_file("x.xml", lambda folder: used(Voc(folder)))),
     Subject("coco", json_files(COCO), in_file("c.json", lambda folder: used(Coco(folder / "c.json"))), share=1.5),
     Subject(
         "yolo labels",
         text_files(YOLO_LABELS, ["0", "1", "0.5", "nan", "inf", "-1", "1e308", " ", "\n", "٣"]),
         in_file("labels/x.txt", lambda folder: used(Yolo(folder)), data__yaml=b"names: [a, b]\n"),
+    ),
+    Subject(
+        "yolo data.yaml, well-formed",
+        # JSON is YAML.
+        documents([{"names": ["a", "b"], "kpt_shape": [1, 3], "kpt_names": {"0": ["nose"]}}, {"names": {"a": 0}}]).map(
+            lambda content: json.dumps(content).encode()
+        ),
+        in_file("data.yaml", lambda folder: used(_yolo(folder))),
     ),
     Subject("yolo data.yaml", text_files(YOLO_YAML, YAML), in_file("data.yaml", lambda folder: used(_yolo(folder)))),
     Subject(
