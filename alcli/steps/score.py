@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alcli import plugins
+from alcli.balance import objects, rare
 from alcli.config import Config
 from alcli.errors import DataError, UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
+from alcli.reasons import Grounds, explained, telling
 from alcli.selection import Query, seed_of, select
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.steps import Context, StepResult
@@ -44,15 +47,19 @@ def score(context: Context, cycle: int) -> StepResult:
     listed = Listed(items, store.pool().in_state(LABELED) if needs_labeled(strategy) else [])
     selection = context.config.selection
     share = 0.0 if cold else context.config.strategy.control_share
+    told = frozenset() if cold else _told(context, training, strategy)
     settings = (name, str(selection.budget), str(selection.seed), *([str(share)] if share else []))
-    inputs = sha256_of_text(*settings, pass_key(context, training, strategy, listed))
+    inputs = sha256_of_text(*settings, pass_key(context, training, strategy, listed, told))
     done = context.workspace.done(cycle, "score", inputs)
     if done:
         return StepResult("score", cycle, done.summary, already_done=True)
-    signals, refusals = scoring_pass(context, cycle, training, strategy, listed)
+    signals, refusals = scoring_pass(context, cycle, training, strategy, listed, told)
     by_id = {item.id: item for item in items}
-    query = select(strategy, signals, by_id, selection.budget, seed_of(selection.seed, cycle), share)
+    ranked_by = signals.only(strategy.needs)
+    query = select(strategy, ranked_by, by_id, selection.budget, seed_of(selection.seed, cycle), share)
     _check(items, refusals, query)
+    if not cold:
+        query = _explained(context, training, strategy, query, signals)
     problems = store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.passing for refusal in refusals):
         inputs = UNFINISHED
@@ -68,6 +75,21 @@ def score(context: Context, cycle: int) -> StepResult:
         context.progress.say("All scores are equal: the order is that of the names and means nothing.")
     record = context.workspace.finish_step(cycle, "score", inputs, path, summary)
     return StepResult("score", cycle, record.summary, problems=[*problems, *query.unscored])
+
+
+def _told(context: Context, training: StepRecord, strategy: QueryStrategy) -> frozenset[str]:
+    given = plugins.load("tasks", context.config.task.name).signal_names
+    return telling(strategy.needs, given, len(training.summary["classes"]))
+
+
+def _explained(
+    context: Context, training: StepRecord, strategy: QueryStrategy, query: Query, signals: Signals
+) -> Query:
+    store, classes = context.workspace.store, training.summary["classes"]
+    pool = store.pool()
+    counts = objects(store.annotations(item.id for item in pool.in_state(LABELED)))
+    grounds = Grounds(strategy.needs, signals, pool.items, classes, rare(counts, classes))
+    return replace(query, rows=explained(query.rows, grounds))
 
 
 def _suited(context: Context) -> str:
