@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from alcli import plugins
 from alcli.errors import UsageError
@@ -12,6 +13,14 @@ from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Refusal
 from alcli.steps import Context, StepResult
 from alcli.workspace import now
+
+UNSHAPING: Any = {
+    "train": {"workers", "checkpoint_every"},
+    "score": {"workers"},
+    "report": True,
+    "cost": True,
+}
+"""Settings that change neither a weight nor the list."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def _inputs(context: Context) -> str:
     annotations = context.workspace.store.annotations(sorted(labeled))
     unlabeled = sorted((item.id, item.version) for item in pool.items.values() if item.state == UNLABELED)
     return sha256_of_text(
-        context.config.model_dump_json(exclude={"train": {"workers", "checkpoint_every"}, "score": {"workers"}}),
+        context.config.model_dump_json(exclude=UNSHAPING),
         *(part for row in annotations for part in (row.item_id, row.to_json())),
         *(part for pair in unlabeled for part in pair),
     )
