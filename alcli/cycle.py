@@ -71,7 +71,15 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.
     passing = any(refusal.passing for refusal in result.problems)
     context.workspace.store.finish_cycle(number, "" if passing else inputs, now())
-    return result
+    # After the cycle's end: the list stands, whatever becomes of the page about it.
+    return _with_report(context, result) if context.config.report.enabled else result
+
+
+def _with_report(context: Context, result: CycleResult) -> CycleResult:
+    # Here, so that only a cycle that wants a page pays for drawing.
+    from alcli.steps.report import report
+
+    return replace(result, steps=(*result.steps, report(context, result.number)))
 
 
 def _untold(context: Context, since: str, told: Collection[str]) -> list[Refusal]:

@@ -23,6 +23,7 @@ import signal
 
 DONE = 0
 PARTIAL = 3
+ENOUGH = 20
 
 
 class Told:
@@ -137,6 +138,7 @@ EXIT_CODES = {
     11: "workspace locked by another run",
     12: "workspace damaged",
     13: "workspace from a newer version",
+    20: "status --exit-code: stopping is advised",
     129: "interrupted (SIGHUP) after a clean stop",
     130: "interrupted (SIGINT) after a clean stop",
     143: "interrupted (SIGTERM) after a clean stop",

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from alcli.errors import DataError, UsageError
 from alcli.statistics import Estimate
 
-LAWS: tuple[Callable[[np.ndarray, float], np.ndarray], ...] = (
+LAWS: tuple[Callable[[np.ndarray, Any], np.ndarray], ...] = (
     lambda x, rate: x**-rate,
     lambda x, rate: np.exp(-rate * (x - 1)),
     lambda x, rate: 1 / (1 + rate * (x - 1)),
@@ -60,7 +61,7 @@ class Bundle:
         left = np.empty((len(self.laws), len(x)))
         for number, law in enumerate(LAWS):
             rows = self.laws == number
-            left[rows] = [law(x, rate) for rate in self.rates[rows]]
+            left[rows] = law(x[None, :], self.rates[rows, None])
         return self.tops[:, None] - self.missing[:, None] * left
 
     def band(self, labels: Sequence[float], confidence: float = CONFIDENCE, measured: bool = False) -> list[Estimate]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from alcli.config import CostOptions
 from alcli.errors import DataError
@@ -26,7 +26,7 @@ class Outlook:
     Attributes:
         bundle: None where there are too few points; ``text`` then says what is needed.
         metric, value, labels: of the newest point.
-        needed: to the target, counted from no label; None without a target.
+        needed: to the target, counted from no label; None without a target. left: unlabelled images there are.
         next_gain: of the next budget. advice: go on, unsure or stop; "" where nothing can be said.
     """
 
@@ -39,6 +39,7 @@ class Outlook:
     target: float | None = None
     needed: Needed | None = None
     budget: int = 1
+    left: int | None = None
     seconds_per_label: float | None = None
     next_gain: Estimate | None = None
     advice: str = ""
@@ -67,29 +68,46 @@ class Outlook:
         return None if self.seconds_per_label is None else self.more(labels) * self.seconds_per_label / 3600
 
 
-def outlook(
-    cycles: Sequence[CycleFacts], target: float | None, budget: int, objects_per_item: float, cost: CostOptions
-) -> Outlook:
-    """The outlook after these cycles.
+@dataclass(frozen=True)
+class Means:
+    """What there is to get further with: labels a cycle, unlabelled images, and what a label costs.
+
+    Attributes:
+        objects_per_item: annotated objects of a mean image.
+    """
+
+    budget: int
+    left: int | None = None
+    objects_per_item: float = 0.0
+    cost: CostOptions = field(default_factory=CostOptions)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of annotating a mean image; None where nothing is configured."""
+        if self.cost.seconds_per_item is None and self.cost.seconds_per_object is None:
+            return None
+        return (self.cost.seconds_per_item or 0.0) + (self.cost.seconds_per_object or 0.0) * self.objects_per_item
+
+
+def outlook(cycles: Sequence[CycleFacts], target: float | None, means: Means) -> Outlook:
+    """The outlook after these cycles; where there are too few points, its text says what is needed.
 
     Raises:
         UsageError: the target is no metric.
     """
     try:
-        return projected(cycles, target, budget, objects_per_item, cost)
+        return projected(cycles, target, means)
     except DataError as error:
         return Outlook(f"{error.what} {error.do}".strip())
 
 
-def projected(
-    cycles: Sequence[CycleFacts], target: float | None, budget: int, objects_per_item: float, cost: CostOptions
-) -> Outlook:
+def projected(cycles: Sequence[CycleFacts], target: float | None, means: Means) -> Outlook:
     """The same; raises DataError where there are too few points."""
     points = [row for row in curve(cycles) if row.headline and math.isfinite(row.headline[1])]
     values = [row.headline[1] for row in points if row.headline]
     bundle = fit([row.labels for row in points], values, [row.held_out for row in points])
     labels = points[-1].labels
-    gain = bundle.gain(labels, labels + budget)
+    gain = bundle.gain(labels, labels + means.budget)
     found = Outlook(
         "",
         bundle,
@@ -99,18 +117,13 @@ def projected(
         len(points),
         target,
         None if target is None else labels_needed(bundle, target),
-        budget,
-        _seconds(cost, objects_per_item),
+        means.budget,
+        means.left,
+        means.seconds,
         gain,
         _advice(gain),
     )
     return Outlook(**{**found.__dict__, "text": _in_words(found)})
-
-
-def _seconds(cost: CostOptions, objects_per_item: float) -> float | None:
-    if cost.seconds_per_item is None and cost.seconds_per_object is None:
-        return None
-    return (cost.seconds_per_item or 0.0) + (cost.seconds_per_object or 0.0) * objects_per_item
 
 
 def _advice(gain: Estimate) -> str:
@@ -124,7 +137,7 @@ def _in_words(found: Outlook) -> str:
     assert gain is not None
     next_one = (
         f"The next {found.budget} labels are expected to bring {100 * gain.mean:+.1f} points of {found.metric} "
-        f"[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]."
+        f"[90 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}]."
     )
     return f"{_to_target(found)} {next_one}".strip()
 
@@ -138,13 +151,16 @@ def _to_target(found: Outlook) -> str:
     if not found.reachable:
         share = 100 * found.needed.reachable
         return f"{name} is not reachable at this rate: only {share:.0f} % of the curves that fit ever get there."
-    more = f"{found.more(found.needed.median):.0f} more labels [{_span(found)}]"
+    more = f"{found.more(found.needed.median):.0f} more labels [90 %: {_span(found)}]"
     parts = [more, f"{found.cycles(found.needed.median):.0f} cycles of {found.budget}"]
     hours = found.hours(found.needed.median)
-    return f"{name} takes about {', '.join(parts if hours is None else [*parts, f'{hours:.0f} hours'])}."
+    text = f"{name} takes about {', '.join(parts if hours is None else [*parts, f'{hours:.1f} hours'])}"
+    if found.left is not None and found.more(found.needed.median) > found.left:
+        return f"{text}; only {found.left} unlabelled images are left."
+    return f"{text}."
 
 
 def _span(found: Outlook) -> str:
     assert found.needed is not None
     low, high = found.more(found.needed.low), found.more(found.needed.high)
-    return f"{low:.0f}, {f'{high:.0f}' if math.isfinite(high) else 'never'}"
+    return f"{low:.0f} to {f'{high:.0f}' if math.isfinite(high) else 'never'}"

@@ -26,6 +26,7 @@ TELLING = frozenset({"class_scores", "margin"})
 OF_ANSWERS = frozenset({"entropy", "margin", "least_confidence", "mutual_information", "class_scores"})
 MOST_CLASSES = 100
 """Beyond, the scores of all classes would take more room than all other signals together."""
+APART = "unlike the others asked for"
 TIED = 0.7
 SEEN = 0.25
 COMPARED = 2000
@@ -75,7 +76,9 @@ def explained(rows: Sequence[QueryRow], grounds: Grounds) -> list[QueryRow]:
         places = {name: _share(tops[at], len(tops)) for name, tops in numbers.items() if not _told(name, parts)}
         # A strategy that looks at groups also asks for images low in the list of numbers: that is then no reason.
         worth = [name for name, share in places.items() if share.startswith("top")] if parts else list(places)
-        return "; ".join([*parts, *(f"{PHRASES[name]} in the {places[name]}" for name in worth)])
+        told = [*parts, *(f"{PHRASES[name]} in the {places[name]}" for name in worth)]
+        # What all of them have in common comes last.
+        return "; ".join(sorted(told, key=lambda part: part == APART))
 
     return [
         row if row.details.get("reason") else replace(row, details={**row.details, "reason": reason(row)})
@@ -129,7 +132,7 @@ def _surroundings(grounds: Grounds, rows: Sequence[int]) -> dict[int, str]:
         return {}
     labeled = grounds.signals.labeled
     if labeled is None:
-        return dict.fromkeys(rows, "unlike the others asked for")
+        return dict.fromkeys(rows, APART)
     if not len(labeled) or "embedding" not in labeled.arrays:
         return {}
     pool = grounds.signals["embedding"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
+from alcli.items import SKIPPED, STATES, UNLABELED, Annotation, ImageFacts, Item, Pool, Receipt, Refusal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE items (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, uri TEXT NOT NULL,
@@ -24,6 +25,7 @@ CREATE TABLE quarantine (
     stage TEXT NOT NULL, item_id TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL,
     since TEXT NOT NULL, PRIMARY KEY (stage, item_id)
 );
+CREATE TABLE skips (item_id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE cycles (number INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, inputs TEXT NOT NULL);
 CREATE TABLE steps (
     cycle INTEGER NOT NULL, step TEXT NOT NULL, inputs TEXT NOT NULL, file TEXT, sha256 TEXT,
@@ -34,6 +36,10 @@ CREATE TABLE receipts (
     reason TEXT NOT NULL, PRIMARY KEY (cycle, item_id)
 );
 """
+MIGRATIONS = {
+    1: "CREATE TABLE skips (item_id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, since TEXT NOT NULL)",
+}
+"""What makes the next version of the tables from each earlier one."""
 
 
 class Store:
@@ -53,7 +59,53 @@ class Store:
             (forgiving,),
         )
         items = {row["id"]: Item(*row) for row in rows}
+        for item_id in self._skipped(items.values()):
+            items[item_id] = replace(items[item_id], state=SKIPPED)
         return Pool(items, frozenset(row["item_id"] for row in quarantined))
+
+    def counts(self) -> dict[str, int]:
+        """Number of items in each state, as ``pool().counts()`` says it, without reading a million items."""
+        if self.skips():
+            return self.pool().counts()
+        rows = self._connection.execute(
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM quarantine q WHERE q.item_id = i.id AND q.version = i.version)"
+            " THEN 'quarantined' ELSE i.state END AS state, COUNT(*) AS count FROM items i GROUP BY 1"
+        )
+        return dict.fromkeys(STATES, 0) | {row["state"]: row["count"] for row in rows}
+
+    # Items that nobody wants to be asked for
+
+    def skips(self) -> list[sqlite3.Row]:
+        """Rows with item_id, name, folder, since, in the order of their names."""
+        # A reader may meet a workspace that no writer has brought to this version yet.
+        known = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'skips'").fetchone()
+        return self._connection.execute("SELECT * FROM skips ORDER BY name, folder").fetchall() if known else []
+
+    def skip(self, items: Iterable[Item], since: str) -> None:
+        """Never ask for these again, whatever the platform calls them later."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO skips VALUES (?, ?, ?, ?)",
+                ((item.id, item.name, item.folder, since) for item in items),
+            )
+
+    def unskip(self, item_ids: Iterable[str]) -> None:
+        """Ask for these again; the ids are those that ``skips`` tells."""
+        with self._transaction():
+            self._connection.executemany("DELETE FROM skips WHERE item_id = ?", ((item_id,) for item_id in item_ids))
+
+    def _skipped(self, items: Collection[Item]) -> list[str]:
+        """Ids of unlabelled items that are skipped: by id, or by folder and name, which another platform keeps."""
+        rows = self.skips()
+        if not rows:
+            return []
+        ids = {row["item_id"] for row in rows}
+        places = {(row["folder"], row["name"]) for row in rows}
+        return [
+            item.id
+            for item in items
+            if item.state == UNLABELED and (item.id in ids or (item.folder, item.name) in places)
+        ]
 
     def replace_items(self, items: Iterable[Item], changed: Iterable[tuple[Item, Annotation]]) -> None:
         """Make the pool what the platform lists now; annotations of items no longer labeled go."""

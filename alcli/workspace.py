@@ -33,7 +33,7 @@ from alcli.errors import (
     WorkspaceTooNew,
 )
 from alcli.files import remove_leftovers, sha256_of
-from alcli.store import SCHEMA, SCHEMA_VERSION, Store
+from alcli.store import MIGRATIONS, SCHEMA, SCHEMA_VERSION, Store
 
 DATABASE = "alcli.db"
 SECONDS_BETWEEN_TRIES = 0.5
@@ -111,9 +111,10 @@ class Workspace:
         if not read_only and not os.access(root, os.W_OK):
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
         connection = _connect(root / DATABASE, read_only)
-        _check_version(connection, root)
+        version = _check_version(connection, root)
         if not read_only:
             _make_durable(connection)
+            _migrate(connection, version)
         return cls(root, connection)
 
     def close(self) -> None:
@@ -285,8 +286,20 @@ def _make_durable(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def _check_version(connection: sqlite3.Connection, root: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the tables to this version, one version after the other, each whole or not at all."""
+    for number in range(version, SCHEMA_VERSION):
+        connection.execute("BEGIN IMMEDIATE")
+        # Another writer may have been faster.
+        if connection.execute("PRAGMA user_version").fetchone()[0] == number:
+            connection.execute(MIGRATIONS[number])
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
+
+
+def _check_version(connection: sqlite3.Connection, root: Path) -> int:
+    """The version of the tables; raises WorkspaceTooNew or WorkspaceDamaged."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > SCHEMA_VERSION:
         raise WorkspaceTooNew(
             f"{root} was made by a newer alcli (schema {version}, this one knows {SCHEMA_VERSION}).",
@@ -294,3 +307,4 @@ def _check_version(connection: sqlite3.Connection, root: Path) -> None:
         )
     if version < 1:
         raise WorkspaceDamaged(f"{root / DATABASE} is not a workspace's database.", do="Restore it from a backup.")
+    return version

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from alcli.history import CycleFacts
 from alcli.items import Refusal
-from alcli.report.pictures import Picture
+
+if TYPE_CHECKING:
+    from alcli.report.pictures import Picture
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from PIL import Image, ImageDraw, ImageFont
 
 from alcli import images
-from alcli.balance import objects
 from alcli.items import IGNORED, Annotation, Mask, Pose
+from alcli.report.words import decoded
 from alcli.text import visible
 
 QUALITIES = (72, 55, 40, 25)
@@ -76,21 +76,6 @@ def drawn(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> I
     return shown
 
 
-def in_words(said: Annotation) -> str:
-    """What an annotation says: ``3 RBC, 1 WBC``; ``cat 62 %``; ``12 joints of 1 person``; ``60 % road, 40 % sky``."""
-    if said.labels:
-        scores = [f" {100 * score:.0f} %" for score in said.label_scores] or [""] * len(said.labels)
-        return ", ".join(f"{label}{score}" for label, score in zip(said.labels[:3], scores, strict=False))
-    if said.poses:
-        joints = sum(len(pose.keypoints) for pose in said.poses)
-        people = len(said.poses)
-        return f"{joints} joints of {people} {said.poses[0].label if people == 1 else 'people'}"
-    if said.masks:
-        areas = sorted(((_area(mask), mask.label) for mask in said.masks if mask.label != IGNORED), reverse=True)
-        return ", ".join(f"{100 * area:.0f} % {label}" for area, label in areas[:4])
-    return ", ".join(f"{count} {name}" for name, count in objects([said]).most_common()) or "nothing"
-
-
 def _encoded(shown: Image.Image, most_bytes: int) -> bytes:
     for quality in QUALITIES:
         stream = io.BytesIO()
@@ -128,17 +113,5 @@ def _dotted(draw: ImageDraw.ImageDraw, pose: Pose, colours: Mapping[str, str], a
 
 
 def _shaded(shown: Image.Image, mask: Mask, colour: str) -> Image.Image:
-    stencil = Image.fromarray((_decoded(mask) * (255 * SHADE)).astype(np.uint8)).resize(shown.size)
+    stencil = Image.fromarray((decoded(mask) * (255 * SHADE)).astype(np.uint8)).resize(shown.size)
     return Image.composite(Image.new("RGB", shown.size, colour), shown, stencil)
-
-
-def _area(mask: Mask) -> float:
-    return float(_decoded(mask).mean())
-
-
-def _decoded(mask: Mask) -> np.ndarray:
-    # Here, so that a page of boxes needs no pycocotools.
-    from pycocotools import mask as coco_mask
-
-    width, height = mask.size
-    return np.asarray(coco_mask.decode({"size": [height, width], "counts": mask.counts.encode("ascii")}))

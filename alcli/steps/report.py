@@ -16,10 +16,11 @@ from alcli.errors import DataError
 from alcli.files import SHARED, atomic_write
 from alcli.history import CycleFacts, history
 from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, Refusal
-from alcli.outlook import Outlook, outlook
+from alcli.outlook import Means, Outlook, outlook
 from alcli.report import Card, ClassRow, Facts, Neighbour
 from alcli.report.page import page
-from alcli.report.pictures import Picture, class_colours, in_words, picture
+from alcli.report.pictures import Picture, class_colours, picture
+from alcli.report.words import in_words
 from alcli.steps import Context, StepResult
 from alcli.steps.export import last_scores
 from alcli.steps.hindsight import outcomes, summarised
@@ -55,7 +56,9 @@ def report(context: Context, cycle: int | None = None, target: float | None = No
     desk = _Desk(context, scored, options)
     facts = desk.facts(cycles)
     wanted = target if target is not None else options.target
-    ahead = outlook(cycles, wanted, context.config.selection.budget, desk.objects_per_item, context.config.cost)
+    left = facts.pool[UNLABELED]
+    means = Means(context.config.selection.budget, left, desk.objects_per_item, context.config.cost)
+    ahead = outlook(cycles, wanted, means)
     text = page(facts, ahead.bundle, wanted, ahead.text)
     path = context.workspace.cycle_folder(scored.cycle) / FILE_NAME
     with atomic_write(path, permissions=SHARED) as stream:
