@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -47,8 +48,7 @@ def report(alcli, workspace, *flags) -> Page:
     code, out, err = alcli("report", "-w", workspace, "--json", *flags)
     assert code == 0, err
     told = json.loads(out)
-    with open(told["file"], encoding="utf-8") as stream:
-        return Page(stream.read())
+    return Page(Path(told["file"]).read_text(encoding="utf-8"))
 
 
 @pytest.fixture
