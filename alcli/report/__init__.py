@@ -45,6 +45,19 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """An annotation to look at again: what a person said, drawn in, and what the model sees."""
+
+    name: str
+    excess: float
+    kind: str
+    detail: str
+    said: str
+    seen: str
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
 class ClassRow:
     """Shares of one class in [0, 1], where known: of the annotated objects, in the pool, among what is asked for."""
 
@@ -78,6 +91,8 @@ class Facts:
 
     Attributes:
         asked: how many images the cycle asks for; the gallery may show fewer.
+        doubts: the most suspicious annotations. doubted: how many there are.
+        put_off: near-duplicates, and images of groups that have their share.
         cycles: all, oldest first.
         settings: ``section.key`` → value of the cycle. versions: package → version.
     """
@@ -94,7 +109,10 @@ class Facts:
     balance: Sequence[ClassRow]
     hindsight: Sequence[Hindsight]
     quarantined: Sequence[Refusal]
+    doubts: Sequence[Doubt]
+    doubted: int
     settings: Mapping[str, str]
     versions: Mapping[str, str]
+    put_off: int = 0
     cold_start: str = ""
     colours: Mapping[str, str] = field(default_factory=dict)

@@ -17,18 +17,22 @@ from alcli.files import SHARED, atomic_write
 from alcli.history import CycleFacts, history
 from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, Refusal
 from alcli.outlook import Means, Outlook, outlook
-from alcli.report import Card, ClassRow, Facts, Neighbour
+from alcli.report import Card, ClassRow, Doubt, Facts, Neighbour
 from alcli.report.page import page
 from alcli.report.pictures import Picture, class_colours, picture
 from alcli.report.words import in_words
 from alcli.steps import Context, StepResult
+from alcli.steps.audit import FILE_NAME as AUDIT
+from alcli.steps.audit import Suspect, audit
+from alcli.steps.audit import write as write_audit
 from alcli.steps.export import last_scores
-from alcli.steps.hindsight import outcomes, summarised
+from alcli.steps.hindsight import Outcome, outcomes, summarised
 from alcli.steps.looking import Looked, look, nearest_labeled
 from alcli.steps.score import scored_rows
 from alcli.workspace import StepRecord, now
 
 FILE_NAME = "report.html"
+DOUBTS = 12
 CONTRAST = 8
 """Images from the end of the list."""
 SAMPLED = 300
@@ -63,6 +67,7 @@ def report(context: Context, cycle: int | None = None, target: float | None = No
     path = context.workspace.cycle_folder(scored.cycle) / FILE_NAME
     with atomic_write(path, permissions=SHARED) as stream:
         stream.write(text)
+    write_audit(path.with_name(AUDIT), desk.suspects)
     return StepResult("report", scored.cycle, _summary(path, facts, ahead))
 
 
@@ -72,6 +77,8 @@ def _summary(path: Path, facts: Facts, ahead: Outlook) -> dict[str, object]:
         "images": len(facts.cards),
         "missing": sum(card.picture is None for card in facts.cards),
         "bytes": path.stat().st_size,
+        "suspicious": facts.doubted,
+        "audit": str(path.with_name(AUDIT)),
         "outlook": ahead.text,
     }
 
@@ -101,8 +108,11 @@ class _Desk:
             pool=self.pool.counts(),
             cycles=cycles,
             balance=self._balance(),
-            hindsight=summarised(outcomes(self.context)),
+            hindsight=summarised(self.outcomes),
             quarantined=self._quarantined(),
+            doubts=[self._doubt(row) for row in self.suspects[:DOUBTS]],
+            doubted=len(self.suspects),
+            put_off=int(self.scored.summary.get("put_off", 0)),
             settings=self._settings(),
             versions=_versions(),
             cold_start=_cold(str(self.scored.summary["strategy"])) if cold else "",
@@ -134,6 +144,16 @@ class _Desk:
     def objects_per_item(self) -> float:
         """The mean over annotated images."""
         return sum(self.labeled.values()) / max(len(self.annotations), 1)
+
+    @cached_property
+    def outcomes(self) -> dict[int, list[Outcome]]:
+        """How each cycle's model did on what was annotated after it."""
+        return outcomes(self.context)
+
+    @cached_property
+    def suspects(self) -> list[Suspect]:
+        """Annotations to look at again."""
+        return audit(self.context, self.training, self.outcomes)
 
     @cached_property
     def sample(self) -> list[Item]:
@@ -189,11 +209,18 @@ class _Desk:
 
     def _picture(self, path: Path, said: Annotation | None, side: int, alt: str) -> Picture | str:
         """The picture, or why there is none."""
-        share = BYTES // (2 * (len(self.asked) + len(self.contrast)) or 1)
+        share = BYTES // (2 * (len(self.asked) + len(self.contrast) + DOUBTS))
         try:
             return picture(path, said, self.colours, side, min(share, 60_000), alt)
         except DataError as error:
             return error.what
+
+    def _doubt(self, row: Suspect) -> Doubt:
+        said = in_words(row.said)
+        shown = self._picture(row.path, row.said, SMALL, f"{row.item.name}: annotated as {said}")
+        kind, detail = row.difference.kind, row.difference.detail
+        kept = shown if isinstance(shown, Picture) else None
+        return Doubt(row.item.name, row.excess, kind, detail, said, in_words(row.seen), kept)
 
     def _balance(self) -> list[ClassRow]:
         counts = self.labeled

@@ -15,7 +15,7 @@ from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
 from alcli.reasons import Grounds, explained, telling
-from alcli.selection import Query, seed_of, select
+from alcli.selection import Query, seed_of, select, spread
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.steps import Context, StepResult
 from alcli.steps.scoring_pass import Listed, pass_key, scoring_pass
@@ -48,7 +48,8 @@ def score(context: Context, cycle: int) -> StepResult:
     selection = context.config.selection
     share = 0.0 if cold else context.config.strategy.control_share
     told = frozenset() if cold else _told(context, training, strategy)
-    settings = (name, str(selection.budget), str(selection.seed), *([str(share)] if share else []))
+    apart = [f"{selection.min_distance} {selection.per_group}"] if selection.min_distance or selection.per_group else []
+    settings = (name, str(selection.budget), str(selection.seed), *([str(share)] if share else []), *apart)
     inputs = sha256_of_text(*settings, pass_key(context, training, strategy, listed, told))
     done = context.workspace.done(cycle, "score", inputs)
     if done:
@@ -58,6 +59,7 @@ def score(context: Context, cycle: int) -> StepResult:
     ranked_by = signals.only(strategy.needs)
     query = select(strategy, ranked_by, by_id, selection.budget, seed_of(selection.seed, cycle), share)
     _check(items, refusals, query)
+    query = _spread(context, query, signals)
     if not cold:
         query = _explained(context, training, strategy, query, signals)
     problems = store.quarantine("image", refusals, now(), complete=False)
@@ -67,7 +69,7 @@ def score(context: Context, cycle: int) -> StepResult:
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     _write(path, query, signals)
     summary = {
-        **_summary(training, name, query, selection.budget),
+        **_summary(training, name, query),
         "configured_strategy": context.config.strategy.name,
         "quarantined": len(refusals),
     }
@@ -79,7 +81,16 @@ def score(context: Context, cycle: int) -> StepResult:
 
 def _told(context: Context, training: StepRecord, strategy: QueryStrategy) -> frozenset[str]:
     given = plugins.load("tasks", context.config.task.name).signal_names
-    return telling(strategy.needs, given, len(training.summary["classes"]))
+    apart = frozenset({"embedding"}) if context.config.selection.min_distance > 0 else frozenset()
+    return apart | telling(strategy.needs, given, len(training.summary["classes"]))
+
+
+def _spread(context: Context, query: Query, signals: Signals) -> Query:
+    options = context.config.selection
+    found = spread(query, options.budget, signals, options.min_distance, options.per_group)
+    if found.put_off:
+        context.progress.say(f"{found.put_off} images are put off: too much like others asked for.")
+    return found
 
 
 def _explained(
@@ -122,16 +133,17 @@ def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> 
         )
 
 
-def _summary(training: StepRecord, name: str, query: Query, budget: int) -> dict[str, Any]:
+def _summary(training: StepRecord, name: str, query: Query) -> dict[str, Any]:
     return {
         "strategy": name,
         "model": str(training.summary.get("model", "none")),
         "model_cycle": training.cycle,
         "cold_start": bool(training.summary.get("cold_start")),
         "scored": len(query.rows),
-        "asked": min(budget, len(query.rows)),
+        "asked": sum(row.asked for row in query.rows),
         "at_random": query.at_random,
         "unscored": len(query.unscored),
+        "put_off": query.put_off,
         "all_scores_equal": query.all_equal,
     }
 
