@@ -49,8 +49,9 @@ def learning_curve(cycles: Sequence[CycleFacts], bundle: Bundle | None, target: 
         axes.errorbar(labels, table[:, 0], reaches, fmt="o-", color=MAIN, capsize=3, label="measured, 95 % interval")
         if target is not None:
             axes.axhline(100 * target, color=THIRD, linestyle=":", linewidth=2, label="target")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="annotated images", ylabel=f"{_plain(points[0][1])} (%)", ylim=(0, None))
-        axes.legend(frameon=False, loc="lower right")
+        _legend(axes)
         return _svg(figure, "curve")
 
 
@@ -73,7 +74,7 @@ def class_balance(rows: Sequence[ClassRow]) -> str:
         names = [_plain(row.name) + ("  (rare)" if row.rare else "") for row in shown]
         axes.set_yticks(places, names)
         axes.set(xlabel="share of objects (%)")
-        axes.legend(frameon=False, loc="lower right")
+        _legend(axes)
         return _svg(figure, "balance")
 
 
@@ -92,7 +93,7 @@ def ranking_health(cycles: Sequence[CycleFacts], hindsight: Sequence[Hindsight])
         axes.axhline(0, color=INK, linewidth=1, alpha=0.6)
         axes.set(xlabel="cycle", ylabel="rank correlation", ylim=(-1.05, 1.05))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, loc="lower right")
+        _legend(axes)
         return _svg(figure, "health")
 
 
@@ -103,6 +104,11 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     axes.grid(alpha=0.2)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def _legend(axes: Axes) -> None:
+    """Above the chart, where it covers nothing."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, fontsize="small")
 
 
 def _plain(name: str) -> str:

@@ -21,6 +21,8 @@ from alcli.text import visible
 QUALITIES = (72, 55, 40, 25)
 FONT_SIZE = 11
 SHADE = 0.45
+MOST_BOXES = 40
+"""The surest ones; more would hide the image."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def drawn(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> I
         for ring in polygon.rings:
             points = [(ring[i] * across, ring[i + 1] * down) for i in range(0, len(ring), 2)]
             draw.polygon(points, outline=_colour(colours, polygon.label), width=2)
-    for box in sorted(said.boxes, key=lambda box: box.score or 0):
+    for box in sorted(said.boxes, key=lambda box: box.score or 0)[-MOST_BOXES:]:
         corners = (box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
         _outlined(draw, corners, box.label, _colour(colours, box.label))
     for pose in said.poses:
