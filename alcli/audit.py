@@ -11,29 +11,35 @@ from sklearn.isotonic import IsotonicRegression
 from alcli.items import Annotation, Box
 
 MISSING, EXTRA, WRONG, SHIFTED, DIFFERENT = "missing box", "extra box", "wrong class", "shifted box", "different"
+LEARNT = "an earlier model saw something else; the newest agrees"
 SURE = 0.5
 """The score from which a predicted box counts."""
 SAME, TOUCHING = 0.5, 0.1
 """Intersection over union of two boxes around the same object, and of two that have to do with each other."""
 FEWEST = 20
-SPREAD = 1.4826
-"""Makes a median absolute deviation a standard deviation, were the values normal."""
+SPREAD = 1.15
+"""Three of four normal values lie no more standard deviations from their middle."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How an annotation and a prediction differ: the kind, and the classes in words."""
+    """How an annotation and a prediction differ: the kind, and the classes in words.
+
+    Attributes:
+        agrees: the model says the same as far as can be told.
+    """
 
     kind: str
     detail: str
+    agrees: bool = False
 
 
 def excess(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """(n,) how far true losses lie above what was to be expected of images that looked as hard, in spreads.
 
     A predicted loss has no unit: what it means is learnt from the items themselves, as the best rising function of it
-    (isotonic regression). With fewer than twenty items the middle of the true losses is expected of all. Spread: the
-    median absolute deviation.
+    (isotonic regression). With fewer than twenty items the middle of the true losses is expected of all. Spread: what
+    three of four lie within, as a standard deviation; a few wrong ones hardly widen it.
     """
     if not len(true):
         return np.zeros(0)
@@ -42,7 +48,7 @@ def excess(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     else:
         expected = np.full(len(true), np.median(true))
     above = true - expected
-    spread = SPREAD * float(np.median(np.abs(above - np.median(above))))
+    spread = float(np.quantile(np.abs(above - np.median(above)), 0.75)) / SPREAD
     return np.asarray((above - np.median(above)) / max(spread, 1e-9))
 
 
@@ -59,7 +65,7 @@ def _of_labels(said: Annotation, seen: Annotation) -> Difference:
     scores = dict(zip(seen.labels, seen.label_scores or (1.0,) * len(seen.labels), strict=True))
     others = {name: score for name, score in scores.items() if name not in said.labels}
     if not others:
-        return Difference(DIFFERENT, "")
+        return Difference(DIFFERENT, LEARNT, agrees=True)
     name = max(others, key=lambda other: others[other])
     return Difference(WRONG, f"labelled {', '.join(said.labels) or 'nothing'}, the model sees {name}")
 
@@ -73,7 +79,7 @@ def _of_boxes(said: Sequence[Box], seen: Sequence[Box]) -> Difference:
     for column, box in enumerate(seen):
         if not (overlaps[:, column] >= TOUCHING).any():
             found.append((box.score or 0.0, Difference(MISSING, f"the model sees a {box.label}")))
-    return max(found, key=lambda pair: pair[0])[1] if found else Difference(DIFFERENT, "")
+    return max(found, key=lambda pair: pair[0])[1] if found else Difference(DIFFERENT, LEARNT, agrees=True)
 
 
 def _of_box(box: Box, seen: Sequence[Box], overlaps: np.ndarray) -> list[tuple[float, Difference]]:

@@ -82,4 +82,5 @@ def arms_in_words(hindsight: Sequence[Hindsight]) -> str:
     if p >= SURE:
         return f"{text}; that may be chance (p = {p:.2f}, Mann–Whitney)."
     side = "harder" if ratio > 1 else "easier"
-    return f"{text} (p = {p:.3f}, Mann–Whitney): the strategy finds images that are {side} for the model than chance."
+    sure = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    return f"{text} ({sure}, Mann–Whitney): the strategy finds images that are {side} for the model than chance."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Suspect:
     """An annotated item whose loss lies far above what was to be expected.
 
     Attributes:
-        excess: mean over the models that judged it, in spreads.
+        excess: of its loss, in spreads; the mean where several models judged it.
         said: what a person said, in pixels of the upright image. seen: what the newest model sees.
     """
 
@@ -50,22 +50,20 @@ class Suspect:
 def audit(context: Context, training: StepRecord | None, found: Mapping[int, Sequence[Outcome]]) -> list[Suspect]:
     """The suspicious annotations, most suspicious first.
 
-    Three kinds of judges: the newest model on what it was trained on (it may have learnt the error), the same on what
-    is held out, and each earlier cycle's model on what was annotated after it (``found``).
+    The fair judges are the models that were not trained on an item: each earlier cycle's on what was annotated after it
+    (``found``), and the newest on what is held out. Of what has no fair judge, as the first annotations, the newest
+    model judges although it may have learnt the error; then only what it still disagrees with is told.
     """
     if training is None or training.file is None:
         return []
+    trained_on, held_out = _by_newest(context, training)
     groups = [[(row.item_id, row.true, row.predicted) for row in rows] for rows in found.values()]
-    groups += _by_newest(context, training)
-    judged: dict[str, list[float]] = defaultdict(list)
-    for rows in groups:
-        if rows:
-            ids, true, predicted = zip(*rows, strict=True)
-            for item_id, value in zip(ids, excess(np.array(true), np.array(predicted)).tolist(), strict=True):
-                judged[item_id].append(value)
-    means = {item_id: float(np.mean(values)) for item_id, values in judged.items()}
-    ranked = sorted((item_id for item_id in means if means[item_id] >= SUSPICIOUS), key=lambda key: (-means[key], key))
-    return _looked_at(context, training, {item_id: means[item_id] for item_id in ranked[:MOST]})
+    fair = _judged([*groups, held_out])
+    excesses = _judged([trained_on]) | fair
+    suspicious = (item_id for item_id, value in excesses.items() if value >= SUSPICIOUS)
+    ranked = sorted(suspicious, key=lambda item_id: (-excesses[item_id], item_id))[:MOST]
+    rows = _looked_at(context, training, {item_id: excesses[item_id] for item_id in ranked})
+    return [row for row in rows if row.item.id in fair or not row.difference.agrees]
 
 
 def write(path: Path, suspects: Sequence[Suspect]) -> None:
@@ -78,6 +76,17 @@ def _row(rank: int, suspect: Suspect) -> list[object]:
     item, told = suspect.item, suspect.difference
     said, seen = in_words(suspect.said), in_words(suspect.seen)
     return [rank, item.name, item.folder, item.id, plain(round(suspect.excess, 3)), told.kind, told.detail, said, seen]
+
+
+def _judged(groups: Iterable[Sequence[tuple[str, float, float]]]) -> dict[str, float]:
+    """item id → mean excess over the groups of (id, true, predicted) in which it stands."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for rows in groups:
+        if rows:
+            ids, true, predicted = zip(*rows, strict=True)
+            for item_id, value in zip(ids, excess(np.array(true), np.array(predicted)).tolist(), strict=True):
+                values[item_id].append(value)
+    return {item_id: float(np.mean(found)) for item_id, found in values.items()}
 
 
 def _by_newest(context: Context, training: StepRecord) -> list[list[tuple[str, float, float]]]:
