@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from alcli.errors import DataError, UsageError
-from alcli.statistics import Estimate
+from alcli.estimate import Estimate
 
 LAWS: tuple[Callable[[np.ndarray, Any], np.ndarray], ...] = (
     lambda x, rate: x**-rate,

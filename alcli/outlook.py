@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from alcli.config import CostOptions
 from alcli.errors import DataError
+from alcli.estimate import Estimate
 from alcli.forecast import Bundle, Needed, fit, labels_needed
 from alcli.history import CycleFacts, curve
-from alcli.statistics import Estimate
 
 GO_ON, UNSURE, STOP = "go on", "unsure", "stop"
 WORTH = 0.01

@@ -9,17 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import integrate, stats
 
+from alcli.estimate import Estimate
+
 CONFIDENCE = 0.95
 RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its interval; with one value only the interval is not a number."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
