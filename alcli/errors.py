@@ -14,7 +14,8 @@ AlcliError                     exit 1    a fault in alcli itself
 └── WorkspaceTooNew            exit 13   a newer alcli made this workspace
 Interrupted                    exit 130 / 143   stopped by a signal after a clean stop
 
-A run that ends well but had to leave items out exits 3 (``PARTIAL``); that is a result, not an error.
+A run that ends well but had to leave items out exits 3 (``PARTIAL``), and `alcli status --exit-code` exits 20
+(``ENOUGH``) when another cycle is hardly worth it; those are results, not errors.
 """
 
 from __future__ import annotations
