@@ -165,6 +165,27 @@ class SelectionOptions(Section):
 
     budget: int = Field(100, ge=1)
     seed: int = Field(0, ge=0)
+    min_distance: float = Field(
+        0.0, ge=0, le=2, description="cosine distance of features below which two images are near-duplicates, as 0.02"
+    )
+    per_group: int = Field(
+        0, ge=0, description="most images asked for of one group (folder, and name without its last number); 0: any"
+    )
+
+
+class ReportOptions(Section):
+    """The page of a cycle."""
+
+    enabled: bool = Field(False, description="whether every cycle ends by writing its report")
+    gallery: int = Field(500, ge=1, le=500, description="most images of the list that are shown")
+    target: float | None = Field(None, gt=0, le=1, description="the metric to reach, for the forecast")
+
+
+class CostOptions(Section):
+    """What annotating takes, for forecasts in hours."""
+
+    seconds_per_item: float | None = Field(None, ge=0, description="to open, look at and submit one image")
+    seconds_per_object: float | None = Field(None, ge=0, description="for each label, box, region or joint")
 
 
 class Config(Section):
@@ -177,6 +198,8 @@ class Config(Section):
     score: ScoreOptions = ScoreOptions()
     strategy: StrategyOptions = StrategyOptions()
     selection: SelectionOptions = SelectionOptions()
+    report: ReportOptions = ReportOptions()
+    cost: CostOptions = CostOptions()
 
     def resolved(self, workspace: Path) -> Config:
         """The same with every relative path taken from the workspace; raises UsageError for what is no path."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from alcli import plugins
 from alcli.errors import UsageError
@@ -12,6 +13,14 @@ from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Refusal
 from alcli.steps import Context, StepResult, left_out
 from alcli.workspace import now
+
+UNSHAPING: Any = {
+    "train": {"workers", "checkpoint_every"},
+    "score": {"workers"},
+    "report": True,
+    "cost": True,
+}
+"""Settings that change neither a weight nor the list."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,15 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.
     passing = any(refusal.passing for refusal in result.problems)
     context.workspace.store.finish_cycle(number, "" if passing else inputs, now())
-    return result
+    # After the cycle's end: the list stands, whatever becomes of the page about it.
+    return _with_report(context, result) if context.config.report.enabled else result
+
+
+def _with_report(context: Context, result: CycleResult) -> CycleResult:
+    # Here, so that only a cycle that wants a page pays for drawing.
+    from alcli.steps.report import report
+
+    return replace(result, steps=(*result.steps, report(context, result.number)))
 
 
 def _untold(context: Context, since: str, told: Collection[str]) -> list[Refusal]:
@@ -128,7 +145,7 @@ def _inputs(context: Context) -> str:
     annotations = context.workspace.store.annotations(sorted(labeled))
     unlabeled = sorted((item.id, item.version) for item in pool.items.values() if item.state == UNLABELED)
     return sha256_of_text(
-        context.config.model_dump_json(exclude={"train": {"workers", "checkpoint_every"}, "score": {"workers"}}),
+        context.config.model_dump_json(exclude=UNSHAPING),
         *(part for row in annotations for part in (row.item_id, row.to_json())),
         *(part for pair in unlabeled for part in pair),
     )

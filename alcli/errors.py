@@ -14,7 +14,8 @@ AlcliError                     exit 1    a fault in alcli itself
 └── WorkspaceTooNew            exit 13   a newer alcli made this workspace
 Interrupted                    exit 130 / 143   stopped by a signal after a clean stop
 
-A run that ends well but had to leave items out exits 3 (``PARTIAL``); that is a result, not an error.
+A run that ends well but had to leave items out exits 3 (``PARTIAL``), and `alcli status --exit-code` exits 20
+(``ENOUGH``) when another cycle is hardly worth it; those are results, not errors.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import signal
 
 DONE = 0
 PARTIAL = 3
+ENOUGH = 20
 
 
 class Told:
@@ -148,6 +150,7 @@ EXIT_CODES = {
     11: "workspace locked by another run",
     12: "workspace damaged",
     13: "workspace from a newer version",
+    20: "status --exit-code: stopping is advised",
     130: "interrupted (SIGINT) after a clean stop",
     141: "the reader of the output went away, as `| head` does",
     143: "interrupted (SIGTERM, SIGHUP) after a clean stop",

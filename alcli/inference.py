@@ -89,17 +89,25 @@ def losses(
     task: Task, model: nn.Module, loss_head: LossHead, examples: Sequence[Example], options: ScoreOptions
 ) -> tuple[np.ndarray, np.ndarray]:
     """(true (n,), predicted (n,)) losses of annotated examples: how well the loss head knows the model."""
+    rows = item_losses(task, model, loss_head, examples, options)
+    return np.array([true for _, true, _ in rows]), np.array([predicted for _, _, predicted in rows])
+
+
+def item_losses(
+    task: Task, model: nn.Module, loss_head: LossHead, examples: Sequence[Example], options: ScoreOptions
+) -> list[tuple[str, float, float]]:
+    """(item id, true loss, predicted loss) of each annotated example that can be loaded, in the order given."""
     _ready(model, loss_head)
-    true, predicted = [], []
+    found: list[tuple[str, float, float]] = []
     order = _parts(len(examples), options)[0]
     for batch, _ in batches(task, examples, lambda _: order, options.workers):
         if batch is not None:
             with torch.inference_mode(), precision(options.precision):
                 actual, features = task.losses(model, batch)
                 expected = loss_head(features)
-            true.append(actual.float().cpu().numpy())
-            predicted.append(expected.cpu().numpy())
-    return np.concatenate(true), np.concatenate(predicted)
+            ids = [example.item.id for example in batch.examples]
+            found += zip(ids, actual.float().tolist(), expected.float().tolist(), strict=True)
+    return found
 
 
 def _ready(*modules: nn.Module) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +57,10 @@ class Signals:
             known = ", ".join(sorted(self.arrays)) or "none"
             raise UsageError(f"The signal {name!r} was not computed; there are: {known}.")
         return self.arrays[name]
+
+    def only(self, names: Collection[str]) -> Signals:
+        """The same without the other signals; the labeled ones stay as they are."""
+        return replace(self, arrays={name: array for name, array in self.arrays.items() if name in names})
 
     def finite(self) -> np.ndarray:
         """(n,) bool: rows in which every signal is finite."""

@@ -9,17 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import integrate, stats
 
+from alcli.estimate import Estimate
+
 CONFIDENCE = 0.95
 RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its interval; with one value only the interval is not a number."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -55,6 +48,18 @@ def estimate(values: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
         return Estimate(mean, math.nan, math.nan)
     reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
     return Estimate(mean, mean - reach, mean + reach)
+
+
+def share_interval(value: float, count: int, confidence: float = CONFIDENCE) -> Estimate:
+    """A share in [0, 1] of ``count`` trials with its Jeffreys interval (Brown, Cai & DasGupta, Stat. Science 2001).
+
+    For a mean of other numbers in [0, 1] it is too wide rather than too narrow: none of them varies more.
+    """
+    if count < 1 or not 0 <= value <= 1:
+        return Estimate(value, math.nan, math.nan)
+    hits, misses = value * count + 0.5, (1 - value) * count + 0.5
+    low, high = stats.beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], hits, misses)
+    return Estimate(value, min(float(low), value), max(float(high), value))
 
 
 def compare(values: np.ndarray, baseline: np.ndarray) -> Comparison:

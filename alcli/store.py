@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from alcli.errors import DataError, WorkspaceDamaged
-from alcli.items import Annotation, ImageFacts, Item, Pool, Receipt, Refusal
+from alcli.items import QUARANTINED, SKIPPED, STATES, UNLABELED, Annotation, ImageFacts, Item, Pool, Receipt, Refusal
 
 SCHEMA = """
 CREATE TABLE items (
@@ -37,8 +38,19 @@ CREATE TABLE receipts (
 """
 """Version 1, for ever: new tables and columns are made by ``MIGRATIONS``, for new workspaces as for old ones."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    ("CREATE TABLE skips (item_id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, since TEXT NOT NULL)",),
+)
 """The statements from version 1 to 2, those from 2 to 3, and so on; never changed once released."""
+
+_QUARANTINED_ITEMS = """
+SELECT DISTINCT i.id, i.state FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version
+"""
+_SKIPPED_ITEMS = """
+SELECT i.id, i.state FROM items i WHERE i.state = 'unlabeled'
+AND (i.id IN (SELECT item_id FROM skips) OR (i.folder, i.name) IN (SELECT folder, name FROM skips))
+AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.item_id = i.id AND q.version = i.version)
+"""
 
 
 def newest_version() -> int:
@@ -83,7 +95,55 @@ class Store:
             (json.dumps(forgiving),),
         )
         items = {row["id"]: Item(*row) for row in rows}
+        for item_id in self._skipped(items.values()):
+            items[item_id] = replace(items[item_id], state=SKIPPED)
         return Pool(items, frozenset(row["item_id"] for row in quarantined))
+
+    def counts(self) -> dict[str, int]:
+        """Number of items in each state, as ``pool().counts()`` says it, without reading a million items."""
+        totals = ", ".join(f"TOTAL(state = '{state}') AS {state}" for state in STATES)
+        row = self._connection.execute(f"SELECT {totals} FROM items").fetchone()
+        counts = {state: int(row[state]) for state in STATES}
+        moved = [(QUARANTINED, _QUARANTINED_ITEMS)]
+        if self.skips():
+            moved.append((SKIPPED, _SKIPPED_ITEMS))
+        for state, query in moved:
+            for found in self._connection.execute(f"SELECT state, COUNT(*) AS count FROM ({query}) GROUP BY state"):
+                counts[found["state"]] -= found["count"]
+                counts[state] += found["count"]
+        return counts
+
+    # Items that nobody wants to be asked for
+
+    def skips(self) -> list[sqlite3.Row]:
+        """Rows with item_id, name, folder, since, in the order of their names."""
+        return self._connection.execute("SELECT * FROM skips ORDER BY name, folder").fetchall()
+
+    def skip(self, items: Iterable[Item], since: str) -> None:
+        """Never ask for these again, whatever the platform calls them later."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO skips VALUES (?, ?, ?, ?)",
+                ((item.id, item.name, item.folder, since) for item in items),
+            )
+
+    def unskip(self, item_ids: Iterable[str]) -> None:
+        """Ask for these again; the ids are those that ``skips`` tells."""
+        with self._transaction():
+            self._connection.executemany("DELETE FROM skips WHERE item_id = ?", ((item_id,) for item_id in item_ids))
+
+    def _skipped(self, items: Collection[Item]) -> list[str]:
+        """Ids of unlabelled items that are skipped: by id, or by folder and name, which another platform keeps."""
+        rows = self.skips()
+        if not rows:
+            return []
+        ids = {row["item_id"] for row in rows}
+        places = {(row["folder"], row["name"]) for row in rows}
+        return [
+            item.id
+            for item in items
+            if item.state == UNLABELED and (item.id in ids or (item.folder, item.name) in places)
+        ]
 
     def replace_items(self, items: Iterable[Item], changed: Iterable[tuple[Item, Annotation]]) -> None:
         """Make the pool what the platform lists now; annotations of items no longer labeled go."""

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcli.errors import DataError
-from alcli.items import Item
-from alcli.selection import CONTROL, seed_of, select
+from alcli.items import Item, QueryRow
+from alcli.selection import CONTROL, Query, group_of, seed_of, select, spread
 from alcli.signals import Signals
 from alcli.strategies.learned_loss import LearnedLoss
 
@@ -123,3 +123,65 @@ def test_labeled_rows_reach_the_strategy_in_the_order_of_their_ids_without_broke
     labeled = Signals(["z", "y", "x"], {"embedding": np.array([[3.0], [np.nan], [1.0]])})
     signals = Signals(["b", "a"], {"predicted_loss": np.zeros(2)}, labeled)
     assert len(select(Looking(), signals, {name: Item(name, name, "u") for name in "ab"}, 1, 0).rows) == 2
+
+
+def spreadable(names, vectors=None, control=()):
+    details = [{"score_percentile": "0"} | ({"reason": CONTROL} if name in control else {}) for name in names]
+    pairs = zip(names, details, strict=True)
+    rows = [QueryRow(n, Item(name, name, "u"), -n, n <= 2, told) for n, (name, told) in enumerate(pairs, 1)]
+    arrays = {} if vectors is None else {"embedding": np.array(vectors, np.float16)}
+    return Query(rows, (), False), Signals(list(names), arrays)
+
+
+def names_of(query):
+    return [row.item.name for row in query.rows]
+
+
+def test_near_duplicates_follow_their_leader_below_the_budget():
+    query, signals = spreadable("abcd", [[1, 0], [1, 0.001], [0, 1], [1, 1]])
+    found = spread(query, 2, signals, min_distance=0.01)
+    assert names_of(found) == ["a", "c", "b", "d"]
+    assert [row.rank for row in found.rows] == [1, 2, 3, 4]
+    assert [row.asked for row in found.rows] == [True, True, False, False]
+    assert found.put_off == 1
+    assert found.rows[2].details["reason"] == "near-duplicate of a"
+    assert [row.details["score_percentile"] for row in found.rows] == ["100.00", "66.67", "33.33", "0.00"]
+
+
+def test_what_chance_chose_is_never_put_off():
+    query, signals = spreadable("abcd", [[1, 0], [1, 0.001], [0, 1], [1, 1]], control="b")
+    assert spread(query, 2, signals, min_distance=0.01) is query
+
+
+def test_nothing_is_put_off_unless_asked_for():
+    query, signals = spreadable("abcd", [[1, 0]] * 4)
+    assert spread(query, 2, signals) is query
+    assert spread(query, 2, spreadable("abcd")[1], min_distance=0.5) is query
+
+
+def test_a_pool_of_copies_asks_for_one():
+    query, signals = spreadable("abcd", [[1, 0]] * 4)
+    found = spread(query, 2, signals, min_distance=0.01)
+    assert [row.asked for row in found.rows] == [True, False, False, False]
+    assert found.put_off == 3
+
+
+def test_frames_of_one_video_are_a_group():
+    names = ("v1_001.jpg", "v1_002.jpg", "v1_003.jpg", "v2_001.jpg", "lone.jpg")
+    query, signals = spreadable(names)
+    found = spread(query, 3, signals, per_group=1)
+    assert names_of(found) == ["v1_001.jpg", "v2_001.jpg", "lone.jpg", "v1_002.jpg", "v1_003.jpg"]
+    assert found.rows[3].details["reason"] == "group v1_ has its 1"
+    assert group_of(Item("x", "v1_001.jpg", "u", "day")) == ("day", "v1_")
+    assert group_of(Item("x", "0042.jpg", "u")) == ("", "0042")
+    assert group_of(Item("x", "noending12", "u")) == ("", "noending")
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 12))
+def test_spreading_loses_nobody(kinds, budget):
+    names = [f"k{kind}_{place}.jpg" for place, kind in enumerate(kinds)]
+    query, signals = spreadable(names, [[1.0, kind] for kind in kinds])
+    found = spread(query, budget, signals, min_distance=1e-4, per_group=2)
+    assert sorted(names_of(found)) == sorted(names)
+    assert [row.rank for row in found.rows] == list(range(1, len(names) + 1))
+    assert sum(row.asked for row in found.rows) <= max(budget, sum(row.asked for row in query.rows))

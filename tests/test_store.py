@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from alcli.items import Annotation, Box, ImageFacts, Item, Refusal
+from alcli.items import (
+    LABELED,
+    QUARANTINED,
+    SKIPPED,
+    UNLABELED,
+    Annotation,
+    Box,
+    ImageFacts,
+    Item,
+    Refusal,
+)
 from alcli.workspace import Workspace
 
 
@@ -82,3 +92,31 @@ def test_cycles_and_steps(store):
     assert store.last_step("score") is None
     store.finish_cycle(1, "inputs", "now")
     assert [(row["number"], row["finished"], row["inputs"]) for row in store.cycles()] == [(1, "now", "inputs")]
+
+
+def test_counts_are_those_of_the_pool(store):
+    states = (LABELED, UNLABELED, SKIPPED)
+    items = [
+        Item(f"i{n}", f"n{n % 5}.jpg", "u", folder="ab"[n % 2], state=states[n % 3], version="1") for n in range(30)
+    ]
+    store.replace_items(items, [])
+    assert store.counts() == store.pool().counts() == {LABELED: 10, UNLABELED: 10, SKIPPED: 10, QUARANTINED: 0}
+    refused = [Refusal(f"i{n}", "", "why", "1") for n in (0, 1, 4)]
+    store.quarantine("image", refused, "", complete=True)
+    store.quarantine("encoding", [*refused[:1], Refusal("i9", "", "of another version", "0")], "", complete=True)
+    assert store.counts() == store.pool().counts()
+    assert store.counts()[QUARANTINED] == 3
+    store.skip([items[1], items[7], items[3]], "")
+    assert store.counts() == store.pool().counts()
+    assert store.counts()[SKIPPED] > 10
+    store.unskip([row["item_id"] for row in store.skips()])
+    assert store.counts()[SKIPPED] == 10
+
+
+def test_what_is_skipped_stays_so_by_name_on_another_platform(store):
+    store.replace_items([Item("1", "a.jpg", "u", "night"), Item("2", "a.jpg", "u", "day")], [])
+    store.skip([Item("1", "a.jpg", "u", "night")], "2026-01-01T00:00:00Z")
+    assert [row["name"] for row in store.skips()] == ["a.jpg"]
+    store.replace_items([Item("x", "a.jpg", "other", "night"), Item("y", "a.jpg", "other", "day")], [])
+    pool = store.pool()
+    assert {item.id: item.state for item in pool.items.values()} == {"x": SKIPPED, "y": UNLABELED}

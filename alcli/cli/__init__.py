@@ -29,6 +29,10 @@ class Commands(click.Group):
             "export-csv",
             "push",
             "status",
+            "report",
+            "forecast",
+            "explain",
+            "skip",
             "simulate",
             "list",
         ]

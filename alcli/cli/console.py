@@ -22,6 +22,7 @@ from alcli.crash_reports import internal_error
 from alcli.errors import DONE, AlcliError, Interrupted, MachineError, Told
 from alcli.progress import LOG
 from alcli.redaction import redacted
+from alcli.text import visible
 
 SCHEMA_VERSION = 1
 SECONDS_BETWEEN_LINES = 30
@@ -141,11 +142,6 @@ class _Lines:
         rate = self._done / (now - self._started)
         left = (self._total - self._done) / max(rate, 1e-9)
         click.echo(f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left", err=True)
-
-
-def visible(text: str, keep: str = "\n") -> str:
-    """The text with control characters escaped, so that a file name cannot steer the terminal."""
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def measured(metrics: Mapping[str, float]) -> str:

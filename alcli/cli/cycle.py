@@ -65,6 +65,8 @@ def command(
         "folder": folder,
     }
     text = describe(result) if result.nothing_new else f"{describe(result)}\nThe list: {folder}/priorities.csv"
+    if "report" in document["steps"]:
+        text += f"\nThe report: {folder}/report.html"
     session.console.problems(result.problems)
     session.console.result(document, text)
     return code

@@ -48,6 +48,7 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
         "(One run shows that the loop turns, not that this order beats another.)\n\n"
         f"The priority list:   {csv}\n"
         f"The annotators' queue: {project.annotations}/queue.csv\n"
+        f"See it:              alcli report -w {folder}    (one page: {csv.parent}/report.html)\n"
         f"Go on:               alcli status -w {folder}\n"
         f"                     alcli score -w {folder} --strategy entropy --top 20\n"
         f"                     move files from {project.answers} to {project.annotations}, then:\n"

@@ -2,83 +2,109 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from alcli.cli import options
+from alcli.errors import DONE, ENOUGH
 
 if TYPE_CHECKING:
-    from alcli.workspace import Workspace
+    from alcli.history import CycleFacts
+    from alcli.outlook import Outlook
+
+SHOWN = 10
+LIGHTS = {"go on": ("green", "●"), "unsure": ("yellow", "●"), "stop": ("red", "●")}
 
 
-@click.command(short_help="Show pool, cycles and the next command.")
+@click.command(short_help="Show pool, cycles, whether to go on, and the next command.")
+@click.option("--exit-code", is_flag=True, help="Exit 20 when stopping is advised; for cron.")
 @options.shared
-def command(session: options.Session) -> int:
-    """Show the pool, the cycles and the next command.
+def command(session: options.Session, exit_code: bool) -> int:
+    """Show the pool, the last cycles, whether another one is worth it, and the next command.
 
     \b
     Examples:
       alcli status
       alcli status -w W --json
+      alcli status -w W --exit-code -q || mail -s "cells: enough labels?" lead@example.com
     """
+    from alcli.cli.forecast import as_document, means_of
+    from alcli.config import load
+    from alcli.history import history
+    from alcli.outlook import outlook
+
     with session.reading() as workspace:
-        counts = workspace.store.pool().counts()
-        cycles = [_cycle(workspace, row) for row in workspace.store.cycles()]
+        counts = workspace.store.counts()
+        cycles = history(workspace)
         refused = len(workspace.store.quarantined())
+        config = load(workspace.root, session.overrides)
+        ahead = outlook(cycles, config.report.target, means_of(workspace, config))
     document: dict[str, Any] = {
         "workspace": str(session.root),
         "pool": counts,
-        "cycles": cycles,
+        "cycles": [_cycle(row) for row in cycles],
         "left_out": refused,
+        "advice": ahead.advice or None,
+        "outlook": as_document(ahead),
+        "next": _next(cycles),
     }
-    document["next"] = _next(document)
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
     session.console.table(
-        "Cycles",
-        ("cycle", "finished", "trained on", "metric", "strategy", "ranked"),
-        [
-            (
-                row["cycle"],
-                row["finished"] or "open",
-                row["trained_on"],
-                _metric(row),
-                row["strategy"],
-                row["ranked"],
-            )
-            for row in cycles
-        ],
+        "Cycles" if len(cycles) <= SHOWN else f"The last {SHOWN} of {len(cycles)} cycles",
+        ("cycle", "finished", "trained on", "metric", "correlation", "strategy", "ranked"),
+        [_row(row) for row in cycles[-SHOWN:]],
     )
     if not session.console.as_json and not session.console.quiet:
         if refused:
             click.echo(f"{refused} left out with a reason: alcli list quarantine")
+        if cycles:
+            _show_advice(ahead)
         click.echo(f"Next: {document['next']}")
-    return 0
+    return ENOUGH if exit_code and ahead.advice == "stop" else DONE
 
 
-def _cycle(workspace: Workspace, row: Any) -> dict[str, Any]:
-    steps = {name: workspace.step(row["number"], name) for name in ("train", "score", "export", "push")}
-    train, score = (steps[name].summary if steps[name] else {} for name in ("train", "score"))  # type: ignore[union-attr]
+def _show_advice(ahead: Outlook) -> None:
+    if not ahead.advice:
+        click.echo(f"Go on or stop? {ahead.text}")
+        return
+    colour, light = LIGHTS[ahead.advice]
+    click.echo(f"{click.style(light, fg=colour)} {ahead.advice.capitalize()}: {ahead.text}")
+
+
+def _cycle(row: CycleFacts) -> dict[str, Any]:
+    metrics = {name: value if math.isfinite(value) else None for name, value in row.metrics.items()}
     return {
-        "cycle": row["number"],
-        "started": row["started"],
-        "finished": row["finished"],
-        "steps_done": [name for name, record in steps.items() if record],
-        "trained_on": train.get("trained_on", ""),
-        "metrics": train.get("metrics", {}),
-        "strategy": score.get("strategy", ""),
-        "ranked": score.get("scored", ""),
+        "cycle": row.number,
+        "started": row.started,
+        "finished": row.finished,
+        "steps_done": list(row.steps_done),
+        "trained_on": row.trained_on if "train" in row.steps_done else "",
+        "metrics": metrics,
+        "strategy": row.strategy,
+        "ranked": row.ranked if "score" in row.steps_done else "",
     }
 
 
-def _metric(row: dict[str, Any]) -> str:
-    return next((f"{name} {value:.3f}" for name, value in row["metrics"].items()), "")
+def _row(row: CycleFacts) -> tuple[Any, ...]:
+    facts = _cycle(row)
+    metric = "{} {:.3f}".format(*row.headline) if row.headline else ""
+    correlation = "" if row.correlation is None else f"{row.correlation:+.2f}"
+    return (
+        row.number,
+        row.finished or "open",
+        facts["trained_on"],
+        metric,
+        correlation,
+        row.strategy,
+        facts["ranked"],
+    )
 
 
-def _next(document: dict[str, Any]) -> str:
-    cycles = document["cycles"]
-    if cycles and cycles[-1]["finished"] is None:
+def _next(cycles: list[CycleFacts]) -> str:
+    if cycles and cycles[-1].finished is None:
         return "alcli cycle    (goes on with the open cycle)"
     if not cycles:
         return "alcli cycle"

@@ -63,6 +63,15 @@ def prepare(context: Context) -> Examples:
     return Examples(training, held_out, classes, fingerprint, problems)
 
 
+def annotated(context: Context, task: Task, items: Sequence[Item]) -> list[Example]:
+    """Those of the items whose image and annotation the task can use, as examples; the others are passed over."""
+    found = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
+    items = [item for item in items if item.id in found]
+    paths, _ = fetch(context, items)
+    facts, _ = _looked_at(context, [item for item in items if item.id in paths], paths)
+    return _encoded(task, items, paths, facts, found)[0]
+
+
 def make_task(config: Config, classes: Sequence[str]) -> Task:
     """The configured task for these classes."""
     return plugins.load("tasks", config.task.name)(config.task, config.model, classes)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alcli import plugins
+from alcli.balance import objects, rare
 from alcli.config import Config
 from alcli.errors import DataError, UsageError
 from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
-from alcli.selection import Query, seed_of, select
+from alcli.reasons import Grounds, explained, telling
+from alcli.selection import Query, seed_of, select, spread
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.steps import Context, StepResult, noted
 from alcli.steps.scoring_pass import Listed, pass_key, scoring_pass
@@ -45,15 +48,21 @@ def score(context: Context, cycle: int) -> StepResult:
     listed = Listed(items, store.pool().in_state(LABELED) if needs_labeled(strategy) else [])
     selection = context.config.selection
     share = 0.0 if cold else context.config.strategy.control_share
-    settings = (name, str(selection.budget), str(selection.seed), *([str(share)] if share else []))
-    inputs = sha256_of_text(*settings, pass_key(context, training, strategy, listed))
+    told = frozenset() if cold else _told(context, training, strategy)
+    apart = [f"{selection.min_distance} {selection.per_group}"] if selection.min_distance or selection.per_group else []
+    settings = (name, str(selection.budget), str(selection.seed), *([str(share)] if share else []), *apart)
+    inputs = sha256_of_text(*settings, pass_key(context, training, strategy, listed, told))
     done = context.workspace.done(cycle, "score", inputs)
     if done:
         return StepResult("score", cycle, done.summary, already_done=True)
-    signals, refusals = scoring_pass(context, cycle, training, strategy, listed)
+    signals, refusals = scoring_pass(context, cycle, training, strategy, listed, told)
     by_id = {item.id: item for item in items}
-    query = select(strategy, signals, by_id, selection.budget, seed_of(selection.seed, cycle), share)
+    ranked_by = signals.only(strategy.needs)
+    query = select(strategy, ranked_by, by_id, selection.budget, seed_of(selection.seed, cycle), share)
     _check(items, refusals, query)
+    query = _spread(context, query, signals)
+    if not cold:
+        query = _explained(context, training, strategy, query, signals)
     problems = store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.passing for refusal in refusals):
         inputs = UNFINISHED
@@ -61,7 +70,7 @@ def score(context: Context, cycle: int) -> StepResult:
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     _write(path, query, signals)
     summary = {
-        **_summary(training, name, query, selection.budget),
+        **_summary(training, name, query),
         "configured_strategy": context.config.strategy.name,
         "quarantined": len(refusals),
     }
@@ -69,6 +78,30 @@ def score(context: Context, cycle: int) -> StepResult:
         context.progress.say("All scores are equal: the order is that of the names and means nothing.")
     record = context.workspace.finish_step(cycle, "score", inputs, path, summary)
     return StepResult("score", cycle, record.summary, problems=[*problems, *query.unscored])
+
+
+def _told(context: Context, training: StepRecord, strategy: QueryStrategy) -> frozenset[str]:
+    given = plugins.load("tasks", context.config.task.name).signal_names
+    apart = frozenset({"embedding"}) if context.config.selection.min_distance > 0 else frozenset()
+    return apart | telling(strategy.needs, given, len(training.summary["classes"]))
+
+
+def _spread(context: Context, query: Query, signals: Signals) -> Query:
+    options = context.config.selection
+    found = spread(query, options.budget, signals, options.min_distance, options.per_group)
+    if found.put_off:
+        context.progress.say(f"{found.put_off} images are put off: too much like others asked for.")
+    return found
+
+
+def _explained(
+    context: Context, training: StepRecord, strategy: QueryStrategy, query: Query, signals: Signals
+) -> Query:
+    store, classes = context.workspace.store, training.summary["classes"]
+    pool = store.pool()
+    counts = objects(store.annotations(item.id for item in pool.in_state(LABELED)))
+    grounds = Grounds(strategy.needs, signals, pool.items, classes, rare(counts, classes))
+    return replace(query, rows=explained(query.rows, grounds))
 
 
 def _suited(context: Context) -> str:
@@ -101,16 +134,17 @@ def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> 
         )
 
 
-def _summary(training: StepRecord, name: str, query: Query, budget: int) -> dict[str, Any]:
+def _summary(training: StepRecord, name: str, query: Query) -> dict[str, Any]:
     return {
         "strategy": name,
         "model": str(training.summary.get("model", "none")),
         "model_cycle": training.cycle,
         "cold_start": bool(training.summary.get("cold_start")),
         "scored": len(query.rows),
-        "asked": min(budget, len(query.rows)),
+        "asked": sum(row.asked for row in query.rows),
         "at_random": query.at_random,
         "unscored": len(query.unscored),
+        "put_off": query.put_off,
         "all_scores_equal": query.all_equal,
     }
 

@@ -38,23 +38,33 @@ class Listed:
     labeled: Sequence[Item]
 
 
-def pass_key(context: Context, training: StepRecord, strategy: QueryStrategy, listed: Listed) -> str:
+def pass_key(
+    context: Context, training: StepRecord, strategy: QueryStrategy, listed: Listed, told: frozenset[str] = frozenset()
+) -> str:
     """Changes when any signal of the pass may change."""
     return sha256_of_text(
-        _key(context, training, strategy.needs, listed.pool),
+        _key(context, training, strategy.needs | told, listed.pool),
         _key(context, training, needs_labeled(strategy), listed.labeled),
     )
 
 
 def scoring_pass(
-    context: Context, cycle: int, training: StepRecord, strategy: QueryStrategy, listed: Listed
+    context: Context,
+    cycle: int,
+    training: StepRecord,
+    strategy: QueryStrategy,
+    listed: Listed,
+    told: frozenset[str] = frozenset(),
 ) -> tuple[Signals, list[Refusal]]:
     """The signals that the strategy asks for, and the images of the pool that could not be loaded.
+
+    Args:
+        told: signals of the pool that are wanted beside, to tell people why.
 
     Raises:
         UsageError: the task cannot give such a signal.
     """
-    needs, of_labeled = strategy.needs, needs_labeled(strategy)
+    needs, of_labeled = strategy.needs | told, needs_labeled(strategy)
     if not (needs | of_labeled) or not listed.pool:
         return Signals([item.id for item in listed.pool], {name: np.zeros(0) for name in needs}), []
     models = _models(context, training, needs | of_labeled)
@@ -63,6 +73,14 @@ def scoring_pass(
         return signals, refusals
     labeled, _ = _passed(context, cycle, training, models, of_labeled, listed.labeled, "signals-labeled")
     return replace(signals, labeled=labeled), refusals
+
+
+def signals_beside(
+    context: Context, cycle: int, training: StepRecord, needs: frozenset[str], items: Sequence[Item], place: str
+) -> Signals:
+    """Signals of other items by the same model, kept in the cycle's folder ``place``; without what cannot be loaded."""
+    models = _models(context, training, needs)
+    return _passed(context, cycle, training, models, needs, items, place)[0]
 
 
 @dataclass(frozen=True)

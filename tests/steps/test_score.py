@@ -107,3 +107,29 @@ def test_without_annotations_pretrained_features_choose_typical_images(alcli, tm
     assert alcli("cycle", "-w", tmp_path / "W")[1].startswith("Nothing new")
     assert alcli("cycle", "-w", tmp_path / "W", "--set", "strategy.cold_start=random")[0] == 0
     assert read(tmp_path / "W/cycles/0002/priorities.wide.csv")[0]["strategy"] == "random"
+
+
+def test_near_duplicates_are_put_off_and_counted(alcli, workspace, photos):
+    # Encoded differently, so that no hash would find them.
+    for number in (9, 10):
+        Image.open(photos.images / photos.name(8)).save(photos.images / photos.name(number), quality=60)
+    flags = ("--set", "selection.min_distance=0.001", "--set", "strategy.random_share=0", "--strategy", "margin")
+    code, out, err = alcli("cycle", "-w", workspace, "--json", "--budget", 3, *flags)
+    assert code == 0, err
+    rows = read(workspace / "cycles/0001/priorities.wide.csv")
+    asked = {row["name"] for row in rows if row["asked"] == "yes"}
+    copies = {photos.name(number) for number in (8, 9, 10)}
+    assert len(asked) == 2
+    assert len(asked & copies) == 1
+    told = json.loads(out)["steps"]["score"]
+    assert (told["asked"], told["put_off"]) == (2, 2)
+    put_off = [row["reason"] for row in rows if row["reason"].startswith("near-duplicate")]
+    assert put_off and all(any(name in reason for name in asked) for reason in put_off)
+    assert "put off: too much like others" in err
+
+
+def test_a_group_gives_no_more_than_its_share(alcli, workspace, photos):
+    alcli("cycle", "-w", workspace, "--set", "selection.per_group=1", "--set", "strategy.random_share=0")
+    rows = read(workspace / "cycles/0001/priorities.wide.csv")
+    assert [row["asked"] for row in rows] == ["yes", "no", "no", "no"]
+    assert all(row["reason"] == "group photo_ has its 1" for row in rows[1:])

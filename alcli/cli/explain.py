@@ -1,0 +1,109 @@
+"""``alcli explain``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alcli.cli import options
+
+if TYPE_CHECKING:
+    from alcli.items import Item
+    from alcli.workspace import Workspace
+
+NOT_SIGNALS = ("rank", "id", "name", "score", "score_percentile", "asked", "reason")
+
+
+@click.command(short_help="Say everything known about one image.")
+@click.argument("name")
+@options.shared
+def command(session: options.Session, name: str) -> int:
+    """Say where an image stands and why: state, rank in each list, reason, and what the model said about it.
+
+    NAME is the image's name, FOLDER/NAME, or its id on the platform.
+
+    \b
+    Examples:
+      alcli explain IMG_0042.jpg
+      alcli explain -w W night/IMG_0042.jpg --json
+    """
+    with session.reading() as workspace:
+        rows = [_explained(workspace, item, state) for item, state in _called(workspace, name)]
+    session.console.result({"items": rows})
+    for row in rows:
+        session.console.table(row["name"], ("", ""), list(_lines(row)))
+    return 0
+
+
+def _called(workspace: Workspace, name: str) -> list[tuple[Item, str]]:
+    """The items of that name with their states; raises UsageError when there is none."""
+    from alcli.errors import UsageError
+    from alcli.plugins import did_you_mean
+
+    pool = workspace.store.pool()
+    found = [item for item in pool.items.values() if name in (item.name, item.id, f"{item.folder}/{item.name}")]
+    if not found:
+        known = sorted({item.name for item in pool.items.values()})
+        near = did_you_mean(name, known) if 0 < len(known) < 5000 else ""
+        raise UsageError(
+            f"There is no image {name!r}.", do=near if near.startswith("Did") else "See `alcli list items`."
+        )
+    return [(item, pool.state(item)) for item in found]
+
+
+def _explained(workspace: Workspace, item: Item, state: str) -> dict[str, Any]:
+    from alcli.report.words import in_words
+
+    store = workspace.store
+    said = store.annotations([item.id])
+    skipped = {row["item_id"]: row["since"] for row in store.skips()}
+    left_out = next((row["reason"] for row in store.quarantined() if row["item_id"] == item.id), None)
+    return {
+        "name": item.name,
+        "folder": item.folder,
+        "id": item.id,
+        "state": state,
+        "annotated": in_words(said[0]) if said else None,
+        "left_out": left_out,
+        "skipped_since": skipped.get(item.id),
+        "lists": _lists(workspace, item),
+    }
+
+
+def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
+    """Its row in the list of every cycle that has one, newest first."""
+    from alcli.priorities import read
+
+    found = []
+    for number in reversed([row["number"] for row in workspace.store.cycles()]):
+        record = workspace.step(number, "score")
+        if record is None or record.file is None or not record.file.is_file():
+            continue
+        row = next((row for row in read(record.file) if row["id"] == item.id), None)
+        if row is not None:
+            signals = {key: value for key, value in row.items() if key not in NOT_SIGNALS}
+            found.append(
+                {
+                    "cycle": number,
+                    "rank": int(row["rank"]),
+                    "of": record.summary["scored"],
+                    "asked": row["asked"] == "yes",
+                    "percentile": float(row["score_percentile"]),
+                    "strategy": record.summary["strategy"],
+                    "reason": row["reason"],
+                    "signals": signals,
+                }
+            )
+    return found
+
+
+def _lines(row: dict[str, Any]) -> list[tuple[str, Any]]:
+    lines = [(key.replace("_", " "), value) for key, value in row.items() if value and key not in ("lists", "name")]
+    for place in row["lists"]:
+        asked = "asked for" if place["asked"] else "not asked for"
+        lines.append((f"cycle {place['cycle']}", f"rank {place['rank']} of {place['of']}, {asked}"))
+        reason = place["reason"] or f"by {place['strategy']}"
+        lines.append(("  why", reason))
+        lines += [(f"  {name}", f"{float(value):.4g}") for name, value in place["signals"].items()]
+    return lines

@@ -1,0 +1,95 @@
+"""``alcli forecast``."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alcli.cli import options
+
+if TYPE_CHECKING:
+    from alcli.config import Config
+    from alcli.outlook import Means, Outlook
+    from alcli.workspace import Workspace
+
+
+@click.command(short_help="How many more labels does a target take?")
+@click.option("--target", type=float, help="The metric to reach, between 0 and 1: 0.75.  [report.target]")
+@options.budget
+@options.shared
+def command(session: options.Session, target: float | None) -> int:
+    """Say how many more labels, cycles and hours a target takes, from the metrics of the cycles so far.
+
+    With two cycles the intervals are wide, with four or more they mean something. Hours need cost.seconds_per_item
+    or cost.seconds_per_object. Without a target it says what the next cycle is expected to bring.
+
+    \b
+    Examples:
+      alcli forecast --target 0.75
+      alcli forecast --target 0.9 --set cost.seconds_per_item=10 --set cost.seconds_per_object=4
+      alcli forecast --json
+    """
+    from alcli.config import load
+    from alcli.forecast import check_target
+    from alcli.history import history
+    from alcli.outlook import projected
+
+    if target is not None:
+        check_target(target)
+    with session.reading() as workspace:
+        config = load(workspace.root, session.overrides)
+        cycles = history(workspace)
+        means = means_of(workspace, config)
+    for row in cycles:
+        if row.headline and not math.isfinite(row.headline[1]):
+            session.console.say(f"Cycle {row.number} has no number for its metric: left out.")
+    found = projected(cycles, target if target is not None else config.report.target, means)
+    session.console.result(as_document(found), found.text)
+    return 0
+
+
+def means_of(workspace: Workspace, config: Config) -> Means:
+    """What the workspace has to get further with."""
+    from alcli.balance import objects
+    from alcli.items import LABELED, UNLABELED
+    from alcli.outlook import Means
+
+    mean = 0.0
+    if config.cost.seconds_per_object is not None:
+        annotations = workspace.store.annotations(item.id for item in workspace.store.pool().in_state(LABELED))
+        mean = sum(objects(annotations).values()) / max(len(annotations), 1)
+    left = workspace.store.counts()[UNLABELED]
+    return Means(config.selection.budget, left, mean, config.cost)
+
+
+def as_document(found: Outlook) -> dict[str, Any]:
+    """The outlook for ``--json``; what is infinite or unknown is null."""
+    needed, gain = found.needed, found.next_gain
+    document: dict[str, Any] = {
+        "metric": found.metric or None,
+        "value": _number(found.value),
+        "labels": found.labels,
+        "points": found.points,
+        "next_cycle": gain and {"labels": found.budget, "gain": gain.mean, "low": gain.low, "high": gain.high},
+        "advice": found.advice or None,
+        "text": found.text,
+    }
+    if found.target is not None and needed is not None:
+        spans = {"median": needed.median, "low": needed.low, "high": needed.high}
+        document["target"] = {
+            "value": found.target,
+            "reached": found.reached,
+            "reachable": found.reachable,
+            "share_of_curves": needed.reachable,
+            "labels": {name: _number(value) for name, value in spans.items()},
+            "more_labels": {name: _number(found.more(value)) for name, value in spans.items()},
+            "cycles": {name: _number(found.cycles(value)) for name, value in spans.items()},
+            "hours": {name: _number(found.hours(value)) for name, value in spans.items()},
+        }
+    return document
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

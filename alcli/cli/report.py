@@ -1,0 +1,41 @@
+"""``alcli report``."""
+
+from __future__ import annotations
+
+import click
+
+from alcli.cli import options
+
+
+@click.command(short_help="Show a cycle as one page: images, reasons, course.")
+@click.option("--cycle", type=click.IntRange(1), help="Which cycle; default: the newest that has a list.")
+@click.option("--target", type=float, help="The metric to reach, for the forecast: 0.75.  [report.target]")
+@options.wait
+@options.shared
+def command(session: options.Session, cycle: int | None, target: float | None, wait: float) -> int:
+    """Write cycles/NNNN/report.html: one file for any browser, which asks for nothing else.
+
+    The images asked for with what the model sees in them, the reason and the nearest annotated image; the learning
+    curve and its forecast; classes; how well predicted losses ranked what was annotated since.
+
+    \b
+    Examples:
+      alcli report
+      alcli report -w W --target 0.75
+      alcli report --cycle 3 --set report.gallery=100
+    """
+    from alcli.forecast import check_target
+    from alcli.steps.report import report
+
+    if target is not None:
+        check_target(target)
+    with session.writing(wait) as context:
+        result = report(context, cycle, target)
+    summary = result.summary
+    session.console.result(
+        {"cycle": result.cycle, **summary},
+        f"Cycle {result.cycle}, {summary['images']} images: {summary['file']}\n{summary['outlook']}".strip(),
+    )
+    if summary["missing"]:
+        session.console.say(f"{summary['missing']} images cannot be read now; the page says so in their places.")
+    return 0

@@ -1,0 +1,105 @@
+"""``alcli skip``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from alcli.cli import options
+
+if TYPE_CHECKING:
+    from alcli.items import Item
+
+STDIN = "-"
+
+
+@click.command(short_help="Never ask for these images again.")
+@click.argument("listed", metavar="LIST", required=False)
+@click.option("--undo", is_flag=True, help="Ask for these again; without LIST: for all.")
+@options.wait
+@options.dry_run
+@options.shared
+def command(session: options.Session, listed: str | None, undo: bool, dry_run: bool, wait: float) -> int:
+    """Never ask for these images again: a file with one name a line, - for stdin, or one name.
+
+    Remembered across cycles, and across platforms that keep names and folders. `FOLDER/NAME` is one image, a bare NAME
+    all of that name. Without LIST it shows what is skipped. `alcli push` then takes them out of the queue.
+
+    \b
+    Examples:
+      alcli skip blurred.txt
+      alcli skip IMG_0042.jpg
+      alcli skip --undo blurred.txt
+      alcli skip
+    """
+    from alcli.workspace import now
+
+    if listed is None and not undo:
+        return _show(session)
+    with session.writing(wait) as context:
+        store = context.workspace.store
+        names = _names(listed) if listed is not None else None
+        if undo:
+            ids = [row["item_id"] for row in store.skips() if names is None or _called(row, names)]
+            missing = _unknown(names or [], [(row["folder"], row["name"]) for row in store.skips()])
+            if not dry_run:
+                store.unskip(ids)
+        else:
+            items = [item for item in store.pool().items.values() if _is_one(item, set(names or ()))]
+            ids = [item.id for item in items]
+            missing = _unknown(names or [], [(item.folder, item.name) for item in items])
+            if not dry_run:
+                store.skip(items, now())
+    verb = "asked for again" if undo else "never asked for again"
+    text = f"{len(ids)} images {verb}." + (" Nothing was changed." if dry_run else "")
+    session.console.result({"undo": undo, "dry_run": dry_run, "images": len(ids), "unknown": missing}, text)
+    for name in missing[:5]:
+        session.console.say(f"  unknown: {name}")
+    return 3 if missing else 0
+
+
+def _show(session: options.Session) -> int:
+    with session.reading() as workspace:
+        rows = [(row["name"], row["folder"], row["since"]) for row in workspace.store.skips()]
+    header = ("name", "folder", "since")
+    session.console.result({"skipped": [dict(zip(header, row, strict=True)) for row in rows]})
+    session.console.table("Never asked for", header, rows)
+    return 0
+
+
+def _names(listed: str) -> list[str]:
+    """The lines of the file, or the one name."""
+    if listed == STDIN:
+        text = sys.stdin.read()
+    elif Path(listed).is_file():
+        text = _read(Path(listed))
+    else:
+        return [listed]
+    lines = (line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
+    return [line for line in lines if line]
+
+
+def _read(path: Path) -> str:
+    from alcli.errors import UsageError
+
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", do="Name a file with one name a line.") from None
+
+
+def _is_one(item: Item, names: set[str]) -> bool:
+    return item.name in names or item.id in names or f"{item.folder}/{item.name}" in names
+
+
+def _called(row: object, names: list[str]) -> bool:
+    name, folder = row["name"], row["folder"]  # type: ignore[index]
+    return name in names or row["item_id"] in names or f"{folder}/{name}" in names  # type: ignore[index]
+
+
+def _unknown(names: list[str], found: list[tuple[str, str]]) -> list[str]:
+    known = {name for _, name in found} | {f"{folder}/{name}" for folder, name in found}
+    return [name for name in names if name not in known]

@@ -1,0 +1,82 @@
+"""What the finished steps of all cycles say about the project's course: the learning curve, without any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from alcli.workspace import Workspace
+
+CORRELATION = "loss_rank_correlation"
+"""How well predicted losses rank the true ones on held-out items (Spearman), among a training's metrics."""
+
+
+@dataclass(frozen=True)
+class CycleFacts:
+    """One cycle, as its steps recorded it.
+
+    Attributes:
+        labels: annotated images it stood on, held-out ones included; 0 before the training.
+        held_out: images that the metrics were measured on.
+        metrics: the headline first; empty where nothing could be measured.
+        reused: whether it went on with the model of an earlier cycle.
+    """
+
+    number: int
+    started: str
+    finished: str | None
+    steps_done: Sequence[str] = ()
+    labels: int = 0
+    trained_on: int = 0
+    held_out: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reused: bool = False
+    strategy: str = ""
+    ranked: int = 0
+    asked: int = 0
+    cold_start: bool = False
+
+    @property
+    def headline(self) -> tuple[str, float] | None:
+        """Name and value of the task's own metric."""
+        return next(((name, value) for name, value in self.metrics.items() if name != CORRELATION), None)
+
+    @property
+    def correlation(self) -> float | None:
+        """Predicted against true losses on the held-out images."""
+        return self.metrics.get(CORRELATION)
+
+
+def history(workspace: Workspace) -> list[CycleFacts]:
+    """Every cycle, oldest first."""
+    return [_facts(workspace, row) for row in workspace.store.cycles()]
+
+
+def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
+    """The cycles that measured a model of their own by the metric that the newest one is measured by."""
+    measured = [row for row in cycles if row.headline and not row.reused]
+    if not measured or measured[-1].headline is None:
+        return []
+    name = measured[-1].headline[0]
+    return [row for row in measured if row.headline and row.headline[0] == name]
+
+
+def _facts(workspace: Workspace, row: Any) -> CycleFacts:
+    records = {name: workspace.step(row["number"], name) for name in ("train", "score", "export", "push")}
+    train, score = (record.summary if (record := records[name]) else {} for name in ("train", "score"))
+    return CycleFacts(
+        number=int(row["number"]),
+        started=row["started"],
+        finished=row["finished"],
+        steps_done=[name for name, record in records.items() if record],
+        labels=int(train.get("trained_on", 0)) + int(train.get("held_out", 0)),
+        trained_on=int(train.get("trained_on", 0)),
+        held_out=int(train.get("held_out", 0)),
+        metrics=train.get("metrics", {}),
+        reused="reused_from" in train,
+        strategy=score.get("strategy", ""),
+        ranked=int(score.get("scored", 0)),
+        asked=int(score.get("asked", 0)),
+        cold_start=bool(train.get("cold_start")),
+    )

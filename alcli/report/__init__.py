@@ -1,0 +1,118 @@
+"""The report of a cycle: plain facts, pictures and charts, and the page that shows them; no workspace, no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from alcli.history import CycleFacts
+from alcli.items import Refusal
+
+if TYPE_CHECKING:
+    from alcli.report.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """The annotated image whose features lie nearest."""
+
+    name: str
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image of the gallery.
+
+    Attributes:
+        percentile: share of the other items that come later in the list, in percent.
+        seen: the model's predictions in words.
+        picture: None when the image cannot be read now; ``missing`` then says why.
+        state: what has become of the item since the list was made.
+    """
+
+    rank: int
+    name: str
+    folder: str
+    percentile: float
+    reason: str
+    seen: str
+    picture: Picture | None
+    missing: str = ""
+    nearest: Neighbour | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An annotation to look at again: what a person said, drawn in, and what the model sees."""
+
+    name: str
+    excess: float
+    kind: str
+    detail: str
+    said: str
+    seen: str
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Shares of one class in [0, 1], where known: of the annotated objects, in the pool, among what is asked for."""
+
+    name: str
+    labeled: int
+    labeled_share: float
+    pool_share: float | None
+    asked_share: float | None
+    rare: bool
+
+
+@dataclass(frozen=True)
+class Hindsight:
+    """What a cycle's model made of the items that were annotated after it: nobody had trained on them.
+
+    Attributes:
+        correlation: Spearman's, of predicted against true losses; None with fewer than three items, or all equal.
+        chosen, control: the true losses of what the strategy and of what chance asked for.
+    """
+
+    cycle: int
+    count: int
+    correlation: float | None
+    chosen: Sequence[float] = ()
+    control: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the page says.
+
+    Attributes:
+        asked: how many images the cycle asks for; the gallery may show fewer.
+        doubts: the most suspicious annotations. doubted: how many there are.
+        put_off: near-duplicates, and images of groups that have their share.
+        cycles: all, oldest first.
+        settings: ``section.key`` → value of the cycle. versions: package → version.
+    """
+
+    title: str
+    cycle: int
+    made: str
+    cards: Sequence[Card]
+    contrast: Sequence[Card]
+    asked: int
+    ranked: int
+    pool: Mapping[str, int]
+    cycles: Sequence[CycleFacts]
+    balance: Sequence[ClassRow]
+    hindsight: Sequence[Hindsight]
+    quarantined: Sequence[Refusal]
+    doubts: Sequence[Doubt]
+    doubted: int
+    settings: Mapping[str, str]
+    versions: Mapping[str, str]
+    put_off: int = 0
+    cold_start: str = ""
+    colours: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,130 @@
+"""The report's charts: drawn by matplotlib, as SVG that takes its ink from the page, light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from alcli.forecast import Bundle
+from alcli.history import CycleFacts
+from alcli.report import ClassRow, Hindsight
+from alcli.statistics import share_interval
+from alcli.text import visible
+
+INK = "#010203"
+"""Stands for the page's own text colour; nothing else in a chart has it."""
+MAIN, SECOND, THIRD = "#2b7bd6", "#c2620a", "#1d8a5f"
+"""Each at least 3 : 1 against white and against the dark ground."""
+MOST_CLASSES = 20
+STYLE: Any = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "grid.color": INK,
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+}
+
+
+def learning_curve(cycles: Sequence[CycleFacts], bundle: Bundle | None, target: float | None, reach: float) -> str:
+    """The metric over annotated images with its interval, and how it may go on up to ``reach`` labels."""
+    points = [(row.labels, *row.headline, row.held_out) for row in cycles if row.headline]
+    labels = [point[0] for point in points]
+    table = np.array([[e.mean, e.low, e.high] for e in (share_interval(p[2], p[3]) for p in points)]) * 100
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(7.2, 3.6)
+        if bundle is not None and reach > labels[-1]:
+            ahead = np.linspace(labels[-1], reach, 40)
+            band = np.array([[e.mean, e.low, e.high] for e in bundle.band(ahead.tolist())]) * 100
+            axes.plot(ahead, band[:, 0], "--", color=SECOND, label="forecast, 90 % interval")
+            axes.fill_between(ahead, band[:, 1], band[:, 2], color=SECOND, alpha=0.2, linewidth=0)
+        reaches = np.abs(np.nan_to_num(table[:, 1:] - table[:, :1])).T
+        axes.errorbar(labels, table[:, 0], reaches, fmt="o-", color=MAIN, capsize=3, label="measured, 95 % interval")
+        if target is not None:
+            axes.axhline(100 * target, color=THIRD, linestyle=":", linewidth=2, label="target")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="annotated images", ylabel=f"{_plain(points[0][1])} (%)", ylim=(0, None))
+        _legend(axes)
+        return _svg(figure, "curve")
+
+
+def class_balance(rows: Sequence[ClassRow]) -> str:
+    """The shares of each class: annotated, expected in the pool, among the images asked for."""
+    rows = sorted(rows, key=lambda row: -row.labeled_share)
+    shown = [*rows[: MOST_CLASSES // 2], *rows[MOST_CLASSES // 2 :][-MOST_CLASSES // 2 :]][::-1]
+    places = np.arange(len(shown))
+    kinds = (
+        ("annotated", [row.labeled_share for row in shown], MAIN),
+        ("in the pool, by the model", [row.pool_share for row in shown], THIRD),
+        ("asked for, by the model", [row.asked_share for row in shown], SECOND),
+    )
+    known = [kind for kind in kinds if any(value is not None for value in kind[1])]
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(7.2, 1.4 + 0.42 * len(shown))
+        for turn, (name, values, colour) in enumerate(known):
+            heights = [100 * (value or 0) for value in values]
+            axes.barh(places - (turn - (len(known) - 1) / 2) * 0.27, heights, 0.25, color=colour, label=name)
+        names = [_plain(row.name) + ("  (rare)" if row.rare else "") for row in shown]
+        axes.set_yticks(places, names)
+        axes.set(xlabel="share of objects (%)")
+        _legend(axes)
+        return _svg(figure, "balance")
+
+
+def ranking_health(cycles: Sequence[CycleFacts], hindsight: Sequence[Hindsight]) -> str:
+    """How well predicted losses ranked true ones, cycle by cycle: on held-out images, and on those annotated since."""
+    held = [(row.number, row.correlation) for row in cycles if row.correlation is not None]
+    since = [(row.cycle, row.correlation) for row in hindsight if row.correlation is not None]
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(7.2, 3.0)
+        for points, colour, style, name in (
+            (since, MAIN, "o-", "images annotated since"),
+            (held, SECOND, "s--", "held-out images"),
+        ):
+            if points:
+                axes.plot(*zip(*points, strict=True), style, color=colour, label=name)
+        axes.axhline(0, color=INK, linewidth=1, alpha=0.6)
+        axes.set(xlabel="cycle", ylabel="rank correlation", ylim=(-1.05, 1.05))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _legend(axes)
+        return _svg(figure, "health")
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _legend(axes: Axes) -> None:
+    """Above the chart, where it covers nothing."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, fontsize="small")
+
+
+def _plain(name: str) -> str:
+    """A name from outside, without what matplotlib would read as mathematics."""
+    return visible(name, keep="").replace("$", r"\$")
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """SVG for the inside of a page: ids of its own, and the page's ink."""
+    stream = io.StringIO()
+    # Fixed ids and no date: the same facts give the same page.
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(
+            stream, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
+    picture = re.sub(r"^.*?(?=<svg)", "", stream.getvalue(), flags=re.DOTALL)
+    picture = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", picture)
+    picture = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", picture))
+    return picture.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).replace(INK, "currentColor")

@@ -1,0 +1,119 @@
+"""Thumbnails with what the model sees drawn in, as data that a page can carry."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import to_hex
+from PIL import Image, ImageDraw, ImageFont
+
+from alcli import images
+from alcli.items import IGNORED, Annotation, Mask, Pose
+from alcli.report.words import decoded
+from alcli.text import visible
+
+QUALITIES = (72, 55, 40, 25)
+FONT_SIZE = 11
+SHADE = 0.45
+MOST_BOXES = 40
+"""The surest ones; more would hide the image."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image inside the page: a ``data:`` URI, its size in pixels, and its text for those who cannot see it."""
+
+    data: str
+    width: int
+    height: int
+    alt: str
+
+
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """A colour for each class, in their order; after twenty they come again."""
+    wheel = [*matplotlib.color_sequences["tab10"], *matplotlib.color_sequences["tab20b"][::2]]
+    return {name: to_hex(wheel[place % len(wheel)]) for place, name in enumerate(classes)}
+
+
+def picture(
+    path: Path, said: Annotation | None, colours: Mapping[str, str], side: int, most_bytes: int, alt: str
+) -> Picture:
+    """The upright image with its long side at most ``side`` pixels, as WebP of about ``most_bytes`` or less.
+
+    Raises:
+        DataError: the file cannot be decoded.
+    """
+    shown = images.load(path, at_least=(side, side))
+    shown.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if said is not None:
+        shown = drawn(shown, said, colours)
+    content = _encoded(shown, most_bytes)
+    data = f"data:image/webp;base64,{base64.b64encode(content).decode('ascii')}"
+    return Picture(data, shown.width, shown.height, visible(alt, keep=""))
+
+
+def drawn(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> Image.Image:
+    """The image with masks shaded, regions and boxes outlined, and joints dotted."""
+    for mask in said.masks:
+        if mask.label != IGNORED:
+            shown = _shaded(shown, mask, _colour(colours, mask.label))
+    width, height = said.size or shown.size
+    across, down = shown.width / width, shown.height / height
+    draw = ImageDraw.Draw(shown)
+    for polygon in said.polygons:
+        for ring in polygon.rings:
+            points = [(ring[i] * across, ring[i + 1] * down) for i in range(0, len(ring), 2)]
+            draw.polygon(points, outline=_colour(colours, polygon.label), width=2)
+    for box in sorted(said.boxes, key=lambda box: box.score or 0)[-MOST_BOXES:]:
+        corners = (box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
+        _outlined(draw, corners, box.label, _colour(colours, box.label))
+    for pose in said.poses:
+        _dotted(draw, pose, colours, across, down)
+    return shown
+
+
+def _encoded(shown: Image.Image, most_bytes: int) -> bytes:
+    for quality in QUALITIES:
+        stream = io.BytesIO()
+        shown.save(stream, "WEBP", quality=quality, method=3)
+        if stream.tell() <= most_bytes:
+            break
+    return stream.getvalue()
+
+
+def _colour(colours: Mapping[str, str], label: str) -> str:
+    return colours.get(label, "#ff00ff")
+
+
+def _outlined(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, float], label: str, colour: str) -> None:
+    x1, y1, x2, y2 = corners
+    # Black around the colour: it then shows on any ground.
+    draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="black", width=4)
+    draw.rectangle(corners, outline=colour, width=2)
+    font = ImageFont.load_default(FONT_SIZE)
+    text = visible(label, keep="")
+    length = draw.textlength(text, font=font)
+    if length + 4 <= x2 - x1:
+        top = y1 - FONT_SIZE - 2 if y1 >= FONT_SIZE + 2 else y1
+        draw.rectangle((x1, top, x1 + length + 4, top + FONT_SIZE + 3), fill="black")
+        draw.text((x1 + 2, top), text, fill="white", font=font)
+
+
+def _dotted(draw: ImageDraw.ImageDraw, pose: Pose, colours: Mapping[str, str], across: float, down: float) -> None:
+    if pose.box:
+        box = pose.box
+        draw.rectangle((box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down), outline="white", width=1)
+    for joint in pose.keypoints:
+        x, y = joint.x * across, joint.y * down
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=_colour(colours, joint.name), outline="black", width=1)
+
+
+def _shaded(shown: Image.Image, mask: Mask, colour: str) -> Image.Image:
+    stencil = Image.fromarray((decoded(mask) * (255 * SHADE)).astype(np.uint8)).resize(shown.size)
+    return Image.composite(Image.new("RGB", shown.size, colour), shown, stencil)

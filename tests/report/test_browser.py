@@ -1,0 +1,76 @@
+"""The report in a real browser: nothing asked of any network, nothing in the console, nothing wider than the window.
+
+ALCLI_AXE names axe-core's ``axe.min.js`` (``npm pack axe-core``), which then looks for faults of accessibility;
+ALCLI_SHOTS a folder for screenshots.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.report.chromium import BINARY, Chromium
+from tests.steps.test_report import HOSTILE
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BINARY is None, reason="there is no Chromium here: apt-get install chromium"),
+]
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture
+def page(alcli, workspace, photos) -> Path:
+    """A report with everything in it: two cycles, a forecast, hostile names, something left out, a missing image."""
+    for number, name in enumerate(HOSTILE[:3], 9):
+        (photos.images / name).parent.mkdir(exist_ok=True)
+        (photos.images / photos.name(number)).rename(photos.images / name)
+    photos.write_xml("photo_03", ("red", "50", "10", "20", "30"))
+    flags = ("--set", "selection.budget=3", "--set", "train.validation=0.4")
+    assert alcli("cycle", "-w", workspace, *flags)[0] == 3
+    photos.annotate(8)
+    assert alcli("cycle", "-w", workspace, *flags)[0] == 0
+    (photos.images / HOSTILE[1]).unlink()
+    code, _, err = alcli("report", "-w", workspace, "--target", "0.9")
+    assert code == 0, err
+    return workspace / "cycles/0002/report.html"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_report_in_a_browser(page, width, dark, tmp_path):
+    with Chromium(width, dark=dark) as browser:
+        browser.open(page)
+        if folder := os.environ.get("ALCLI_SHOTS"):
+            browser.screenshot(Path(folder) / f"report-{width}-{'dark' if dark else 'light'}.png")
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        assert browser.value("document.images.length") >= 4
+        browser.value("document.querySelectorAll('details').forEach(part => part.open = true)")
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        browser.value("Promise.all([...document.images].map(image => image.decode()))")
+        assert browser.complaints() == []
+        assert [url for url in browser.requests() if not url.startswith(("data:", "file:"))] == []
+        assert [url for url in browser.requests() if url.startswith("file:")] == [page.as_uri()]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.skipif("ALCLI_AXE" not in os.environ, reason="ALCLI_AXE does not name axe-core's axe.min.js")
+def test_axe_finds_no_fault_of_accessibility(page, width, dark):
+    with Chromium(width, dark=dark) as browser:
+        browser.open(page)
+        browser.value("document.querySelectorAll('details').forEach(part => part.open = true)")
+        browser.value(Path(os.environ["ALCLI_AXE"]).read_text(encoding="utf-8") + "; 0")
+        found = browser.value(
+            "axe.run().then(found => found.violations.map(v => v.impact + ' ' + v.id + ': ' + v.nodes[0].html))"
+        )
+        assert [fault for fault in found if fault.startswith(("serious", "critical"))] == []
+        assert found == []
+
+
+def test_the_report_prints_on_paper(page):
+    with Chromium(1280) as browser:
+        browser.open(page)
+        assert len(browser.call("Page.printToPDF", printBackground=False)["data"]) > 10_000

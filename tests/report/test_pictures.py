@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alcli.errors import DataError
+from alcli.items import Annotation, Box, Keypoint, Polygon, Pose
+from alcli.report.pictures import class_colours, drawn, picture
+from alcli.report.words import in_words
+from tests.contracts.drawings import half_mask
+
+COLOURS = {"a": "#ff0000", "b": "#00ff00"}
+
+
+def decoded(found) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(found.data.removeprefix("data:image/webp;base64,"))))
+
+
+def test_a_thumbnail_is_small_upright_and_light(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (400, 800, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "x.jpg", exif=_turned())
+    found = picture(tmp_path / "x.jpg", None, {}, 200, 20_000, "x\u202e.jpg")
+    assert (found.width, found.height) == (100, 200)
+    assert decoded(found).size == (100, 200)
+    assert len(found.data) < 30_000
+    assert found.alt == "x\\u202e.jpg"
+
+
+def _turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def test_a_broken_image_is_a_data_error(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"x")
+    with pytest.raises(DataError):
+        picture(tmp_path / "x.jpg", None, {}, 100, 1000, "")
+
+
+def test_what_is_said_is_drawn_where_it_is_in_its_colour():
+    ground = Image.new("RGB", (100, 80), "gray")
+    said = Annotation("x", (Box("a", 100, 40, 180, 120),), (200, 160))
+    pixels = np.array(drawn(ground.copy(), said, COLOURS))
+    assert pixels[40, 50].tolist() == [255, 0, 0]
+    assert pixels[5, 5].tolist() == [128, 128, 128]
+    said = Annotation("x", size=(200, 160), poses=(Pose("person", (Keypoint("b", 60, 80),)),))
+    assert np.array(drawn(ground.copy(), said, COLOURS))[40, 30].tolist() == [0, 255, 0]
+    said = Annotation("x", size=(200, 160), polygons=(Polygon("b", ((20.0, 20.0, 120.0, 20.0, 120.0, 100.0),)),))
+    assert np.array(drawn(ground.copy(), said, COLOURS))[10, 30].tolist() == [0, 255, 0]
+
+
+def test_masks_are_shaded():
+    mask = half_mask("a", True, 0)
+    ground = Image.new("RGB", mask.size, "black")
+    pixels = np.array(drawn(ground, Annotation("x", size=mask.size, masks=(mask,)), COLOURS))
+    shaded = (pixels[..., 0] > 60).mean()
+    assert 0.3 < shaded < 0.7
+
+
+def test_words():
+    assert in_words(Annotation("x")) == "nothing"
+    assert (
+        in_words(Annotation("x", (Box("a", 0, 0, 1, 1), Box("b", 0, 0, 1, 1), Box("a", 0, 0, 1, 1)))) == "2 × a, 1 × b"
+    )
+    assert in_words(Annotation("x", labels=("cat", "dog"), label_scores=(0.62, 0.3))) == "cat 62 %, dog 30 %"
+    assert in_words(Annotation("x", labels=("cat",))) == "cat"
+    two = (Pose("person", (Keypoint("a", 0, 0), Keypoint("b", 0, 0))), Pose("person", (Keypoint("a", 0, 0),)))
+    assert in_words(Annotation("x", poses=two)) == "3 joints of 2 people"
+    assert in_words(Annotation("x", poses=two[:1])) == "2 joints of 1 person"
+    assert in_words(Annotation("x", masks=(half_mask("a", True, 0),))) == "50 % a"
+
+
+def test_each_class_has_a_colour():
+    assert len(set(class_colours([str(n) for n in range(20)]).values())) == 20
+    assert len(class_colours([str(n) for n in range(50)])) == 50
