@@ -166,7 +166,10 @@ class SelectionOptions(Section):
     budget: int = Field(100, ge=1)
     seed: int = Field(0, ge=0)
     min_distance: float = Field(
-        0.0, ge=0, le=2, description="cosine distance of features below which two images are near-duplicates, as 0.02"
+        0.0,
+        ge=0,
+        le=2,
+        description="cosine distance of features below which two images are near-duplicates; networks differ, try 0.01",
     )
     per_group: int = Field(
         0, ge=0, description="most images asked for of one group (folder, and name without its last number); 0: any"

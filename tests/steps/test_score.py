@@ -110,10 +110,12 @@ def test_without_annotations_pretrained_features_choose_typical_images(alcli, tm
 
 
 def test_near_duplicates_are_put_off_and_counted(alcli, workspace, photos):
-    # Encoded differently, so that no hash would find them.
+    # One pixel apart, so that no hash would find them.
     for number in (9, 10):
-        Image.open(photos.images / photos.name(8)).save(photos.images / photos.name(number), quality=60)
-    flags = ("--set", "selection.min_distance=0.001", "--set", "strategy.random_share=0", "--strategy", "margin")
+        copy = Image.open(photos.images / photos.name(8))
+        copy.putpixel((number, 0), (0, 0, 0))
+        copy.save(photos.images / photos.name(number), quality=95)
+    flags = ("--set", "selection.min_distance=0.15", "--set", "strategy.random_share=0", "--strategy", "margin")
     code, out, err = alcli("cycle", "-w", workspace, "--json", "--budget", 3, *flags)
     assert code == 0, err
     rows = read(workspace / "cycles/0001/priorities.wide.csv")
