@@ -20,6 +20,9 @@ NEXT = (
     ),
     ("ALTER TABLE notes ADD COLUMN author TEXT NOT NULL DEFAULT ''",),
 )
+RELEASED = store.MIGRATIONS
+LATER = store.newest_version() + len(NEXT)
+COPY = f"alcli.db.before-{LATER}"
 
 
 def content(database: Path) -> list[str]:
@@ -41,18 +44,18 @@ def used(alcli, workspace):
 @pytest.fixture
 def upgraded(monkeypatch):
     """An alcli two versions newer."""
-    monkeypatch.setattr(store, "MIGRATIONS", NEXT)
+    monkeypatch.setattr(store, "MIGRATIONS", (*RELEASED, *NEXT))
 
 
 def test_the_first_writer_after_an_upgrade_migrates_and_keeps_a_copy(alcli, used, upgraded):
     before = content(used / "alcli.db")
     code, _, err = alcli("cycle", "-w", used)
     assert code == 0
-    assert "alcli.db.before-3" in err
-    assert content(used / "alcli.db.before-3") == before
-    assert stat.S_IMODE((used / "alcli.db.before-3").stat().st_mode) == 0o600
+    assert COPY in err
+    assert content(used / COPY) == before
+    assert stat.S_IMODE((used / COPY).stat().st_mode) == 0o600
     connection = sqlite3.connect(used / "alcli.db")
-    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (LATER,)
     assert connection.execute("SELECT COUNT(*), MIN(weight) FROM items").fetchone() == (12, 1.5)
     assert connection.execute("SELECT COUNT(*), MAX(author) FROM notes WHERE text LIKE 'of photo%'").fetchone() == (
         12,
@@ -77,10 +80,10 @@ def test_looking_at_an_older_workspace_changes_nothing_and_sees_the_new_schema(a
     assert code == 0
     assert '"labeled": 8' in out
     reader = Workspace.open(used, read_only=True)
-    assert reader.store.version() == 3
+    assert reader.store.version() == LATER
     reader.close()
     assert (used / "alcli.db").read_bytes() == before
-    assert not (used / "alcli.db.before-3").exists()
+    assert not (used / COPY).exists()
 
 
 @pytest.mark.parametrize("place", range(5))
@@ -88,12 +91,12 @@ def test_broken_off_anywhere_the_old_version_is_whole(alcli, used, monkeypatch, 
     before = content(used / "alcli.db")
     statements = [statement for version in NEXT for statement in version]
     statements.insert(place, "INSERT INTO there_is_no_such_table VALUES (1)")
-    monkeypatch.setattr(store, "MIGRATIONS", (tuple(statements[:4]), tuple(statements[4:])))
+    monkeypatch.setattr(store, "MIGRATIONS", (*RELEASED, tuple(statements[:4]), tuple(statements[4:])))
     code, _, err = alcli("pull", "-w", used)
     assert code == MachineError.exit_code
     assert "there_is_no_such_table" in err
-    assert content(used / "alcli.db") == before == content(used / "alcli.db.before-3")
-    monkeypatch.setattr(store, "MIGRATIONS", NEXT)
+    assert content(used / "alcli.db") == before == content(used / COPY)
+    monkeypatch.setattr(store, "MIGRATIONS", (*RELEASED, *NEXT))
     assert alcli("pull", "-w", used)[0] == 0
 
 
@@ -104,13 +107,13 @@ def test_killed_anywhere_the_old_version_is_whole(used, moment):
 import os, sys
 from pathlib import Path
 from alcli import store, workspace
-store.MIGRATIONS = {NEXT!r}
+store.MIGRATIONS = (*store.MIGRATIONS, *{NEXT!r})
 def killed(*_): os.kill(os.getpid(), 9)
 if {moment!r} == "copy_database": workspace.Path.chmod = killed
 if {moment!r} == "migrate": store.Store.migrate = killed
 opened = workspace.Workspace.open(Path(sys.argv[1]))
 opened._connection.create_function("killed", 0, killed)
-if {moment!r} == "statement": store.MIGRATIONS = ((*store.MIGRATIONS[0], "SELECT killed()"), *store.MIGRATIONS[1:])
+if {moment!r} == "statement": store.MIGRATIONS = (*store.MIGRATIONS[:-1], (*store.MIGRATIONS[-1], "SELECT killed()"))
 with opened.lock(): pass
 """
     assert subprocess.run([sys.executable, "-c", code, str(used)], check=False).returncode == -9
