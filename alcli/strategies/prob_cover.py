@@ -9,7 +9,7 @@ from alcli.kmeans import cluster
 from alcli.neighbors import count_within, nearest_stranger, prepared, squared_distances
 from alcli.ranking import picks_first
 from alcli.signals import Signals
-from alcli.vectors import labeled, pool
+from alcli.vectors import Rows, labeled, pool
 
 PURITY = 0.95
 COVERED, SAMPLED = 20_000, 5_000
@@ -41,7 +41,8 @@ class ProbCover:
         centres = both[np.arange(count, len(both))]
         targets = both[_sample(count, COVERED, rng)]
         targets = targets[~_covered(targets, centres, radius)]
-        rows = prepared(both[:count])
+        # Around the mean of both, as the targets are.
+        rows = Rows(both[:count], np.float64)
         first = gains = count_within(rows, targets, radius)
         picks: list[int] = []
         while len(picks) < budget and gains.max() > 0:

@@ -40,6 +40,7 @@ class Segmentation(TappedTask):
     """
 
     light_model = "mobilenet-v2"
+    loss_weight = 0.1
     models = tuple(segmenters.MODELS)
 
     def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:

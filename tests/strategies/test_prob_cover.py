@@ -48,6 +48,12 @@ def test_each_pick_covers_most_of_what_is_left(monkeypatch):
     assert len(set(beyond)) == len(expected) + 5
 
 
+def test_annotated_items_far_from_all_others_change_nothing():
+    vectors = np.random.default_rng(2).random((150, 3))
+    alone = picks(ProbCover(), pool(vectors), 20)
+    assert picks(ProbCover(), pool(vectors, np.full((100, 3), 40.0)), 20) == alone
+
+
 @pytest.mark.parametrize("name", ["COVERED", "SAMPLED"])
 def test_samples_stand_for_large_pools(name, monkeypatch):
     monkeypatch.setattr(prob_cover, name, 150)
