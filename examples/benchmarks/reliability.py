@@ -4,7 +4,8 @@ Real cycles on small projects, with the folder platform and with a local server 
 are disturbed where it hurts, run again with the same command, and compared, byte for byte, with undisturbed ones. Needs
 a C compiler (a library that counts and refuses system calls is built and preloaded), and one core for an hour and a
 half; ``--share 0.05`` takes a seeded twentieth of everything. Prints a line for each figure, and before it each instant
-at which something was wrong.
+at which something was wrong. Of the last two parts what counts is that nothing happened: no traceback, no file outside
+the workspace, no code executed, no flipped bit unnoticed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.faults import overlaps, resumes, schedules, soak
 from tests.faults.fork_server import TORN, ForkServer
 from tests.faults.scenes import Folder, Remote
 from tests.faults.sweeps import Point, Sweep
+from tests.fuzz import counts
 
 RANDOM_INSTANTS = 500
 SIGNALS = {"SIGTERM": 15, "SIGINT": 2}
@@ -31,6 +33,8 @@ SIGNALLED = 100
 STEPS = 200
 SCHEDULES = 1000
 NIGHTS = 300
+FUZZED = 20_000
+FLIPPED_BITS = 1000
 DRIFT = 0.05
 
 
@@ -75,6 +79,11 @@ class Run:
                 print(f"    {point.what}: {'; '.join(point.wrong)}", flush=True)
         self.failed |= wrong > 0
         print(f"{figure}: {count - wrong} of {count} as undisturbed ({time.monotonic() - started:.0f} s)", flush=True)
+
+    def harm(self, figure: str, tried: int, harmed: int) -> None:
+        """Print the line of a figure that is counted elsewhere."""
+        self.failed |= harmed > 0
+        print(f"{figure}: {harmed} of {tried}", flush=True)
 
 
 def kills(run: Run) -> None:
@@ -158,6 +167,22 @@ def nights(run: Run) -> None:
     run.tell("nights", [Point(what, tuple(wrong))])
 
 
+def fuzzing(run: Run) -> None:
+    """Broken documents and bytes for everything that reads something; `fuzz.py` shows them subject by subject."""
+    rows = counts.fuzz(math.ceil(FUZZED * run.share), run.seed, run.folder("fuzz"))
+    examples, faults = sum(row.examples for row in rows), sum(row.faults for row in rows)
+    slowest = max(row.slowest for row in rows)
+    run.harm(f"broken inputs of {len(rows)} readers, the slowest {slowest:.1f} s", examples, faults)
+
+
+def hostile(run: Run) -> None:
+    """Names that lead out of the workspace, files that run code, bits that have flipped."""
+    run.harm("hostile names, files written outside", *counts.hostile_names(run.folder("names")))
+    run.harm("pickles in every file slot, executed", *counts.pickles(run.folder("pickles")))
+    flips = math.ceil(FLIPPED_BITS * run.share)
+    run.harm("flipped bits, unnoticed", *counts.bit_flips(flips, run.seed, run.folder("bits")))
+
+
 PARTS: dict[str, Callable[[Run], None]] = {
     "kills": kills,
     "signals": signals,
@@ -166,6 +191,8 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "overlapping": overlapping,
     "platform": platform,
     "nights": nights,
+    "fuzzing": fuzzing,
+    "hostile": hostile,
 }
 
 
