@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alcli.vectors import Rows, mean, projected, scale, slices
+from alcli.vectors import Rows, mean, products, projected, scale, slices
 
 WIDTH = 256
 ENOUGH = 64
@@ -151,10 +151,10 @@ class _Search:
                     self._lower(group[part], known, self.count)
 
     def _lower(self, rows: slice | np.ndarray, known: int, stop: int) -> None:
-        vectors, squared = self.rows[rows].T, self.squared[rows]
+        vectors, squared = self.rows[rows], self.squared[rows]
         for some in slices(stop - known, 512):
             chosen = slice(known + some.start, known + some.stop)
-            table = (-2 * self.centres[chosen]) @ vectors
+            table = products(-2 * self.centres[chosen], vectors)
             table += self.centre_norms[chosen, None]
             squared = np.minimum(squared, np.maximum(table.min(axis=0) + self.norms[rows], 0))
         self.squared[rows] = squared
@@ -171,7 +171,7 @@ class _Search:
         self.start()
         rows, limit = self._farthest()
         vectors, norms, slack = self.rows[rows], self.norms[rows], self.slack[rows]
-        table = np.maximum(norms[:, None] + norms - 2 * (vectors @ vectors.T), 0)
+        table = np.maximum(norms[:, None] + norms - 2 * products(vectors, vectors), 0)
         here, open_ = self.squared[rows], np.ones(len(rows), dtype=bool)
         before = len(self.picks)
         while self.count < len(self.centres) and open_.any():
@@ -244,7 +244,7 @@ class _Search:
     def _learn(self, rows: np.ndarray) -> None:
         start = int(self.seen[rows].min())
         centres, norms = self.centres[start : self.count], self.centre_norms[start : self.count]
-        table = self.norms[rows][:, None] + norms - 2 * (self.rows[rows] @ centres.T)
+        table = self.norms[rows][:, None] + norms - 2 * products(self.rows[rows], centres)
         error = 2 * self.bound * (self.norms[rows][:, None] + norms) + np.float32(1e-30)
         likely = table.argmin(axis=1)
         self._compare(rows, likely + start)

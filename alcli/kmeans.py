@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from alcli.neighbors import nearest, norms, prepared, squared_distances
-from alcli.vectors import Rows, slices
+from alcli.vectors import Rows, products, slices
 
 DRAWN = 64
 BATCHED = 2**22
@@ -69,8 +69,8 @@ class Products:
 
     def between(self, rows: slice | np.ndarray, others: np.ndarray) -> np.ndarray:
         """Squared Euclidean distances of the products."""
-        table = self._right[rows] @ self._right[others].T
-        table *= self._left[rows] @ self._left[others].T
+        table = products(self._right[rows], self._right[others])
+        table *= products(self._left[rows], self._left[others])
         table *= -2
         ours = self.norms[rows][:, None]
         table += ours

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.vectors import Rows, mean, scale, slices
+from alcli.vectors import Rows, mean, products, scale, slices
 
 
 def prepared(vectors: np.ndarray) -> Rows:
@@ -18,7 +18,7 @@ def prepared(vectors: np.ndarray) -> Rows:
 def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(n, m) float64 from (n, d) and (m, d); 0 where rounding leaves nothing certain."""
     ours, theirs = norms(one), norms(other)
-    table = -2 * (one @ other.T)
+    table = -2 * products(one, other)
     table += ours[:, None]
     table += theirs
     table[table < 1e-13 * (one.shape[1] + 16) * ours[:, None]] = 0

@@ -6,12 +6,15 @@ import logging
 from urllib.parse import quote
 
 HIDDEN = "[secret]"
+SHORTEST = 8
+"""Characters of the shortest text that can be a secret; a shorter one stands in every other sentence."""
 _SECRETS: set[str] = set()
 
 
 def keep_secret(value: str) -> None:
-    """From now on ``redacted`` takes this text, and its form in a URL, out."""
-    _SECRETS.update({value, quote(value, safe="")} - {""})
+    """From now on ``redacted`` takes this text, and its form in a URL, out, unless it is too short for a secret."""
+    if len(value) >= SHORTEST:
+        _SECRETS.update({value, quote(value, safe="")})
 
 
 def redacted(text: str) -> str:

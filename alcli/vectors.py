@@ -20,6 +20,13 @@ def slices(count: int, size: int = BLOCK) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
+def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(n, m) inner products of the rows of two finite matrices (n, d) and (m, d)."""
+    # A BLAS may compute with rubbish beside the operands, and numpy then tells of an invalid value that is none.
+    with np.errstate(invalid="ignore"):
+        return np.asarray(one @ other.T)
+
+
 def pool(signals: Signals, name: str) -> np.ndarray:
     """(n, d): a signal with one vector for each item; d = 1 where it is a number, or there are no items."""
     array = signals[name]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from alcli import redaction
 from alcli.cli import console
 from tests.scenes import Photos
 
@@ -34,6 +35,15 @@ def as_many_threads_as_before():
     now = torch.get_num_threads()
     torch.set_num_threads(before)
     assert now == before
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests():
+    """What one test keeps secret is no secret in the next."""
+    before = set(redaction._SECRETS)
+    yield
+    redaction._SECRETS.clear()
+    redaction._SECRETS.update(before)
 
 
 @pytest.fixture

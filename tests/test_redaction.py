@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from alcli.redaction import HIDDEN, Redaction, keep_secret, redacted
 
 
@@ -18,9 +20,10 @@ def test_the_longer_of_two_secrets_leaves_no_rest():
     assert redacted("Canary.short.longer") == HIDDEN
 
 
-def test_an_empty_secret_hides_nothing():
-    keep_secret("")
-    assert redacted("text") == "text"
+@pytest.mark.parametrize("value", ["", ".", "token"])
+def test_what_is_too_short_for_a_secret_hides_nothing(value):
+    keep_secret(value)
+    assert redacted("The token in token.txt is none.") == "The token in token.txt is none."
 
 
 def test_a_log_line_loses_the_secret_in_its_arguments():
