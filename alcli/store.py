@@ -102,8 +102,10 @@ class Store:
     def counts(self) -> dict[str, int]:
         """Number of items in each state, as ``pool().counts()`` says it, without reading a million items."""
         totals = ", ".join(f"TOTAL(state = '{state}') AS {state}" for state in STATES)
-        row = self._connection.execute(f"SELECT {totals} FROM items").fetchone()
+        row = self._connection.execute(f"SELECT COUNT(*) AS all_items, {totals} FROM items").fetchone()
         counts = {state: int(row[state]) for state in STATES}
+        if sum(counts.values()) != row["all_items"]:
+            raise WorkspaceDamaged("The database is damaged: an item's state is none.", do="Restore it from a backup.")
         moved = [(QUARANTINED, _QUARANTINED_ITEMS)]
         if self.skips():
             moved.append((SKIPPED, _SKIPPED_ITEMS))
