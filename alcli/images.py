@@ -19,11 +19,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from alcli.errors import DataError, Unreadable
-from alcli.items import ImageFacts
+from alcli.items import MOST_PIXELS, ImageFacts
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
 """Nothing else is decoded: Pillow would start external programs for some (PostScript)."""
-MOST_PIXELS = 100_000_000
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 50
 BITS_PER_SAMPLE = 258

@@ -16,6 +16,8 @@ UNLABELED = "unlabeled"
 SKIPPED = "skipped"
 QUARANTINED = "quarantined"
 STATES = (LABELED, UNLABELED, SKIPPED, QUARANTINED)
+MOST_PIXELS = 100_000_000
+"""Of an image or a mask; what claims more is refused before it fills the memory."""
 
 
 @dataclass(frozen=True)

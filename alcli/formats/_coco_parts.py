@@ -10,11 +10,9 @@ from pycocotools import mask as coco_mask
 
 from alcli import run_lengths
 from alcli.errors import DataError
-from alcli.items import Box, Keypoint, Mask, Polygon, Pose
+from alcli.items import MOST_PIXELS, Box, Keypoint, Mask, Polygon, Pose
 
 ABSENT, VISIBLE = 0, 2
-MOST_PIXELS = 100_000_000
-"""No larger image is ever read; a mask of more pixels only fills the memory."""
 
 
 def box(place: str, raw: dict[str, Any], label: str) -> Box:
