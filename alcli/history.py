@@ -20,6 +20,7 @@ class CycleFacts:
         labels: annotated images it stood on, held-out ones included; 0 before the training.
         held_out: images that the metrics were measured on.
         metrics: the headline first; empty where nothing could be measured.
+        agreement: of its model's predictions with those of the one before, in [0, 1]; None where not compared.
         reused: whether it went on with the model of an earlier cycle.
     """
 
@@ -31,6 +32,7 @@ class CycleFacts:
     trained_on: int = 0
     held_out: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    agreement: float | None = None
     reused: bool = False
     strategy: str = ""
     ranked: int = 0
@@ -74,6 +76,7 @@ def _facts(workspace: Workspace, row: Any) -> CycleFacts:
         trained_on=int(train.get("trained_on", 0)),
         held_out=int(train.get("held_out", 0)),
         metrics=train.get("metrics", {}),
+        agreement=train.get("agreement"),
         reused="reused_from" in train,
         strategy=score.get("strategy", ""),
         ranked=int(score.get("scored", 0)),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from alcli.config import CostOptions
 from alcli.errors import DataError
 from alcli.estimate import Estimate
 from alcli.forecast import Bundle, Needed, fit, labels_needed
 from alcli.history import CycleFacts, curve
+from alcli.text import metric_name
 
 GO_ON, UNSURE, STOP = "go on", "unsure", "stop"
 WORTH = 0.01
 """A gain of the next cycle, in the metric's own unit, below which it is hardly worth annotating for."""
+STABLE = 0.95
+"""Agreement of a model with the one before it that is called stable whatever the metric."""
 LIKELY = 0.5
 """Share of curves that must reach a target for it to be called reachable."""
 
@@ -27,7 +30,8 @@ class Outlook:
         bundle: None where there are too few points; ``text`` then says what is needed.
         metric, value, labels: of the newest point.
         needed: to the target, counted from no label; None without a target. left: unlabelled images there are.
-        next_gain: of the next budget. advice: go on, unsure or stop; "" where nothing can be said.
+        next_gain: of the next budget. agreement: of the newest model's predictions with the one before, in [0, 1].
+        advice: go on, unsure or stop; "" where nothing can be said.
     """
 
     text: str
@@ -42,7 +46,17 @@ class Outlook:
     left: int | None = None
     seconds_per_label: float | None = None
     next_gain: Estimate | None = None
+    agreement: float | None = None
     advice: str = ""
+
+    @property
+    def stable(self) -> bool:
+        """Whether the newest two models agree with each other at least as much as with the annotations.
+
+        What they get wrong, they then get wrong alike, and more of the same images will hardly teach them better. Taken
+        for granted where they were not compared.
+        """
+        return self.agreement is None or self.agreement >= min(self.value, STABLE)
 
     @property
     def reached(self) -> bool:
@@ -121,14 +135,15 @@ def projected(cycles: Sequence[CycleFacts], target: float | None, means: Means) 
         means.left,
         means.seconds,
         gain,
-        _advice(gain),
+        points[-1].agreement,
     )
-    return Outlook(**{**found.__dict__, "text": _in_words(found)})
+    found = replace(found, advice=_advice(gain, found.stable))
+    return replace(found, text=_in_words(found))
 
 
-def _advice(gain: Estimate) -> str:
+def _advice(gain: Estimate, stable: bool) -> str:
     if gain.high < WORTH:
-        return STOP
+        return STOP if stable else UNSURE
     return GO_ON if gain.low >= WORTH / 2 or gain.mean >= WORTH else UNSURE
 
 
@@ -136,16 +151,25 @@ def _in_words(found: Outlook) -> str:
     gain = found.next_gain
     assert gain is not None
     next_one = (
-        f"The next {found.budget} labels are expected to bring {100 * gain.mean:+.1f} points of {found.metric} "
-        f"[90 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}]."
+        f"The next {found.budget} labels are expected to bring {100 * gain.mean:+.1f} points of "
+        f"{metric_name(found.metric)} [90 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}]."
     )
-    return f"{_to_target(found)} {next_one}".strip()
+    return " ".join(filter(None, (_to_target(found), next_one, _stability(found))))
+
+
+def _stability(found: Outlook) -> str:
+    if found.agreement is None:
+        return ""
+    text = (
+        f"The newest model says what the one before said to {100 * found.agreement:.0f} % ({metric_name(found.metric)})"
+    )
+    return f"{text}." if found.stable else f"{text}: its predictions still change."
 
 
 def _to_target(found: Outlook) -> str:
     if found.target is None or found.needed is None:
         return ""
-    name = f"{100 * found.target:g} % {found.metric}"
+    name = f"{100 * found.target:g} % {metric_name(found.metric)}"
     if found.reached:
         return f"{name} is reached: the newest model measures {100 * found.value:.1f} %."
     if not found.reachable:

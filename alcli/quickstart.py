@@ -21,7 +21,7 @@ from alcli.items import Annotation, Box, ImageFacts, Item
 from alcli.platforms.folder import path_to_uri
 from alcli.progress import Progress
 from alcli.steps import Context
-from alcli.steps.train import load_trained
+from alcli.steps.trained import load_trained
 from alcli.tasks import Example, Task
 from alcli.workspace import Workspace
 

@@ -21,12 +21,13 @@ PHRASES = {
     "output_discrepancy": "change since the last model",
 }
 """What each number is called before "in the top 2 %"."""
-TELLING = frozenset({"class_scores", "margin"})
-"""Signals that name classes; they cost nothing where a strategy looks at the model's answers anyway."""
+TELLING = frozenset({"class_scores", "margin", "tie"})
+"""Signals that name classes or boxes; they cost nothing where a strategy looks at the model's answers anyway."""
 OF_ANSWERS = frozenset({"entropy", "margin", "least_confidence", "mutual_information", "class_scores"})
 MOST_CLASSES = 100
 """Beyond, the scores of all classes would take more room than all other signals together."""
 APART = "unlike the others asked for"
+ON_BOX = " on the box"
 TIED = 0.7
 ROUNDING = 0.02
 """Of scores computed in bfloat16."""
@@ -103,18 +104,22 @@ def _share(top: float, count: int) -> str:
 
 
 def _told(name: str, parts: Sequence[str]) -> bool:
-    """Whether a better word for the same thing is there: tied classes say what the margin is."""
-    return name == "margin" and any(part.startswith("two classes") for part in parts)
+    """Whether a better word for the same thing is there: tied classes of the whole image say what the margin is."""
+    return name == "margin" and any(part.startswith("two classes") and ON_BOX not in part for part in parts)
 
 
 def _ties(grounds: Grounds, rows: Sequence[int]) -> dict[int, list[str]]:
-    """Rows whose two likeliest classes are nearly as likely, where the answer is one class for the whole image.
+    """Rows with two classes that are nearly as likely: on a box, or where the answer is one class for the whole image.
 
-    That is so where the two largest class scores make up the margin in all of the pool; over boxes, joints or pixels
-    they do not.
+    The latter is so where the two largest class scores make up the margin in all of the pool; over boxes, joints or
+    pixels they do not.
     """
     arrays = grounds.signals.arrays
-    if not arrays.keys() >= TELLING or not rows or len(grounds.classes) < 2:
+    if not rows or len(grounds.classes) < 2:
+        return {}
+    if "tie" in arrays:
+        return _ties_on_boxes(grounds, rows)
+    if not arrays.keys() >= {"class_scores", "margin"}:
         return {}
     sample = range(0, len(grounds.signals), max(1, len(grounds.signals) // COMPARED))
     if not _one_answer(*_two_best(arrays, sample)[1:]):
@@ -122,10 +127,25 @@ def _ties(grounds: Grounds, rows: Sequence[int]) -> dict[int, list[str]]:
     order, _, margins = _two_best(arrays, rows)
     names = grounds.classes
     return {
-        row: [f"two classes nearly tied: {names[first]} / {names[second]}"]
+        row: [_tied(names, first, second)]
         for row, (first, second), margin in zip(rows, order.tolist(), margins.tolist(), strict=True)
         if margin >= TIED
     }
+
+
+def _ties_on_boxes(grounds: Grounds, rows: Sequence[int]) -> dict[int, list[str]]:
+    """The box is told by its place: boxes in doubt lie below the score from which boxes are drawn and numbered."""
+    found = {}
+    for row in rows:
+        first, second, margin, across, down = np.asarray(grounds.signals["tie"][row], dtype=np.float64).tolist()
+        if margin >= TIED:
+            place = f"{ON_BOX} around {100 * across:.0f} % across, {100 * down:.0f} % down"
+            found[row] = [f"{_tied(grounds.classes, int(first), int(second))}{place}"]
+    return found
+
+
+def _tied(names: Sequence[str], first: int, second: int) -> str:
+    return f"two classes nearly tied: {names[first]} / {names[second]}"
 
 
 def _two_best(arrays: Mapping[str, np.ndarray], rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,6 +17,8 @@ DESCRIPTIONS = {
     "embedding": "(n, ≤ 256) float16, pooled features, by a fixed random projection where there are more",
     "class_scores": "(n, classes) in [0, 1], how much of each class the model sees, as the task says",
     "expected_objects": "(n,) ≥ 0, objects (labels, boxes, joints, classes) the model expects to be annotated",
+    "tie": "(n, 5) of the box whose two likeliest classes are nearest: both as numbers, 1 − their difference, and its "
+    "middle, across and down, as shares of the image; zeros where no box is doubtful",
     "mutual_information": "(n,) ≥ 0, disagreement of networks thinned by dropout (nats), aggregated; high = uncertain",
     "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }

@@ -21,7 +21,9 @@ MAY_IMPORT_TORCH_AT_THE_TOP = (
     "images",
     "models.",
     "tasks",
+    "steps.measure",
     "steps.train",
+    "steps.trained",
     "simulation.features",
     "simulation.frozen",
 )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from alcli.config import CostOptions
 from alcli.history import CycleFacts, curve
-from alcli.outlook import GO_ON, STOP, Means, outlook
+from alcli.outlook import GO_ON, STOP, UNSURE, Means, outlook
 
 
 def cycles(*values, metric="map", held_out=2000, step=100):
@@ -20,7 +21,7 @@ def test_a_rising_curve_is_worth_going_on_with():
     found = outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.7, Means(100, left=5000))
     assert found.advice == GO_ON
     assert found.reachable
-    assert "70 % map takes about" in found.text
+    assert "70 % mAP takes about" in found.text
     assert "cycles of 100" in found.text
     assert "hours" not in found.text
 
@@ -29,6 +30,27 @@ def test_a_flat_curve_says_stop():
     found = outlook(cycles(0.8, 0.801, 0.8, 0.801, 0.8, 0.801, held_out=100000), None, Means(100))
     assert found.advice == STOP
     assert found.text.startswith("The next 100 labels are expected to bring +0.")
+
+
+@pytest.mark.parametrize(
+    ("agreement", "advice", "words"),
+    [
+        (0.85, STOP, "says what the one before said to 85 % (mAP)."),
+        (0.7, UNSURE, "to 70 % (mAP): its predictions still change."),
+    ],
+)
+def test_a_flat_curve_is_no_reason_to_stop_while_predictions_change(agreement, advice, words):
+    flat = cycles(0.8, 0.801, 0.8, 0.801, 0.8, 0.801, held_out=100000)
+    flat[-1] = replace(flat[-1], agreement=agreement)
+    found = outlook(flat, None, Means(100))
+    assert found.advice == advice
+    assert words in found.text
+
+
+def test_a_model_near_perfection_is_stable_although_its_last_errors_move():
+    rows = cycles(0.985, 0.99, 0.99, 0.991, 0.99, held_out=100000)
+    rows[-1] = replace(rows[-1], agreement=0.97)
+    assert outlook(rows, None, Means(100)).stable
 
 
 def test_hours_come_from_what_a_label_costs():
@@ -46,7 +68,7 @@ def test_a_pool_that_is_too_small_is_said():
 def test_a_reached_target_and_one_out_of_reach():
     reached = outlook(cycles(0.5, 0.6), 0.55, Means(10))
     assert reached.reached
-    assert reached.text.startswith("55 % map is reached: the newest model measures 60.0 %.")
+    assert reached.text.startswith("55 % mAP is reached: the newest model measures 60.0 %.")
     out = outlook(cycles(0.5, 0.501, 0.502, 0.501, 0.502, held_out=100000), 0.95, Means(10))
     assert not out.reachable
     assert "not reachable at this rate" in out.text

@@ -43,6 +43,17 @@ def test_tied_classes_have_names_and_take_the_margins_place():
     assert not any("tied" in reason for reason in boxes)
 
 
+def test_tied_classes_on_a_box_say_where_it_is_and_leave_the_margin_its_place():
+    tie = np.array([[2, 0, 0.95, 0.214, 0.5], [0, 1, 0.4, 0.1, 0.1], [0, 0, 0, 0, 0]], np.float32)
+    margin = np.array([0.9, 0.5, 0.1])
+    found = reasons({"tie": tie, "margin": margin}, 3, {"margin"}, ("ant", "cat", "dog"))
+    assert found[0] == (
+        "two classes nearly tied: dog / ant on the box around 21 % across, 50 % down; "
+        "indecision between classes in the top 33 %"
+    )
+    assert not any("tied" in reason for reason in found[1:])
+
+
 def test_far_from_everything_labelled_names_the_nearest():
     labeled = Signals(["near", "far"], {"embedding": np.array([[0.0, 0.0], [9.0, 9.0]], np.float16)})
     pool = np.array([[30.0, 30.0], [0.1, 0.0], [0.0, 0.2], [9.0, 9.1]], np.float16)

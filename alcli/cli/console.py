@@ -22,7 +22,7 @@ from alcli.crash_reports import internal_error
 from alcli.errors import DONE, AlcliError, Interrupted, MachineError, Told
 from alcli.progress import LOG
 from alcli.redaction import redacted
-from alcli.text import visible
+from alcli.text import metric_name, visible
 
 SCHEMA_VERSION = 1
 SECONDS_BETWEEN_LINES = 30
@@ -146,7 +146,7 @@ class _Lines:
 
 def measured(metrics: Mapping[str, float]) -> str:
     """A model's metrics in one line, without their parts (``iou/CLASS``), which ``--json`` and metrics.json have."""
-    return ", ".join(f"{name} {value:.3f}" for name, value in metrics.items() if "/" not in name)
+    return ", ".join(f"{metric_name(name)} {value:.3f}" for name, value in metrics.items() if "/" not in name)
 
 
 def run(arguments: list[str] | None = None) -> int:

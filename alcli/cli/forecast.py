@@ -73,6 +73,7 @@ def as_document(found: Outlook) -> dict[str, Any]:
         "labels": found.labels,
         "points": found.points,
         "next_cycle": gain and {"labels": found.budget, "gain": gain.mean, "low": gain.low, "high": gain.high},
+        "agreement": _number(found.agreement),
         "advice": found.advice or None,
         "text": found.text,
     }

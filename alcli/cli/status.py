@@ -9,6 +9,7 @@ import click
 
 from alcli.cli import options
 from alcli.errors import DONE, ENOUGH
+from alcli.text import metric_name
 
 if TYPE_CHECKING:
     from alcli.history import CycleFacts
@@ -90,7 +91,7 @@ def _cycle(row: CycleFacts) -> dict[str, Any]:
 
 def _row(row: CycleFacts) -> tuple[Any, ...]:
     facts = _cycle(row)
-    metric = "{} {:.3f}".format(*row.headline) if row.headline else ""
+    metric = f"{metric_name(row.headline[0])} {row.headline[1]:.3f}" if row.headline else ""
     correlation = "" if row.correlation is None else f"{row.correlation:+.2f}"
     return (
         row.number,

@@ -6,7 +6,7 @@ Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016; SSDLite: Sandler et
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -125,28 +125,15 @@ def _image_loss(model: SSD, outputs: Outputs, row: int, target: dict[str, Tensor
     return (location + confidence[foreground].sum() + confidence[hardest].sum()) / max(count, 1)
 
 
-def confident_boxes(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[tuple[Tensor, Tensor]]:
-    """Of each image the distinct boxes worth talking about, without regard to class.
+def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[Tensor]:
+    """Of each image the anchors (k,) of its distinct boxes worth talking about, without regard to class.
 
     Args:
         threshold: least foreground probability. most: candidates per image before suppression.
 
     Returns:
-        For each image (boxes (k, 4) in input pixels, probabilities (k, 1 + classes)), most confident first.
+        For each image the positions of its anchors, most confident first.
     """
-    probabilities = outputs.logits.softmax(dim=2)
-    chosen = confident_anchors(outputs, model, threshold, most)
-    return [
-        (
-            model.box_coder.decode_single(outputs.regression[image, rows], outputs.anchors[rows]),
-            probabilities[image, rows],
-        )
-        for image, rows in enumerate(chosen)
-    ]
-
-
-def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[Tensor]:
-    """Of each image the anchors (k,) of its distinct boxes, most confident first; arguments as above."""
     probabilities = outputs.logits.softmax(dim=2)
     score, anchor = (1 - probabilities[:, :, 0]).topk(min(most, probabilities.shape[1]), dim=1)
     image, position = (score >= threshold).nonzero(as_tuple=True)
@@ -156,6 +143,14 @@ def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int)
     kept = kept[image[kept].argsort(stable=True)]
     counts = image[kept].bincount(minlength=len(probabilities)).tolist()
     return list(chosen[kept].split(counts))
+
+
+def boxes_at(model: SSD, outputs: Outputs, chosen: Sequence[Tensor]) -> list[Tensor]:
+    """Of each image the boxes (k, 4) at its chosen anchors, in input pixels."""
+    return [
+        model.box_coder.decode_single(outputs.regression[image, rows], outputs.anchors[rows])
+        for image, rows in enumerate(chosen)
+    ]
 
 
 def detections(model: SSD, outputs: Outputs, size: tuple[int, int]) -> list[dict[str, Tensor]]:

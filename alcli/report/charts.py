@@ -17,7 +17,7 @@ from alcli.forecast import Bundle
 from alcli.history import CycleFacts
 from alcli.report import ClassRow, Hindsight
 from alcli.statistics import share_interval
-from alcli.text import visible
+from alcli.text import metric_name, visible
 
 INK = "#010203"
 """Stands for the page's own text colour; nothing else in a chart has it."""
@@ -50,7 +50,7 @@ def learning_curve(cycles: Sequence[CycleFacts], bundle: Bundle | None, target: 
         if target is not None:
             axes.axhline(100 * target, color=THIRD, linestyle=":", linewidth=2, label="target")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="annotated images", ylabel=f"{_plain(points[0][1])} (%)", ylim=(0, None))
+        axes.set(xlabel="annotated images", ylabel=f"{_plain(metric_name(points[0][1]))} (%)", ylim=(0, None))
         _legend(axes)
         return _svg(figure, "curve")
 

@@ -9,7 +9,7 @@ from alcli.forecast import Bundle
 from alcli.history import curve
 from alcli.redaction import redacted
 from alcli.report import Facts, charts, verdict
-from alcli.text import visible
+from alcli.text import metric_name, visible
 
 
 def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None, outlook: str = "") -> str:
@@ -22,6 +22,7 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
         loader=jinja2.PackageLoader("alcli"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["shown"] = lambda text: visible(str(text), keep="")
+    environment.filters["metric"] = metric_name
     points = curve(facts.cycles)
     pictures = {
         "curve": charts.learning_curve(points, bundle, target, _reach(facts, bundle, target)) if points else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -14,13 +14,15 @@ from matplotlib.colors import to_hex
 from PIL import Image, ImageDraw, ImageFont
 
 from alcli import images
-from alcli.items import IGNORED, Annotation, Mask, Pose
+from alcli.items import IGNORED, Annotation, Box, Mask, Pose
 from alcli.report.words import decoded
 from alcli.text import visible
 
 QUALITIES = (72, 55, 40, 25)
 FONT_SIZE = 11
 SHADE = 0.45
+DOUBTFUL, NEARLY = 0.2, 0.3
+"""Least score of the second class of a box in doubt, and how far the first may be ahead of it."""
 MOST_BOXES = 40
 """The surest ones; more would hide the image."""
 
@@ -76,6 +78,25 @@ def drawn(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> I
     for pose in said.poses:
         _dotted(draw, pose, colours, across, down)
     return shown
+
+
+def with_doubts(sure: Annotation, said: Annotation) -> Annotation:
+    """The sure part of what a model said; a box that it cannot decide about bears both classes and a question mark.
+
+    A detector says both classes of such a box in the same place, at times each with too low a score to be shown.
+    """
+    places: dict[tuple[float, ...], list[Box]] = {}
+    for box in sorted(said.boxes, key=lambda box: -(box.score or 0)):
+        if (box.score or 0) >= DOUBTFUL:
+            places.setdefault(_place(box), []).append(box)
+    pairs = {place: boxes[:2] for place, boxes in places.items() if len(boxes) > 1}
+    tied = {place: pair for place, pair in pairs.items() if (pair[0].score or 0) - (pair[1].score or 0) <= NEARLY}
+    doubts = [replace(first, label=f"{first.label} / {second.label}?") for first, second in tied.values()]
+    return replace(sure, boxes=(*(box for box in sure.boxes if _place(box) not in tied), *doubts))
+
+
+def _place(box: Box) -> tuple[float, ...]:
+    return box.x1, box.y1, box.x2, box.y2
 
 
 def _encoded(shown: Image.Image, most_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ from scipy import stats
 from alcli.history import curve
 from alcli.report import Facts, Hindsight
 from alcli.statistics import share_interval
+from alcli.text import metric_name
 
 SURE = 0.05
 FEWEST = 5
@@ -31,7 +32,8 @@ def _standing(facts: Facts) -> str:
         return "; how good the model is cannot be said, for no image is held out to measure it on"
     name, value = points[-1].headline
     interval = share_interval(value, points[-1].held_out)
-    text = f": the model is at {100 * value:.1f} % {name} [95 %: {100 * interval.low:.0f} to {100 * interval.high:.0f}]"
+    spans = f"[95 %: {100 * interval.low:.0f} to {100 * interval.high:.0f}]"
+    text = f": the model is at {100 * value:.1f} % {metric_name(name)} {spans}"
     if len(points) > 1 and points[-2].headline:
         text += f", {100 * (value - points[-2].headline[1]):+.1f} points since cycle {points[-2].number}"
     return text

@@ -21,7 +21,7 @@ from alcli.loading import batches, device, precision
 from alcli.models.tapped import Tapped, pooled
 from alcli.progress import Progress
 from alcli.simulation.labels import weights_of
-from alcli.steps.train import untrained
+from alcli.steps.trained import untrained
 from alcli.tasks import Example
 from alcli.tasks._uncertainty import embedding
 

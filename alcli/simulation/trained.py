@@ -19,7 +19,8 @@ from alcli.simulation.plan import Arm
 from alcli.simulation.runs import Job, Point
 from alcli.steps import Context
 from alcli.steps.pull import pull
-from alcli.steps.train import load_trained, train
+from alcli.steps.train import train
+from alcli.steps.trained import load_trained
 from alcli.workspace import Workspace
 
 ANSWERS = "answers.jsonl"

@@ -107,7 +107,7 @@ def _by_newest(context: Context, training: StepRecord) -> list[list[tuple[str, f
 def _computed(context: Context, training: StepRecord, items: Sequence[Item]) -> list[list[tuple[str, float, float]]]:
     from alcli import inference
     from alcli.steps.examples import annotated, split
-    from alcli.steps.train import load_trained
+    from alcli.steps.trained import load_trained
 
     task, model, loss_head, _ = load_trained(context, training)
     examples = annotated(context, task, items)
@@ -119,7 +119,7 @@ def _computed(context: Context, training: StepRecord, items: Sequence[Item]) -> 
 
 def _looked_at(context: Context, training: StepRecord, excesses: Mapping[str, float]) -> list[Suspect]:
     from alcli.steps.examples import annotated
-    from alcli.steps.train import load_trained
+    from alcli.steps.trained import load_trained
 
     if not excesses:
         return []

@@ -73,7 +73,7 @@ def _prelabel(context: Context, scored: StepRecord, rows: Sequence[QueryRow], pl
     # Here, so that only a push with pre-labels pays for torch.
     from alcli import inference
     from alcli.steps.examples import fetch
-    from alcli.steps.train import load_trained
+    from alcli.steps.trained import load_trained
     from alcli.tasks import Example
 
     training = context.workspace.step(int(scored.summary["model_cycle"]), "train")

@@ -102,7 +102,7 @@ def _known(
 def _computed(context: Context, training: StepRecord, items: Sequence[Item]) -> list[tuple[str, float, float]]:
     from alcli import inference
     from alcli.steps.examples import annotated
-    from alcli.steps.train import load_trained
+    from alcli.steps.trained import load_trained
 
     task, model, loss_head, _ = load_trained(context, training)
     examples = annotated(context, task, items)

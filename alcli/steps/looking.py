@@ -39,7 +39,7 @@ def look(context: Context, training: StepRecord | None, items: Sequence[Item]) -
     """Fetch the images, and let the model of a finished training say what is in them."""
     from alcli import inference
     from alcli.steps.examples import fetch
-    from alcli.steps.train import load_trained
+    from alcli.steps.trained import load_trained
     from alcli.tasks import Example
 
     paths, refused = fetch(context, items)

@@ -19,7 +19,7 @@ from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, Refusal
 from alcli.outlook import Means, Outlook, outlook
 from alcli.report import Card, ClassRow, Doubt, Facts, Neighbour
 from alcli.report.page import page
-from alcli.report.pictures import Picture, class_colours, picture
+from alcli.report.pictures import Picture, class_colours, picture, with_doubts
 from alcli.report.words import in_words
 from alcli.steps import Context, StepResult
 from alcli.steps.audit import FILE_NAME as AUDIT
@@ -192,7 +192,8 @@ class _Desk:
         path = self.looked.paths.get(item.id)
         alt = f"{item.name}: the model sees {seen}" if seen else item.name
         side = LARGE if len(self.asked) <= FEW else SMALL
-        shown = self._picture(path, sure, side, alt) if path else self.looked.missing.get(item.id, "cannot be read")
+        drawn = with_doubts(sure, said) if sure and said else None
+        shown = self._picture(path, drawn, side, alt) if path else self.looked.missing.get(item.id, "cannot be read")
         state = self.pool.state(item)
         return Card(
             rank=row.rank,

@@ -92,7 +92,7 @@ class _Models:
 
 
 def _models(context: Context, training: StepRecord, needs: frozenset[str]) -> _Models:
-    from alcli.steps.train import load_previous, load_trained, untrained
+    from alcli.steps.trained import load_previous, load_trained, untrained
 
     if training.file is None:
         task, model, loss_head = untrained(context.config, NO_CLASS_YET)
@@ -103,7 +103,7 @@ def _models(context: Context, training: StepRecord, needs: frozenset[str]) -> _M
             f"The task {context.config.task.name} has no signal {', '.join(sorted(missing))}.",
             do=f"{plugins.tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
         )
-    previous = load_previous(context, training, task) if COMPARING in needs else None
+    previous = load_previous(context, training.cycle, task, training.sha256) if COMPARING in needs else None
     if COMPARING in needs and previous is None:
         context.progress.say(f"There is no earlier model to compare with: {COMPARING} is 0.")
     return _Models(task, model, loss_head, previous)

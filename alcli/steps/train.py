@@ -1,16 +1,12 @@
-"""Train: a model with its loss head on the annotated items, and what it is worth on the held-out ones."""
+"""Train: a model with its loss head on the annotated items."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import spearmanr
 
-from alcli import inference
 from alcli.config import Config, TrainOptions
 from alcli.errors import DataError
 from alcli.files import atomic_write, sha256_of_text
@@ -21,9 +17,11 @@ from alcli.models import storage
 from alcli.models.weights import load_strictly
 from alcli.steps import Context, StepResult, noted
 from alcli.steps.checkpoints import StepCheckpoints, forget
-from alcli.steps.examples import Examples, make_task, prepare
-from alcli.tasks import Example, Task
-from alcli.training import Diverged, feature_channels, seed_everything
+from alcli.steps.examples import Examples, prepare
+from alcli.steps.measure import measured
+from alcli.steps.trained import untrained
+from alcli.tasks import Task
+from alcli.training import Diverged
 from alcli.training import train as run_epochs
 from alcli.workspace import StepRecord, now
 
@@ -117,7 +115,7 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
         "validation": options.validation,
         "started_from": origin,
         "learning_rate": options.learning_rate,
-        "metrics": _metrics(context, task, model, loss_head, examples.held_out),
+        **measured(context, cycle, task, model, loss_head, examples.held_out),
     }
     with atomic_write(path.with_name("metrics.json")) as stream:
         stream.write(json.dumps(summary, indent=2) + "\n")
@@ -185,64 +183,3 @@ def _warm_start(context: Context, cycle: int, task: Task, model: torch.nn.Module
 
 def _manifest(config: Config, task: Task, loss_head: LossHead) -> storage.Manifest:
     return storage.Manifest(config.task.name, task.model_name, task.classes, task.input_shape, loss_head.channels)
-
-
-def _metrics(
-    context: Context, task: Task, model: torch.nn.Module, loss_head: LossHead, held_out: Sequence[Example]
-) -> dict[str, float]:
-    """The task's metric on the held-out items, and how well predicted losses rank the true ones there."""
-    if not held_out:
-        return {}
-    options = context.config.score
-    context.progress.say(f"Measuring on {len(held_out)} held-out images.")
-    try:
-        found = {row.item_id: row for row in inference.predictions(task, model, held_out, options)}
-        held_out = [example for example in held_out if example.item.id in found]
-        metrics = task.evaluate(held_out, found.values())
-    except DataError as error:
-        context.progress.say(f"{error.what} This cycle has no metric.")
-        return {}
-    if len(held_out) >= 3:
-        true, predicted = inference.losses(task, model, loss_head, held_out, options)
-        if len(set(true.tolist())) > 1 and len(set(predicted.tolist())) > 1:
-            metrics["loss_rank_correlation"] = float(spearmanr(true, predicted).statistic)
-    return metrics
-
-
-def load_previous(context: Context, record: StepRecord, task: Task) -> torch.nn.Module | None:
-    """The model trained before this one, its outputs moved to the task's classes; None where none can be compared."""
-    numbers = [row["number"] for row in context.workspace.store.cycles() if row["number"] < record.cycle]
-    records = (context.workspace.step(number, "train") for number in reversed(numbers))
-    earlier = next((row for row in records if row and row.file and row.sha256 != record.sha256), None)
-    if earlier is None:
-        return None
-    path = context.workspace.verified_file(earlier)
-    state, _, manifest = storage.read(path)
-    if (manifest.task, manifest.model) != (context.config.task.name, task.model_name):
-        return None
-    model = task.build_model()
-    load_strictly(model, task.adapt(model, state, manifest.classes), str(path))
-    return model
-
-
-def untrained(config: Config, classes: Sequence[str]) -> tuple[Task, torch.nn.Module, LossHead]:
-    """The network that a training would start from, for signals that need no training, as ``embedding`` does."""
-    seed_everything(config.train.seed)
-    task = make_task(config, classes)
-    model = task.build_model()
-    return task, model, LossHead(feature_channels(task, model))
-
-
-def load_trained(context: Context, record: StepRecord) -> tuple[Task, torch.nn.Module, LossHead, Path]:
-    """The model of a finished training, verified; raises WorkspaceDamaged or DataError."""
-    path = context.workspace.verified_file(record)
-    state, head_state, manifest = storage.read(path)
-    options = context.config.model.model_copy(
-        update={"name": manifest.model, "weights": "none", "input_size": manifest.input_shape[0]}
-    )
-    config = context.config.model_copy(update={"model": options})
-    task = make_task(config, manifest.classes)
-    model, loss_head = task.build_model(), LossHead(manifest.channels)
-    load_strictly(model, state, str(path))
-    load_strictly(loss_head, head_state, str(path))
-    return task, model, loss_head, path

@@ -28,6 +28,8 @@ from alcli.tasks._checks import clipped, known_class, speaks_of, upright
 
 CONFIDENT = 0.05
 MOST_BOXES = 100
+DOUBTFUL = 0.2
+"""Probability of a box's second class from which it is a candidate at all."""
 
 
 class Detection:
@@ -35,7 +37,7 @@ class Detection:
 
     light_model = "ssd-mobilenet-v2"
     models = tuple(ssd.MODELS)
-    signal_names = uncertainty.SIGNALS
+    signal_names = uncertainty.SIGNALS | {"tie"}
     # On BCCD after a short training λ = 1 took 6 to 8 points of AP50, 0.1 about 1, and the loss head ranked losses
     # equally well; with 0.03, which took none, it ranked them worse.
     loss_weight = 0.1
@@ -119,7 +121,7 @@ class Detection:
         Of the distinct boxes with a foreground probability ≥ 0.05, the uncertainties over classes and background become
         one number by ``task.aggregate``, divided by expected objects^``task.count_power``; an image without such a box
         has 0. ``class_scores``: each class's largest probability in a box. ``expected_objects``: sum of the foreground
-        probabilities. ``embedding``: the source maps pooled.
+        probabilities. ``tie``: where the second class of a box is likeliest. ``embedding``: the source maps pooled.
         """
         if needs <= {"predicted_loss", "embedding", "output_discrepancy"}:
             found, features = {}, self.features(model, batch)
@@ -190,6 +192,10 @@ class Detection:
             "expected_objects": expected,
             "class_scores": torch.stack([torch.cat([blank, part[:, 1:]]).amax(dim=0) for part in found]),
         }
+        if "tie" in needs:
+            boxes = ssd.boxes_at(model, outputs, anchors)
+            pairs = zip(found, boxes, strict=True)
+            signals["tie"] = torch.stack([_tie(*pair, self.input_shape[0]) for pair in pairs])
         for name in needs & uncertainty.UNCERTAINTIES.keys():
             values = [uncertainty.UNCERTAINTIES[name](part) for part in found]
             signals[name] = uncertainty.aggregated(values, expected, self._options)
@@ -253,6 +259,21 @@ def _of_anchors(probabilities: Tensor, anchors: Sequence[Tensor]) -> list[Tensor
 
 def _expected(found: Sequence[Tensor]) -> Tensor:
     return torch.stack([(1 - part[:, 0]).sum() for part in found])
+
+
+def _tie(probabilities: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """(5,) from the (k, 1 + classes) probabilities and (k, 4) corners of an image's boxes, in input pixels."""
+    probabilities, boxes = probabilities.float(), boxes.float()
+    nothing = boxes.new_zeros(5)
+    if len(boxes) == 0 or probabilities.shape[1] < 3:
+        return nothing
+    values, classes = probabilities[:, 1:].topk(2, dim=1)
+    box = values[:, 1].argmax()
+    if values[box, 1] < DOUBTFUL:
+        return nothing
+    likeness = 1 - (values[box, 0] - values[box, 1])
+    middle = ((boxes[box, :2] + boxes[box, 2:]) / 2 / side).clamp(0, 1)
+    return torch.cat([classes[box].float(), likeness.view(1), middle])
 
 
 def _augmented(

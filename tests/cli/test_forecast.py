@@ -33,7 +33,7 @@ def test_labels_cycles_and_hours(alcli, workspace):
     assert target["hours"]["median"] == pytest.approx(target["more_labels"]["median"] / 100)
     assert target["cycles"]["median"] == math.ceil(target["more_labels"]["median"] / 2)
     code, out, _ = alcli("forecast", "-w", workspace, "--target", "0.7")
-    assert out.startswith("70 % map takes about")
+    assert out.startswith("70 % mAP takes about")
 
 
 def test_without_a_target_the_next_cycle_is_told(alcli, workspace):
@@ -48,7 +48,7 @@ def test_a_target_below_the_current_value_is_reached(alcli, workspace):
     write_cycles(workspace, 0.3, 0.45)
     code, out, _ = alcli("forecast", "-w", workspace, "--target", "0.4")
     assert code == 0
-    assert out.startswith("40 % map is reached: the newest model measures 45.0 %")
+    assert out.startswith("40 % mAP is reached: the newest model measures 45.0 %")
 
 
 def test_bad_targets_are_usage_errors(alcli, workspace):

@@ -106,7 +106,7 @@ def test_signals_do_not_depend_on_the_batch_size(case, trials):
     )
     assert set(one.arrays) == needs
     for name in needs:
-        assert len(one[name]) == COUNT and one[name].ndim == (2 if name in ("embedding", "class_scores") else 1)
+        assert len(one[name]) == COUNT and one[name].ndim == (2 if name in ("embedding", "class_scores", "tie") else 1)
         tolerance = 2e-3 if name == "embedding" else 1e-4
         np.testing.assert_allclose(one[name], all_at_once[name], atol=tolerance, rtol=tolerance)
     assert one["embedding"].dtype == np.float16 and one["embedding"].shape[1] <= 256

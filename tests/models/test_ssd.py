@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.ops import box_iou
 
 from alcli.errors import DataError, UsageError
 from alcli.models import ssd
@@ -94,16 +95,18 @@ def test_source_maps_lie_at_their_strides(name, strides):
     assert [256 // found.shape[-1] for found in maps] == strides
 
 
-def test_confident_boxes_are_distinct_confident_and_sorted():
+def test_confident_anchors_are_distinct_confident_and_sorted():
     model, outputs = outputs_of("ssd-tiny", 2)
-    found = ssd.confident_boxes(outputs, model, threshold=0.0, most=50)
-    assert len(found) == 2
-    for boxes, probabilities in found:
-        assert 0 < len(boxes) == len(probabilities) <= 50
-        assert torch.allclose(probabilities.sum(dim=1), torch.ones(len(boxes)))
-        foreground = 1 - probabilities[:, 0]
+    chosen = ssd.confident_anchors(outputs, model, threshold=0.0, most=50)
+    boxes = ssd.boxes_at(model, outputs, chosen)
+    assert len(chosen) == len(boxes) == 2
+    for image, (rows, corners) in enumerate(zip(chosen, boxes, strict=True)):
+        assert 0 < len(rows) == len(corners) <= 50
+        foreground = 1 - outputs.logits[image, rows].softmax(dim=1)[:, 0]
         assert (foreground.diff() <= 1e-6).all()
-    assert all(len(boxes) == 0 for boxes, _ in ssd.confident_boxes(outputs, model, threshold=1.1, most=50))
+        overlaps = box_iou(corners, corners).fill_diagonal_(0)
+        assert overlaps.max() <= model.nms_thresh
+    assert all(len(rows) == 0 for rows in ssd.confident_anchors(outputs, model, threshold=1.1, most=50))
 
 
 def test_known_classes_keep_their_rows_when_classes_change():

@@ -9,7 +9,7 @@ from PIL import Image
 
 from alcli.errors import DataError
 from alcli.items import Annotation, Box, Keypoint, Polygon, Pose
-from alcli.report.pictures import class_colours, drawn, picture
+from alcli.report.pictures import class_colours, drawn, picture, with_doubts
 from alcli.report.words import in_words
 from tests.contracts.drawings import half_mask
 
@@ -52,6 +52,17 @@ def test_what_is_said_is_drawn_where_it_is_in_its_colour():
     assert np.array(drawn(ground.copy(), said, COLOURS))[40, 30].tolist() == [0, 255, 0]
     said = Annotation("x", size=(200, 160), polygons=(Polygon("b", ((20.0, 20.0, 120.0, 20.0, 120.0, 100.0),)),))
     assert np.array(drawn(ground.copy(), said, COLOURS))[10, 30].tolist() == [0, 255, 0]
+
+
+def test_a_box_in_doubt_bears_both_classes_and_is_drawn_once():
+    def box(label, score, x=0.0):
+        return Box(label, x, 0, x + 10, 10, score)
+
+    said = Annotation("x", (box("a", 0.9, 50), box("a", 0.45), box("b", 0.4), box("a", 0.28, 90), box("b", 0.21, 90)))
+    found = with_doubts(said.confident(0.3), said)
+    assert [(row.label, row.x1) for row in found.boxes] == [("a", 50), ("a / b?", 0), ("a / b?", 90)]
+    clear = Annotation("x", (box("a", 0.7), box("b", 0.25)))
+    assert with_doubts(clear.confident(0.3), clear).boxes == (box("a", 0.7),)
 
 
 def test_masks_are_shaded():

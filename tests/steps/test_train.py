@@ -46,6 +46,23 @@ def test_a_larger_held_out_share_never_goes_on_from_a_model_that_saw_it(alcli, w
     assert json.loads(out)["steps"]["train"]["started_from"] == "none"
 
 
+def test_a_model_is_compared_with_the_one_before_where_that_is_still_there(alcli, workspace, photos):
+    share = ("--set", "train.validation=0.6", "--json")
+    _, first, _ = alcli("cycle", "-w", workspace, *share)
+    photos.annotate(8)
+    _, second, _ = alcli("cycle", "-w", workspace, *share)
+    first, second = (json.loads(out)["steps"]["train"] for out in (first, second))
+    assert first["held_out"] and first["agreement"] is None
+    assert 0 <= second["agreement"] <= 1
+    assert json.loads(alcli("status", "-w", workspace, "--json")[1])["outlook"]["agreement"] == second["agreement"]
+    (workspace / "cycles/0002/model.safetensors").unlink()
+    photos.annotate(9)
+    code, out, err = alcli("train", "-w", workspace, *share, "--set", "train.init=scratch")
+    assert code == 0
+    assert "It is not compared with this one." in err
+    assert json.loads(out)["agreement"] is None
+
+
 def test_weights_that_are_no_numbers_are_never_kept(alcli, workspace, photos):
     assert alcli("cycle", "-w", workspace)[0] == 0
     queue = (photos.annotations / "queue.csv").read_bytes()
