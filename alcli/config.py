@@ -165,6 +165,9 @@ class SelectionOptions(Section):
 
     budget: int = Field(100, ge=1)
     seed: int = Field(0, ge=0)
+    recheck_share: float = Field(
+        0.0, ge=0, le=0.5, description="share of the budget for suspicious annotations, to be looked at once more"
+    )
     min_distance: float = Field(
         0.0,
         ge=0,

@@ -15,6 +15,8 @@ LABELED = "labeled"
 UNLABELED = "unlabeled"
 SKIPPED = "skipped"
 QUARANTINED = "quarantined"
+AL, RANDOM, RECHECK = "al", "random", "recheck"
+"""The arms of a list: what the strategy asked for, what chance did, and annotations to look at again."""
 STATES = (LABELED, UNLABELED, SKIPPED, QUARANTINED)
 MOST_PIXELS = 100_000_000
 """Of an image or a mask; what claims more is refused before it fills the memory."""
@@ -349,6 +351,7 @@ class QueryRow:
         rank: 1 is asked for first; no ties.
         score: the acquisition score, finite, higher = annotate sooner; only its order means anything.
         asked: whether the row lies inside this cycle's budget.
+        arm: who put it there: the strategy, chance, or the audit of annotations (the item is annotated already).
     """
 
     rank: int
@@ -356,6 +359,7 @@ class QueryRow:
     score: float
     asked: bool
     details: Mapping[str, Any] = field(default_factory=dict)
+    arm: str = AL
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ WIDE = (
     "cycle",
     "strategy",
     "model",
+    "arm",
     "reason",
 )
 FINE = 100_000
@@ -122,6 +123,7 @@ def _wide_row(row: QueryRow, constants: dict[str, Any]) -> list[Any]:
         "id": row.item.id,
         "score": plain(row.score),
         "asked": "yes" if row.asked else "no",
+        "arm": row.arm,
         **constants,
         **row.details,
     }

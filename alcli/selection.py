@@ -10,7 +10,7 @@ import numpy as np
 
 from alcli.errors import DataError
 from alcli.files import sha256_of_text
-from alcli.items import Item, QueryRow, Refusal
+from alcli.items import AL, RANDOM, Item, QueryRow, Refusal
 from alcli.signals import Signals
 from alcli.strategies import QueryStrategy
 
@@ -34,11 +34,16 @@ class Query:
     @property
     def at_random(self) -> int:
         """How many of the rows asked for chance chose."""
-        return sum(row.asked and row.details.get("reason") == CONTROL for row in self.rows)
+        return sum(row.asked and row.arm == RANDOM for row in self.rows)
 
 
 CONTROL = "random control"
 """The reason of a row that chance chose, so that what the strategy gains over chance can be measured."""
+
+
+def arm_of(row: Mapping[str, str]) -> str:
+    """The arm of a line of ``scores.csv``; lists of an earlier alcli say only whom chance chose."""
+    return row.get("arm") or (RANDOM if row.get("reason") == CONTROL else AL)
 
 
 def select(
@@ -84,7 +89,14 @@ def select(
     order = _with_control(order, control, budget)
     chosen = set(control.tolist())
     rows = [
-        QueryRow(rank, items[ids[row]], float(scores[row]), rank <= budget, _details(rank, len(order), row in chosen))
+        QueryRow(
+            rank,
+            items[ids[row]],
+            float(scores[row]),
+            rank <= budget,
+            _details(rank, len(order), row in chosen),
+            RANDOM if row in chosen else AL,
+        )
         for rank, row in enumerate(order.tolist(), 1)
     ]
     return Query(rows, unscored, len(scores) > 1 and bool((scores == scores[0]).all()))
@@ -111,7 +123,7 @@ def spread(query: Query, budget: int, signals: Signals, min_distance: float = 0.
             break
         group = group_of(row.item)
         why = near.leader(row) or (f"group {group[1]} has its {per_group}" if 0 < per_group <= groups[group] else "")
-        if why and row.details.get("reason") != CONTROL:
+        if why and row.arm != RANDOM:
             followers.append((row, why))
             continue
         kept.append(row)
@@ -124,6 +136,17 @@ def spread(query: Query, budget: int, signals: Signals, min_distance: float = 0.
     ordered = [*kept, *(_with_reason(row, why) for row, why in followers), *rest]
     rows = [_ranked(row, rank, len(ordered), rank <= len(kept)) for rank, row in enumerate(ordered, 1)]
     return replace(query, rows=rows, put_off=len(followers))
+
+
+def with_rechecks(query: Query, rechecks: Sequence[QueryRow]) -> Query:
+    """The same rows and, evenly among those asked for, annotated ones to look at again; ranks 1..n again."""
+    if not rechecks:
+        return query
+    count, asked = len(query.rows) + len(rechecks), sum(row.asked for row in query.rows) + len(rechecks)
+    places = set(_even(len(rechecks), asked).tolist())
+    again, rest = iter(rechecks), iter(query.rows)
+    ordered = [next(again) if place in places else next(rest) for place in range(count)]
+    return replace(query, rows=[_ranked(row, rank, count, rank <= asked) for rank, row in enumerate(ordered, 1)])
 
 
 def group_of(item: Item) -> tuple[str, str]:
@@ -188,11 +211,16 @@ def _with_control(order: np.ndarray, control: np.ndarray, budget: int) -> np.nda
     if not len(control):
         return order
     rest = order[~np.isin(order, control)]
-    places = ((np.arange(len(control)) + 0.5) * min(budget, len(order)) / len(control)).astype(np.int64)
+    places = _even(len(control), min(budget, len(order)))
     mixed = np.empty_like(order)
     mixed[places] = control
     mixed[np.setdiff1d(np.arange(len(order)), places)] = rest
     return mixed
+
+
+def _even(count: int, among: int) -> np.ndarray:
+    """(count,) places at even distances among so many."""
+    return ((np.arange(count) + 0.5) * among / count).astype(np.int64)
 
 
 def _details(rank: int, count: int, control: bool) -> dict[str, str]:

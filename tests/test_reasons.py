@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.items import Item, QueryRow
+from alcli.items import AL, RANDOM, Item, QueryRow
 from alcli.reasons import MOST_CLASSES, TELLING, Grounds, explained, telling
 from alcli.selection import CONTROL
 from alcli.signals import Signals
@@ -12,7 +12,14 @@ def reasons(arrays, asked=1, needs=None, classes=(), rare=(), labeled=None, cont
     ids = [f"i{n}" for n in range(len(next(iter(arrays.values()))))]
     items = {name: Item(name, f"{name}.jpg", "u") for name in [*ids, *(labeled.item_ids if labeled else ())]}
     rows = [
-        QueryRow(n + 1, items[name], 0.0, n < asked, {"reason": CONTROL} if n in control else {})
+        QueryRow(
+            n + 1,
+            items[name],
+            0.0,
+            n < asked,
+            {"reason": CONTROL} if n in control else {},
+            RANDOM if n in control else AL,
+        )
         for n, name in enumerate(ids)
     ]
     grounds = Grounds(frozenset(needs or arrays), Signals(ids, arrays, labeled), items, classes, rare)

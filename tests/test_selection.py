@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcli.errors import DataError
-from alcli.items import Item, QueryRow
-from alcli.selection import CONTROL, Query, group_of, seed_of, select, spread
+from alcli.items import AL, RANDOM, RECHECK, Item, QueryRow
+from alcli.selection import CONTROL, Query, group_of, seed_of, select, spread, with_rechecks
 from alcli.signals import Signals
 from alcli.strategies.learned_loss import LearnedLoss
 
@@ -88,7 +88,8 @@ def test_a_share_of_the_budget_is_drawn_at_random_and_says_so():
     items = {name: Item(name, name, "u") for name in values}
     signals = Signals(list(values), {"predicted_loss": np.array(list(values.values()))})
     query = select(LearnedLoss(), signals, items, 20, seed=7, random_share=0.2)
-    control = [row for row in query.rows if row.details.get("reason") == CONTROL]
+    control = [row for row in query.rows if row.arm == RANDOM]
+    assert all(row.details["reason"] == CONTROL for row in control)
     assert sorted(row.item.id for row in query.rows) == sorted(values)
     assert [row.rank for row in query.rows] == list(range(1, 101))
     assert len(control) in (4, 5)
@@ -108,7 +109,7 @@ def test_control_rows_are_a_fair_sample_of_the_pool_and_keep_their_share_on_aver
     counts = dict.fromkeys(ids, 0)
     for seed in range(600):
         for row in select(LearnedLoss(), signals, items, 5, seed, random_share=0.1).rows:
-            counts[row.item.id] += row.details.get("reason") == CONTROL
+            counts[row.item.id] += row.arm == RANDOM
     assert 250 < sum(counts.values()) < 350  # 600 lists · 5 rows · 0.1
     assert min(counts.values()) > 12
 
@@ -126,9 +127,10 @@ def test_labeled_rows_reach_the_strategy_in_the_order_of_their_ids_without_broke
 
 
 def spreadable(names, vectors=None, control=()):
-    details = [{"score_percentile": "0"} | ({"reason": CONTROL} if name in control else {}) for name in names]
-    pairs = zip(names, details, strict=True)
-    rows = [QueryRow(n, Item(name, name, "u"), -n, n <= 2, told) for n, (name, told) in enumerate(pairs, 1)]
+    told = {"score_percentile": "0"}
+    arms = [RANDOM if name in control else AL for name in names]
+    pairs = zip(names, arms, strict=True)
+    rows = [QueryRow(n, Item(name, name, "u"), -n, n <= 2, told, arm) for n, (name, arm) in enumerate(pairs, 1)]
     arrays = {} if vectors is None else {"embedding": np.array(vectors, np.float16)}
     return Query(rows, (), False), Signals(list(names), arrays)
 
@@ -185,3 +187,15 @@ def test_spreading_loses_nobody(kinds, budget):
     assert sorted(names_of(found)) == sorted(names)
     assert [row.rank for row in found.rows] == list(range(1, len(names) + 1))
     assert sum(row.asked for row in found.rows) <= max(budget, sum(row.asked for row in query.rows))
+
+
+def test_rechecks_stand_evenly_among_what_is_asked_for_and_nothing_else_is():
+    query, _ = spreadable("abcd")
+    again = [QueryRow(n, Item(name, name, "u", state="labeled"), 9.0, True, {}, RECHECK) for n, name in enumerate("xy")]
+    found = with_rechecks(query, again)
+    assert names_of(found) == ["a", "x", "b", "y", "c", "d"]
+    assert [row.asked for row in found.rows] == [True] * 4 + [False] * 2
+    assert [row.rank for row in found.rows] == [1, 2, 3, 4, 5, 6]
+    assert found.rows[0].details["score_percentile"] == "100.00"
+    assert with_rechecks(query, []) is query
+    assert names_of(with_rechecks(Query((), (), False), again)) == ["x", "y"]

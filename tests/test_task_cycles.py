@@ -167,7 +167,7 @@ def test_the_line_for_people_has_the_metric_and_not_each_class(cycle, alcli, tmp
     assert "iou/a" in document["steps"]["train"]["metrics"]
     code, out, _ = alcli("train", "-w", tmp_path / "W")
     assert code == 0
-    assert "miou" in out
+    assert "mIoU" in out
     assert "iou/" not in out
 
 

@@ -86,9 +86,10 @@ def describe(result: CycleResult) -> str:
         learned = "no annotation to learn from: cold start"
     if "reused_from" in train:
         learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
+    again = f", {len(score['rechecks'])} annotations to look at again" if score.get("rechecks") else ""
     return (
         f"Cycle {result.number}: {learned}.\n"
-        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for; "
+        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for{again}; "
         f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left."
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alcli.items import Item
     from alcli.workspace import Workspace
 
-NOT_SIGNALS = ("rank", "id", "name", "score", "score_percentile", "asked", "reason")
+NOT_SIGNALS = ("rank", "id", "name", "score", "score_percentile", "asked", "arm", "reason")
 
 
 @click.command(short_help="Say everything known about one image.")
@@ -82,12 +82,12 @@ def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
             continue
         row = next((row for row in read(record.file) if row["id"] == item.id), None)
         if row is not None:
-            signals = {key: value for key, value in row.items() if key not in NOT_SIGNALS}
+            signals = {key: value for key, value in row.items() if value and key not in NOT_SIGNALS}
             found.append(
                 {
                     "cycle": number,
                     "rank": int(row["rank"]),
-                    "of": record.summary["scored"],
+                    "of": record.summary["scored"] + len(record.summary.get("rechecks", ())),
                     "asked": row["asked"] == "yes",
                     "percentile": float(row["score_percentile"]),
                     "strategy": record.summary["strategy"],

@@ -72,7 +72,8 @@ def _text(summary: Any, dry_run: bool, restore: bool) -> str:
     }
     named = [f"{count} {reason}" for reason, count in left_out.items() if count]
     why = f": {', '.join(named)}" if named else ""
+    again = f" {summary['rechecks']} annotations to look at again." if summary["rechecks"] else ""
     return (
         f"{verbs[not dry_run]} {summary['queued']} images: {summary['changes']} changes ({summary['new']} new, "
-        f"{summary['moved']} moved, {summary['leaving']} leaving, {summary['left_out']} left out{why})."
+        f"{summary['moved']} moved, {summary['leaving']} leaving, {summary['left_out']} left out{why}).{again}"
     )

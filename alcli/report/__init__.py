@@ -90,7 +90,8 @@ class Facts:
     """Everything that the page says.
 
     Attributes:
-        asked: how many images the cycle asks for; the gallery may show fewer.
+        asked: how many images the cycle asks for; the gallery may show fewer. again: annotations to look at again,
+            which stand among them.
         doubts: the most suspicious annotations. doubted: how many there are.
         put_off: near-duplicates, and images of groups that have their share.
         cycles: all, oldest first.
@@ -114,5 +115,6 @@ class Facts:
     settings: Mapping[str, str]
     versions: Mapping[str, str]
     put_off: int = 0
+    again: int = 0
     cold_start: str = ""
     colours: Mapping[str, str] = field(default_factory=dict)

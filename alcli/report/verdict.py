@@ -21,7 +21,8 @@ def verdict(facts: Facts) -> str:
     """One sentence for the head of the page."""
     if not facts.ranked:
         return "Every usable image is annotated: there is nothing left to ask for."
-    return f"Annotate these {facts.asked} of {facts.ranked} images next{_standing(facts)}."
+    again = f" and look at {facts.again} annotations again" if facts.again else ""
+    return f"Annotate these {facts.asked} of {facts.ranked} images next{again}{_standing(facts)}."
 
 
 def _standing(facts: Facts) -> str:

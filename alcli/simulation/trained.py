@@ -97,7 +97,7 @@ def run_config(
             "train": train_options,
             "score": config.score.model_copy(update={"workers": workers}),
             "strategy": config.strategy.model_copy(update={"name": arm.strategy}),
-            "selection": config.selection.model_copy(update={"budget": budget, "seed": seed}),
+            "selection": config.selection.model_copy(update={"budget": budget, "seed": seed, "recheck_share": 0.0}),
         }
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from alcli.errors import UsageError
 from alcli.files import sha256_of_text
-from alcli.items import UNLABELED, QueryRow
+from alcli.items import AL, LABELED, RANDOM, RECHECK, UNLABELED, QueryRow
 from alcli.priorities import write_files
 from alcli.steps import Context, StepResult, noted
 from alcli.steps.score import scored_rows
@@ -41,7 +41,8 @@ def last_scores(context: Context, cycle: int | None = None) -> StepRecord:
 def current_rows(context: Context, scored: StepRecord, top: int | None = None) -> list[QueryRow]:
     """The ranked list without items labelled or skipped since, best first; at most ``top`` rows."""
     pool = context.workspace.store.pool()
-    rows = [row for row in scored_rows(context, scored) if pool.state(row.item) == UNLABELED]
+    wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
+    rows = [row for row in scored_rows(context, scored) if pool.state(row.item) == wanted[row.arm]]
     return rows[:top]
 
 

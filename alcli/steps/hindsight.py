@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from scipy.stats import spearmanr
 
 from alcli.errors import WorkspaceDamaged
 from alcli.files import sha256_of_text
-from alcli.items import LABELED, Item
+from alcli.items import LABELED, RANDOM, RECHECK, Item
 from alcli.priorities import read
 from alcli.report import Hindsight
-from alcli.selection import CONTROL
+from alcli.selection import arm_of
 from alcli.steps import Context
 from alcli.workspace import StepRecord
 
@@ -66,7 +67,7 @@ def _lists(context: Context) -> dict[int, tuple[StepRecord, dict[str, str], set[
     workspace = context.workspace
     records = [workspace.step(row["number"], "score") for row in workspace.store.cycles()]
     scored = [record for record in records if record and record.file and record.file.is_file()][-MOST_CYCLES - 1 :]
-    rows = {record.cycle: {row["id"]: _arm(row) for row in read(record.file)} for record in scored if record.file}
+    rows = {record.cycle: _arms(record.file) for record in scored if record.file}
     found = {}
     for place, record in enumerate(scored):
         training = workspace.step(int(record.summary["model_cycle"]), "train")
@@ -76,10 +77,15 @@ def _lists(context: Context) -> dict[int, tuple[StepRecord, dict[str, str], set[
     return found
 
 
+def _arms(path: Path) -> dict[str, str]:
+    """Of what was not annotated yet when the list was made."""
+    return {row["id"]: _arm(row) for row in read(path) if arm_of(row) != RECHECK}
+
+
 def _arm(row: Mapping[str, str]) -> str:
     if row["asked"] != "yes":
         return NEITHER
-    return CHANCE if row.get("reason") == CONTROL else CHOSEN
+    return CHANCE if arm_of(row) == RANDOM else CHOSEN
 
 
 def _known(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from alcli.errors import QueueDiffers, UsageError
 from alcli.files import atomic_write, sha256_of_text
-from alcli.items import LABELED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.platforms import Dispatching
 from alcli.priorities import read, write_rows
 from alcli.steps import Context, StepResult, noted
 from alcli.steps.export import current_rows, last_scores
@@ -18,6 +19,8 @@ BEFORE = "queue-before.csv"
 BEFORE_COLUMNS = ("position", "id", "name")
 RECEIPTS_AT_ONCE = 100
 SHOWN = 5
+RECHECKS = "alcli: re-check"
+"""The subset of annotations to look at again."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Difference:
         rows: what will be queued, best first, as the platform stands now; ranks 1..n without gaps.
         left_out: rows whose item was labelled, skipped, assigned or deleted since the pull, with the reason.
         states: for each item left out "vanished", "assigned", or its state now.
+        again: annotated rows to look at again that the platform's queue cannot hold.
         before: the queue that is there.
         new, leaving: numbers of items against the queue that is there.
         moved: (row, its position now or None) for the others that have to move.
@@ -40,6 +44,7 @@ class Difference:
     new: int
     moved: Sequence[tuple[QueryRow, int]]
     leaving: int
+    again: Sequence[QueryRow] = ()
 
     @property
     def changes(self) -> int:
@@ -53,6 +58,7 @@ class Difference:
             "new": self.new,
             "moved": len(self.moved),
             "leaving": self.leaving,
+            "rechecks": len(self.again) + sum(row.arm == RECHECK for row in self.rows),
             "left_out": len(self.left_out),
             "already_labeled": self.states.count(LABELED),
             "assigned": self.states.count(ASSIGNED),
@@ -87,6 +93,7 @@ def push(
     if dry_run:
         return StepResult("push", scored.cycle, {**difference.summary(), **handover.summary()})
     refused = _make_so(context, scored.cycle, difference)
+    _set_apart(context, difference.again)
     asked = [row for row in difference.rows if row.asked and row.item.id not in {item.id for item in refused}]
     problems = [*difference.left_out, *refused, *hand_over(context, scored, asked, handover)]
     summary = {**difference.summary(), **handover.summary()}
@@ -118,6 +125,7 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     """The rows against the platform as it stands now."""
     listed = {row.id: row for row in context.platform.items() if isinstance(row, Item)}
     kept: list[QueryRow] = []
+    again: list[QueryRow] = []
     left_out, states = [], []
     for row in rows:
         state = _why_not(row.item, listed.get(row.item.id))
@@ -125,6 +133,8 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
             states.append(state)
             since = "vanished from the platform" if state == VANISHED else state
             left_out.append(Refusal(row.item.id, row.item.name, f"{since} since the pull"))
+        elif row.arm == RECHECK and isinstance(context.platform, Dispatching):
+            again.append(row)
         else:
             kept.append(replace(row, rank=len(kept) + 1))
     before = context.platform.queue()
@@ -135,7 +145,15 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
         for row in kept
         if row.item.id in places and _has_to_move(places[row.item.id], row)
     ]
-    return Difference(kept, left_out, states, before, len(after - places.keys()), moved, len(places.keys() - after))
+    new, leaving = len(after - places.keys()), len(places.keys() - after)
+    return Difference(kept, left_out, states, before, new, moved, leaving, again)
+
+
+def _set_apart(context: Context, again: Sequence[QueryRow]) -> None:
+    """Into a named set: the queue of a platform with people and statuses holds what nobody has annotated yet."""
+    if again and isinstance(context.platform, Dispatching):
+        context.platform.add_to_subset(again, RECHECKS)
+        context.progress.say(f"{len(again)} annotations to look at again are in the subset {RECHECKS!r}.")
 
 
 def _has_to_move(place: QueuedItem, row: QueryRow) -> bool:
@@ -146,7 +164,7 @@ def _has_to_move(place: QueuedItem, row: QueryRow) -> bool:
 def _why_not(pulled: Item, now: Item | None) -> str:
     if now is None:
         return VANISHED
-    if now.state != UNLABELED:
+    if now.state != pulled.state:
         return now.state
     return ASSIGNED if now.assignees != pulled.assignees else ""
 

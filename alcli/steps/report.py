@@ -15,7 +15,7 @@ from alcli.config import ReportOptions
 from alcli.errors import DataError
 from alcli.files import SHARED, atomic_write
 from alcli.history import CycleFacts, history
-from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow, Refusal
+from alcli.items import LABELED, RECHECK, UNLABELED, Annotation, Item, QueryRow, Refusal
 from alcli.outlook import Means, Outlook, outlook
 from alcli.report import Card, ClassRow, Doubt, Facts, Neighbour
 from alcli.report.page import page
@@ -103,8 +103,9 @@ class _Desk:
             made=now(),
             cards=[self._card(row) for row in self.asked],
             contrast=[self._card(row) for row in self.contrast],
-            asked=sum(row.asked for row in self.rows),
-            ranked=len(self.rows),
+            asked=sum(row.asked and row.arm != RECHECK for row in self.rows),
+            again=sum(row.asked and row.arm == RECHECK for row in self.rows),
+            ranked=sum(row.arm != RECHECK for row in self.rows),
             pool=self.pool.counts(),
             cycles=cycles,
             balance=self._balance(),
@@ -205,7 +206,7 @@ class _Desk:
             picture=shown if isinstance(shown, Picture) else None,
             missing=shown if isinstance(shown, str) else "",
             nearest=self.neighbours.get(item.id),
-            state="" if state == UNLABELED else state,
+            state="" if state == UNLABELED or row.arm == RECHECK else state,
         )
 
     def _picture(self, path: Path, said: Annotation | None, side: int, alt: str) -> Picture | str:

@@ -15,14 +15,15 @@ from alcli.files import atomic_write, sha256_of_text
 from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.priorities import plain, read, write_rows
 from alcli.reasons import Grounds, explained, telling
-from alcli.selection import Query, seed_of, select, spread
+from alcli.selection import Query, arm_of, seed_of, select, spread, with_rechecks
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.steps import Context, StepResult, noted
+from alcli.steps.rechecks import ASKED, rechecks, rechecks_key
 from alcli.steps.scoring_pass import Listed, pass_key, scoring_pass
 from alcli.strategies import QueryStrategy, needs_labeled
 from alcli.workspace import StepRecord, now
 
-COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked", "reason")
+COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked", "arm", "reason")
 UNFINISHED = ""
 """Inputs of a pass that has to be tried again; no other inputs are equal to them."""
 
@@ -50,7 +51,8 @@ def score(context: Context, cycle: int) -> StepResult:
     share = 0.0 if cold else context.config.strategy.control_share
     told = frozenset() if cold else _told(context, training, strategy)
     apart = [f"{selection.min_distance} {selection.per_group}"] if selection.min_distance or selection.per_group else []
-    settings = (name, str(selection.budget), str(selection.seed), *([str(share)] if share else []), *apart)
+    more = filter(None, [str(share) if share else "", rechecks_key(context, training)])
+    settings = (name, str(selection.budget), str(selection.seed), *more, *apart)
     inputs = sha256_of_text(*settings, pass_key(context, training, strategy, listed, told))
     done = context.workspace.done(cycle, "score", inputs)
     if done:
@@ -58,11 +60,14 @@ def score(context: Context, cycle: int) -> StepResult:
     signals, refusals = scoring_pass(context, cycle, training, strategy, listed, told)
     by_id = {item.id: item for item in items}
     ranked_by = signals.only(strategy.needs)
-    query = select(strategy, ranked_by, by_id, selection.budget, seed_of(selection.seed, cycle), share)
+    again = rechecks(context, cycle, training)
+    budget = selection.budget - len(again)
+    query = select(strategy, ranked_by, by_id, budget, seed_of(selection.seed, cycle), share)
     _check(items, refusals, query)
-    query = _spread(context, query, signals)
+    query = _spread(context, query, signals, budget)
     if not cold:
         query = _explained(context, training, strategy, query, signals)
+    query = with_rechecks(query, again)
     problems = store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.passing for refusal in refusals):
         inputs = UNFINISHED
@@ -70,7 +75,7 @@ def score(context: Context, cycle: int) -> StepResult:
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     _write(path, query, signals)
     summary = {
-        **_summary(training, name, query),
+        **_summary(training, name, query, again),
         "configured_strategy": context.config.strategy.name,
         "quarantined": len(refusals),
     }
@@ -86,9 +91,9 @@ def _told(context: Context, training: StepRecord, strategy: QueryStrategy) -> fr
     return apart | telling(strategy.needs, given, len(training.summary["classes"]))
 
 
-def _spread(context: Context, query: Query, signals: Signals) -> Query:
+def _spread(context: Context, query: Query, signals: Signals, budget: int) -> Query:
     options = context.config.selection
-    found = spread(query, options.budget, signals, options.min_distance, options.per_group)
+    found = spread(query, budget, signals, options.min_distance, options.per_group)
     if found.put_off:
         context.progress.say(f"{found.put_off} images are put off: too much like others asked for.")
     return found
@@ -134,14 +139,15 @@ def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> 
         )
 
 
-def _summary(training: StepRecord, name: str, query: Query) -> dict[str, Any]:
+def _summary(training: StepRecord, name: str, query: Query, again: Sequence[QueryRow]) -> dict[str, Any]:
     return {
         "strategy": name,
         "model": str(training.summary.get("model", "none")),
         "model_cycle": training.cycle,
         "cold_start": bool(training.summary.get("cold_start")),
-        "scored": len(query.rows),
-        "asked": sum(row.asked for row in query.rows),
+        "scored": len(query.rows) - len(again),
+        "asked": sum(row.asked for row in query.rows) - len(again),
+        ASKED: [row.item.id for row in again],
         "at_random": query.at_random,
         "unscored": len(query.unscored),
         "put_off": query.put_off,
@@ -159,6 +165,7 @@ def scored_rows(context: Context, record: StepRecord) -> list[QueryRow]:
             float(row["score"]),
             row["asked"] == "yes",
             {key: row[key] for key in ("score_percentile", "reason") if row.get(key)},
+            arm_of(row),
         )
         for row in read(context.workspace.verified_file(record))
         if row["id"] in items
@@ -180,9 +187,10 @@ def _write(path: Path, query: Query, signals: Signals) -> None:
 
     def lines() -> Iterator[list[str]]:
         for row in query.rows:
-            values = [plain(signals[name][position[row.item.id]]) for name in shown]
+            place = position.get(row.item.id)
+            values = ["" if place is None else plain(signals[name][place]) for name in shown]
             asked = "yes" if row.asked else "no"
-            details = [row.details["score_percentile"], asked, row.details.get("reason", "")]
+            details = [row.details["score_percentile"], asked, row.arm, row.details.get("reason", "")]
             yield [str(row.rank), row.item.id, row.item.name, plain(row.score), *details, *values]
 
     with atomic_write(path) as stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from alcli import priorities
 from alcli.cli import console
+from alcli.workspace import Workspace
 from tests.scenes import COLOURS, scene
 from tests.superannotate_server import TOKEN, Fault, Server
 
@@ -160,6 +162,34 @@ def test_restore_puts_the_queue_back_that_was_there(server, team, alcli):
     assert code == 0 and out.startswith("Put back 6 images")
     assert server.queue() == list(reversed(wanted))
     assert alcli("push", "-w", team, "--restore", "--top", "2")[0] == 2
+
+
+def test_annotations_to_look_at_again_wait_in_a_subset_of_their_own(server, team, alcli):
+    """SuperAnnotate's queue holds what nobody has annotated; a model's pre-labels never reach a person's work."""
+    wanted = names(team)
+    done = next(item for item in server.items.values() if item["name"] not in wanted)
+    ask_again(team, done)
+    code, out, _ = alcli("push", "-w", team, "--prelabels", "--set", "platform.prelabel_score=0", "--json")
+    assert (code, json.loads(out)["rechecks"]) == (0, 1)
+    assert server.subsets == {"alcli: re-check": {done["id"]}}
+    assert server.queue() == wanted
+    assert done["name"] not in server.uploaded
+    assert done["entropy_value"] is None
+
+
+def ask_again(team: Path, done: dict) -> None:
+    """Put an annotated item at the head of the list that the score step has left."""
+    workspace = Workspace.open(team)
+    record = workspace.step(1, "score")
+    with record.file.open("r", newline="") as stream:
+        lines = list(csv.reader(stream))
+    told = {"rank": "1", "id": str(done["id"]), "name": done["name"], "score": "4.5", "score_percentile": "100.00"}
+    told |= {"asked": "yes", "arm": "recheck", "reason": "re-check: shifted box"}
+    lines.insert(1, [told.get(column, "") for column in lines[0]])
+    with record.file.open("w", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(lines)
+    workspace.finish_step(1, "score", record.inputs, record.file, record.summary)
+    workspace.close()
 
 
 def test_work_is_handed_over_once(server, team, alcli):

@@ -76,7 +76,7 @@ def filled(server: Server) -> list[int]:
 def scored(workspace: Workspace, order: list[int]) -> None:
     """What a score step of cycle 1 leaves behind."""
     path = workspace.cycle_folder(1) / "scores.csv"
-    rows = ((rank, item_id, f"i{item_id}", 1 / rank, "0", "no", "") for rank, item_id in enumerate(order, 1))
+    rows = ((rank, item_id, f"i{item_id}", 1 / rank, "0", "no", "al", "") for rank, item_id in enumerate(order, 1))
     with path.open("w", newline="") as stream:
         write_rows(stream, COLUMNS, rows)
     workspace.store.start_cycle(1, "", "")

@@ -1,0 +1,47 @@
+"""Re-checks: a share of the budget for annotations that should be looked at again."""
+
+from __future__ import annotations
+
+from alcli.files import sha256_of_text
+from alcli.items import LABELED, RECHECK, QueryRow
+from alcli.steps import Context
+from alcli.steps.audit import audit
+from alcli.steps.hindsight import outcomes
+from alcli.workspace import StepRecord
+
+ASKED = "rechecks"
+"""In a score step's summary: ids of the items to look at again."""
+
+
+def rechecks_key(context: Context, training: StepRecord) -> str:
+    """Changes when the re-checks of a cycle may change; empty where none are wanted."""
+    share = context.config.selection.recheck_share
+    if not share or training.file is None:
+        return ""
+    labeled = context.workspace.store.pool().in_state(LABELED)
+    return sha256_of_text(str(share), training.inputs, *(part for item in labeled for part in (item.id, item.version)))
+
+
+def rechecks(context: Context, cycle: int, training: StepRecord) -> list[QueryRow]:
+    """The most suspicious annotations, at most the share of the budget; each is asked for once in a project's life.
+
+    Their score is how far their loss lies above what was to be expected, in spreads; it compares with no other row's.
+    """
+    options = context.config.selection
+    wanted = round(options.recheck_share * options.budget)
+    if not wanted or training.file is None:
+        return []
+    known = _asked_before(context, cycle)
+    found = [row for row in audit(context, training, outcomes(context)) if row.item.id not in known]
+    items = context.workspace.store.pool().items
+    rows = []
+    for rank, suspect in enumerate(found[:wanted], 1):
+        what = ": ".join(filter(None, ("re-check", suspect.difference.kind, suspect.difference.detail)))
+        rows.append(QueryRow(rank, items[suspect.item.id], suspect.excess, True, {"reason": what}, RECHECK))
+    return rows
+
+
+def _asked_before(context: Context, cycle: int) -> set[str]:
+    workspace = context.workspace
+    records = (workspace.step(row["number"], "score") for row in workspace.store.cycles() if row["number"] < cycle)
+    return {item_id for record in records if record for item_id in record.summary.get(ASKED, ())}
