@@ -10,33 +10,26 @@ first, whole or not at all; the row that names them comes after.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import socket
-import struct
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from alcli import config, database
+from alcli import config, database, lock
 from alcli.database import DATABASE, machine_errors
 from alcli.errors import (
     MachineError,
     UsageError,
     WorkspaceDamaged,
-    WorkspaceLocked,
     WorkspaceMissing,
 )
 from alcli.files import PRIVATE, TEMPORARY_PREFIX, remove_leftovers, sha256_of, sync_folder
 from alcli.store import Store, newest_version
 
 LOCK = "alcli.lock"
-SECONDS_BETWEEN_TRIES = 0.5
 
 
 @dataclass(frozen=True)
@@ -138,38 +131,17 @@ class Workspace:
     def lock(self, wait: float = 0.0) -> Iterator[None]:
         """Hold the workspace against other writers; raises WorkspaceLocked naming the holder after ``wait`` seconds.
 
-        The lock belongs to this process alone: it ends with it, and a forked decoding worker does not inherit it.
-        The text in the file is information for people, never the decision.
+        What a killed run left half written is removed, and an older alcli's database brought to the newest schema.
         """
-        descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock(descriptor, wait)
-            os.ftruncate(descriptor, 0)
-            command = " ".join(["alcli", *sys.argv[1:]])
-            text = f"pid {os.getpid()} on {socket.gethostname()} since {now()}: {command}"
-            os.pwrite(descriptor, text.encode("utf-8", "surrogateescape"), 0)
+        with lock.held(self.root / LOCK, wait):
             folders = ("cycles/*", "cycles/*/signals*", "cache/*")
             remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
             self._migrate()
             yield
-        finally:
-            os.close(descriptor)
 
     def holder(self) -> str:
-        """Who else holds the lock, in words; empty when nobody does. Asks only: no other run is kept out by it.
-
-        Not inside ``lock`` of the same workspace, which ends with any descriptor of its file that is closed.
-        """
-        try:
-            descriptor = os.open(self.root / LOCK, os.O_RDWR)
-        except OSError:
-            return ""
-        try:
-            asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            kind = struct.unpack_from("h", fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))[0]
-            return "" if kind == fcntl.F_UNLCK else _holder(descriptor)
-        finally:
-            os.close(descriptor)
+        """Who else holds the lock, in words; empty when nobody does. Not inside ``lock`` of the same workspace."""
+        return lock.holder(self.root / LOCK)
 
     def _migrate(self) -> None:
         """Bring an older alcli's database to the newest schema; a copy of the old one is kept."""
@@ -262,26 +234,6 @@ class Workspace:
                 do=f"Delete it and run `alcli {record.step}` again, or restore a backup.",
             )
         return record.file
-
-
-def _lock(descriptor: int, wait: float) -> None:
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except (BlockingIOError, PermissionError):
-            # By turns instead of a blocking call, so that signals and the deadline are heard.
-            if time.monotonic() >= deadline:
-                raise WorkspaceLocked(
-                    f"Another run holds this workspace: {_holder(descriptor)}.",
-                    do="Wait for it to end (--wait 30m); nothing has to be unlocked by hand.",
-                ) from None
-        time.sleep(min(SECONDS_BETWEEN_TRIES, max(deadline - time.monotonic(), 0.0)))
-
-
-def _holder(descriptor: int) -> str:
-    return os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip() or "unknown"
 
 
 def now() -> str:

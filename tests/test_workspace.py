@@ -15,7 +15,6 @@ from alcli.errors import (
     MachineError,
     UsageError,
     WorkspaceDamaged,
-    WorkspaceLocked,
     WorkspaceMissing,
     WorkspaceTooNew,
 )
@@ -95,47 +94,6 @@ def test_a_step_is_done_only_with_its_inputs_and_an_intact_file(made):
     path.unlink()
     with pytest.raises(WorkspaceDamaged, match="missing"):
         made.verified_file(record)
-
-
-def test_the_lock_names_its_holder(made):
-    code = (
-        "import sys; from pathlib import Path; from alcli.workspace import Workspace\n"
-        "with Workspace.open(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, made.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert holder.stdout.readline() == "held\n"
-        started = time.monotonic()
-        with pytest.raises(WorkspaceLocked, match=f"pid {holder.pid} "), made.lock():
-            pass
-        assert time.monotonic() - started < 1
-        assert Workspace.open(made.root, read_only=True).store.pool().items == {}
-    finally:
-        holder.kill()
-        holder.communicate()
-    with made.lock():
-        pass
-
-
-def test_the_lock_dies_with_its_owner_also_when_a_forked_worker_lives_on(made):
-    code = (
-        "import os, sys, time; from pathlib import Path; from alcli.workspace import Workspace\n"
-        "with Workspace.open(Path(sys.argv[1])).lock():\n"
-        "    child = os.fork()\n"
-        "    if child == 0: time.sleep(30); os._exit(0)\n"
-        "    print(child, flush=True); os.kill(os.getpid(), 9)"
-    )
-    owner = subprocess.Popen([sys.executable, "-c", code, made.root], stdout=subprocess.PIPE, text=True)
-    child = int(owner.stdout.readline())
-    owner.wait()
-    owner.stdout.close()
-    try:
-        with made.lock():
-            os.kill(child, 0)
-    finally:
-        os.kill(child, 9)
 
 
 def test_leftovers_of_a_killed_run_go_with_the_next_lock(made):
