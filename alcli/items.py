@@ -208,6 +208,7 @@ class Annotation:
     Attributes:
         size: (width, height) the annotator saw, None if the format does not say.
         label_scores: the model's probability of each label, empty when a person said it.
+        seconds: how long a person worked on it; None where the platform does not tell.
         relative: coordinates are shares of width and height instead of pixels, as in YOLO's files.
     """
 
@@ -220,6 +221,7 @@ class Annotation:
     masks: tuple[Mask, ...] = ()
     label_scores: tuple[float, ...] = ()
     relative: bool = False
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         joints = {joint.name for pose in self.poses for joint in pose.keypoints}
@@ -287,6 +289,7 @@ def _annotation(item_id: str, content: dict[str, Any]) -> Annotation:
         tuple(Mask(**{**mask, "size": tuple(mask["size"])}) for mask in content.get("masks", ())),
         tuple(content.get("label_scores", ())),
         content.get("relative", False),
+        content.get("seconds"),
     )
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from alcli.config import CostOptions
+from alcli.balance import objects
+from alcli.config import Config, CostOptions
 from alcli.errors import DataError
 from alcli.estimate import Estimate
 from alcli.forecast import Bundle, Needed, fit, labels_needed
 from alcli.history import CycleFacts, curve
+from alcli.items import UNLABELED
 from alcli.text import metric_name
+from alcli.workspace import Workspace
 
 GO_ON, UNSURE, STOP = "go on", "unsure", "stop"
 WORTH = 0.01
 """A gain of the next cycle, in the metric's own unit, below which it is hardly worth annotating for."""
 STABLE = 0.95
 """Agreement of a model with the one before it that is called stable whatever the metric."""
+NEWEST, FEWEST_TIMES = 500, 5
+"""Annotations that costs are taken from, and how many must tell a time."""
 LIKELY = 0.5
 """Share of curves that must reach a target for it to be called reachable."""
 
@@ -29,6 +35,7 @@ class Outlook:
     Attributes:
         bundle: None where there are too few points; ``text`` then says what is needed.
         metric, value, labels: of the newest point.
+        timed: annotated images from which the seconds are known; 0 where they are configured.
         needed: to the target, counted from no label; None without a target. left: unlabelled images there are.
         next_gain: of the next budget. agreement: of the newest model's predictions with the one before, in [0, 1].
         advice: go on, unsure or stop; "" where nothing can be said.
@@ -45,6 +52,7 @@ class Outlook:
     budget: int = 1
     left: int | None = None
     seconds_per_label: float | None = None
+    timed: int = 0
     next_gain: Estimate | None = None
     agreement: float | None = None
     advice: str = ""
@@ -88,19 +96,42 @@ class Means:
 
     Attributes:
         objects_per_item: annotated objects of a mean image.
+        measured: the middle of the seconds that people worked on an image, as the platform told of ``timed`` ones.
     """
 
     budget: int
     left: int | None = None
     objects_per_item: float = 0.0
     cost: CostOptions = field(default_factory=CostOptions)
+    measured: float | None = None
+    timed: int = 0
+
+    @property
+    def configured(self) -> bool:
+        """Whether the configuration says what annotating costs."""
+        return self.cost.seconds_per_item is not None or self.cost.seconds_per_object is not None
 
     @property
     def seconds(self) -> float | None:
-        """Of annotating a mean image; None where nothing is configured."""
-        if self.cost.seconds_per_item is None and self.cost.seconds_per_object is None:
-            return None
+        """Of annotating a mean image: as configured, else as measured; None where neither is known."""
+        if not self.configured:
+            return self.measured
         return (self.cost.seconds_per_item or 0.0) + (self.cost.seconds_per_object or 0.0) * self.objects_per_item
+
+
+def means_of(workspace: Workspace, config: Config) -> Means:
+    """What a workspace has to get further with; costs and objects are those of the newest annotations."""
+    newest = workspace.store.newest_annotations(NEWEST)
+    times = [row.seconds for row in newest if row.seconds]
+    known = len(times) >= FEWEST_TIMES
+    return Means(
+        config.selection.budget,
+        workspace.store.counts()[UNLABELED],
+        sum(objects(newest).values()) / max(len(newest), 1),
+        config.cost,
+        statistics.median(times) if known else None,
+        len(times) if known else 0,
+    )
 
 
 def outlook(cycles: Sequence[CycleFacts], target: float | None, means: Means) -> Outlook:
@@ -134,6 +165,7 @@ def projected(cycles: Sequence[CycleFacts], target: float | None, means: Means) 
         means.budget,
         means.left,
         means.seconds,
+        0 if means.configured else means.timed,
         gain,
         points[-1].agreement,
     )
@@ -178,7 +210,9 @@ def _to_target(found: Outlook) -> str:
     more = f"{found.more(found.needed.median):.0f} more labels [90 %: {_span(found)}]"
     parts = [more, f"{found.cycles(found.needed.median):.0f} cycles of {found.budget}"]
     hours = found.hours(found.needed.median)
-    text = f"{name} takes about {', '.join(parts if hours is None else [*parts, f'{hours:.1f} hours'])}"
+    if hours is not None:
+        parts.append(f"{hours:.1f} hours{f' at the pace of {found.timed} images' if found.timed else ''}")
+    text = f"{name} takes about {', '.join(parts)}"
     if found.left is not None and found.more(found.needed.median) > found.left:
         return f"{text}; only {found.left} unlabelled images are left."
     return f"{text}."

@@ -189,6 +189,13 @@ class Store:
                 found.append(_annotation(item_id, row["content"]))
         return found
 
+    def newest_annotations(self, count: int) -> list[Annotation]:
+        """The annotations that were stored last, at most so many, the newest first."""
+        rows = self._connection.execute(
+            "SELECT item_id, content FROM annotations ORDER BY rowid DESC LIMIT ?", (count,)
+        )
+        return [_annotation(row["item_id"], row["content"]) for row in rows]
+
     def images(self) -> dict[str, tuple[str, ImageFacts]]:
         """item id → (version, what its image file was found to be)."""
         rows = self._connection.execute("SELECT item_id, version, sha256, width, height FROM images")

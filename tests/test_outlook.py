@@ -7,7 +7,9 @@ import pytest
 
 from alcli.config import CostOptions
 from alcli.history import CycleFacts, curve
-from alcli.outlook import GO_ON, STOP, UNSURE, Means, outlook
+from alcli.items import LABELED, Annotation, Box, Item
+from alcli.outlook import GO_ON, STOP, UNSURE, Means, means_of, outlook
+from alcli.workspace import Workspace
 
 
 def cycles(*values, metric="map", held_out=2000, step=100):
@@ -59,6 +61,31 @@ def test_hours_come_from_what_a_label_costs():
     assert means.seconds == 60
     assert found.hours(found.labels + 120) == pytest.approx(2)
     assert "hours" in found.text
+
+
+def test_hours_come_from_the_measured_pace_where_nothing_is_configured():
+    measured = Means(100, None, 12.5, measured=30.0, timed=57)
+    found = outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.65, measured)
+    assert found.hours(found.labels + 120) == pytest.approx(1)
+    assert "hours at the pace of 57 images" in found.text
+    configured = replace(measured, cost=CostOptions(seconds_per_item=10))
+    assert configured.seconds == 10
+    assert "pace" not in outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.65, configured).text
+
+
+@pytest.mark.parametrize(("told", "measured"), [((), None), ((10.0,) * 4, None), ((8.0, 9.0, 10.0, 11.0, 400.0), 10.0)])
+def test_the_pace_is_that_of_the_middle_image_of_those_whose_platform_tells(tmp_path, told, measured):
+    workspace = Workspace.create(tmp_path / "W", {"platform.name": "folder", "task.name": "detection"})
+    box = Box("cell", 0, 0, 5, 5)
+    rows = [
+        (Item(f"i{n}", f"{n}.jpg", "u", state=LABELED), Annotation(f"i{n}", (box, box), seconds=seconds))
+        for n, seconds in enumerate([*told, None])
+    ]
+    workspace.store.replace_items([item for item, _ in rows], rows)
+    found = means_of(workspace, workspace.configuration())
+    assert (found.measured, found.timed) == (measured, len(told) if measured else 0)
+    assert found.objects_per_item == 2
+    workspace.close()
 
 
 def test_a_pool_that_is_too_small_is_said():

@@ -10,9 +10,7 @@ import click
 from alcli.cli import options
 
 if TYPE_CHECKING:
-    from alcli.config import Config
-    from alcli.outlook import Means, Outlook
-    from alcli.workspace import Workspace
+    from alcli.outlook import Outlook
 
 
 @click.command(short_help="How many more labels does a target take?")
@@ -22,8 +20,9 @@ if TYPE_CHECKING:
 def command(session: options.Session, target: float | None) -> int:
     """Say how many more labels, cycles and hours a target takes, from the metrics of the cycles so far.
 
-    With two cycles the intervals are wide, with four or more they mean something. Hours need cost.seconds_per_item
-    or cost.seconds_per_object. Without a target it says what the next cycle is expected to bring.
+    With two cycles the intervals are wide, with four or more they mean something. Hours come from
+    cost.seconds_per_item and cost.seconds_per_object, or from the moments at which people made each object, where the
+    platform tells them. Without a target it says what the next cycle is expected to bring.
 
     \b
     Examples:
@@ -34,7 +33,7 @@ def command(session: options.Session, target: float | None) -> int:
     from alcli.config import load
     from alcli.forecast import check_target
     from alcli.history import history
-    from alcli.outlook import projected
+    from alcli.outlook import means_of, projected
 
     if target is not None:
         check_target(target)
@@ -50,20 +49,6 @@ def command(session: options.Session, target: float | None) -> int:
     return 0
 
 
-def means_of(workspace: Workspace, config: Config) -> Means:
-    """What the workspace has to get further with."""
-    from alcli.balance import objects
-    from alcli.items import LABELED, UNLABELED
-    from alcli.outlook import Means
-
-    mean = 0.0
-    if config.cost.seconds_per_object is not None:
-        annotations = workspace.store.annotations(item.id for item in workspace.store.pool().in_state(LABELED))
-        mean = sum(objects(annotations).values()) / max(len(annotations), 1)
-    left = workspace.store.counts()[UNLABELED]
-    return Means(config.selection.budget, left, mean, config.cost)
-
-
 def as_document(found: Outlook) -> dict[str, Any]:
     """The outlook for ``--json``; what is infinite or unknown is null."""
     needed, gain = found.needed, found.next_gain
@@ -74,6 +59,7 @@ def as_document(found: Outlook) -> dict[str, Any]:
         "points": found.points,
         "next_cycle": gain and {"labels": found.budget, "gain": gain.mean, "low": gain.low, "high": gain.high},
         "agreement": _number(found.agreement),
+        "seconds_per_label": _number(found.seconds_per_label),
         "advice": found.advice or None,
         "text": found.text,
     }

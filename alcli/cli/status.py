@@ -31,10 +31,10 @@ def command(session: options.Session, exit_code: bool) -> int:
       alcli status -w W --json
       alcli status -w W --exit-code -q || mail -s "cells: enough labels?" lead@example.com
     """
-    from alcli.cli.forecast import as_document, means_of
+    from alcli.cli.forecast import as_document
     from alcli.config import load
     from alcli.history import history
-    from alcli.outlook import outlook
+    from alcli.outlook import means_of, outlook
 
     with session.reading() as workspace:
         counts = workspace.store.counts()

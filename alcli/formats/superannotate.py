@@ -11,6 +11,7 @@ from typing import Any
 
 from alcli.errors import DataError
 from alcli.formats._names import ImageNames
+from alcli.formats._times import moments, seconds_of_work
 from alcli.items import Annotation, Box, Keypoint, Polygon, Pose, Refusal
 
 LARGEST_FILE = 64 * 2**20
@@ -97,6 +98,7 @@ def parse(item_id: str, document: dict[str, Any]) -> tuple[Annotation, Counter[s
             labels=tuple(dict.fromkeys(labels)),
             poses=tuple(parts[Pose]),
             polygons=polygons,
+            seconds=seconds_of_work(moments(map(_made_by_hand, instances))),
         ),
         ignored,
     )
@@ -196,6 +198,12 @@ READERS: dict[str, Callable[[dict[str, Any]], Box | Polygon | Pose | str]] = {
     "template": _template,
     "tag": _tag,
 }
+
+
+def _made_by_hand(instance: Any) -> Any:
+    """When a person made it; None for a prediction, and for what does not say."""
+    by_hand = isinstance(instance, dict) and instance.get("creationType") == "Manual"
+    return instance.get("createdAt") if by_hand else None
 
 
 def _label(instance: dict[str, Any]) -> str:

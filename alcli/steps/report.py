@@ -16,7 +16,7 @@ from alcli.errors import DataError
 from alcli.files import SHARED, atomic_write
 from alcli.history import CycleFacts, history
 from alcli.items import LABELED, RECHECK, UNLABELED, Annotation, Item, QueryRow, Refusal
-from alcli.outlook import Means, Outlook, outlook
+from alcli.outlook import Outlook, means_of, outlook
 from alcli.report import Card, ClassRow, Doubt, Facts, Neighbour
 from alcli.report.page import page
 from alcli.report.pictures import Picture, class_colours, picture, with_doubts
@@ -60,9 +60,7 @@ def report(context: Context, cycle: int | None = None, target: float | None = No
     desk = _Desk(context, scored, options)
     facts = desk.facts(cycles)
     wanted = target if target is not None else options.target
-    left = facts.pool[UNLABELED]
-    means = Means(context.config.selection.budget, left, desk.objects_per_item, context.config.cost)
-    ahead = outlook(cycles, wanted, means)
+    ahead = outlook(cycles, wanted, means_of(context.workspace, context.config))
     text = page(facts, ahead.bundle, wanted, ahead.text)
     path = context.workspace.cycle_folder(scored.cycle) / FILE_NAME
     with atomic_write(path, permissions=SHARED) as stream:
@@ -140,11 +138,6 @@ class _Desk:
     def labeled(self) -> Mapping[str, int]:
         """Annotated objects by class."""
         return objects(self.annotations)
-
-    @property
-    def objects_per_item(self) -> float:
-        """The mean over annotated images."""
-        return sum(self.labeled.values()) / max(len(self.annotations), 1)
 
     @cached_property
     def outcomes(self) -> dict[int, list[Outcome]]:

@@ -33,6 +33,21 @@ def test_the_probability_of_a_prediction_is_its_score_and_people_have_none():
     assert read(predicted).boxes[0].score == 0.87
 
 
+def test_when_people_made_its_objects_says_how_long_they_worked_on_an_image():
+    def made(stamp, kind="Manual"):
+        return instance("tag", createdAt=stamp, creationType=kind)
+
+    day = "2026-08-04T03:"
+    stamps = [f"{day}50:12.000Z", f"{day}50:00.000Z", f"{day}50:20.000Z"]
+    assert read(*map(made, stamps)).seconds == 30
+    # A pause is no work, a prediction is nobody's, and what is no time says nothing.
+    more = [made(f"{day}58:00.000Z"), made(f"{day}50:01.000Z", "Preannotation"), made("yesterday"), made(5), made(None)]
+    assert read(*map(made, stamps), *more).seconds == 30
+    assert read(made(stamps[0])).seconds is None
+    assert read(made(stamps[0]), made(stamps[0])).seconds is None
+    assert read(made(stamps[0]), made(f"{day}50:10")).seconds == 4
+
+
 def test_an_outlined_object_is_a_polygon_and_its_box():
     found = read(instance("polygon", points=[0, 0, 10, 0, 10, 20], exclude=[[2, 2, 4, 2, 4, 4]]))
     assert found.polygons == (Polygon("cat", ((0, 0, 10, 0, 10, 20),), ((2, 2, 4, 2, 4, 4),)),)
