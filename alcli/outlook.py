@@ -192,10 +192,9 @@ def _in_words(found: Outlook) -> str:
 def _stability(found: Outlook) -> str:
     if found.agreement is None:
         return ""
-    text = (
-        f"The newest model says what the one before said to {100 * found.agreement:.0f} % ({metric_name(found.metric)})"
-    )
-    return f"{text}." if found.stable else f"{text}: its predictions still change."
+    measured = f"{metric_name(found.metric)} of the newer against the older"
+    text = f"The last two models agree to {100 * found.agreement:.0f} % ({measured})"
+    return f"{text}." if found.stable else f"{text}: predictions still change."
 
 
 def _to_target(found: Outlook) -> str:

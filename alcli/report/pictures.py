@@ -23,6 +23,7 @@ FONT_SIZE = 11
 SHADE = 0.45
 DOUBTFUL, NEARLY = 0.2, 0.3
 """Least score of the second class of a box in doubt, and how far the first may be ahead of it."""
+DOUBT = "?"
 MOST_BOXES = 40
 """The surest ones; more would hide the image."""
 
@@ -91,7 +92,7 @@ def with_doubts(sure: Annotation, said: Annotation) -> Annotation:
             places.setdefault(_place(box), []).append(box)
     pairs = {place: boxes[:2] for place, boxes in places.items() if len(boxes) > 1}
     tied = {place: pair for place, pair in pairs.items() if (pair[0].score or 0) - (pair[1].score or 0) <= NEARLY}
-    doubts = [replace(first, label=f"{first.label} / {second.label}?") for first, second in tied.values()]
+    doubts = [replace(first, label=f"{first.label} / {second.label}{DOUBT}") for first, second in tied.values()]
     return replace(sure, boxes=(*(box for box in sure.boxes if _place(box) not in tied), *doubts))
 
 
@@ -120,6 +121,8 @@ def _outlined(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, flo
     font = ImageFont.load_default(FONT_SIZE)
     text = visible(label, keep="")
     length = draw.textlength(text, font=font)
+    if length + 4 > x2 - x1 and text.endswith(DOUBT):
+        text, length = DOUBT, draw.textlength(DOUBT, font=font)
     if length + 4 <= x2 - x1:
         top = y1 - FONT_SIZE - 2 if y1 >= FONT_SIZE + 2 else y1
         draw.rectangle((x1, top, x1 + length + 4, top + FONT_SIZE + 3), fill="black")

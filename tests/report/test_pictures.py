@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,13 @@ def test_what_is_said_is_drawn_where_it_is_in_its_colour():
     assert np.array(drawn(ground.copy(), said, COLOURS))[10, 30].tolist() == [0, 255, 0]
 
 
+def has_text(box: Box) -> bool:
+    """Whether anything is written inside the box, which has no room above it."""
+    pixels = np.array(drawn(Image.new("RGB", (100, 60), "black"), Annotation("x", (box,), (100, 60)), COLOURS))
+    inside = pixels[2:8, 3:9].astype(int)
+    return bool((inside.min(axis=2) > 50).any())
+
+
 def test_a_box_in_doubt_bears_both_classes_and_is_drawn_once():
     def box(label, score, x=0.0):
         return Box(label, x, 0, x + 10, 10, score)
@@ -61,6 +69,8 @@ def test_a_box_in_doubt_bears_both_classes_and_is_drawn_once():
     said = Annotation("x", (box("a", 0.9, 50), box("a", 0.45), box("b", 0.4), box("a", 0.28, 90), box("b", 0.21, 90)))
     found = with_doubts(said.confident(0.3), said)
     assert [(row.label, row.x1) for row in found.boxes] == [("a", 50), ("a / b?", 0), ("a / b?", 90)]
+    # Where there is no room for both names a question mark stands alone.
+    assert [has_text(replace(box(label, 0.4), x2=12)) for label in ("a / b?", "a / b")] == [True, False]
     clear = Annotation("x", (box("a", 0.7), box("b", 0.25)))
     assert with_doubts(clear.confident(0.3), clear).boxes == (box("a", 0.7),)
 
