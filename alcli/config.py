@@ -304,13 +304,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any]]:
-    settings = []
-    for name, section in Config.model_fields.items():
-        for key in _keys(section.annotation):
-            variable = f"ALCLI_{name}_{key}".upper()
-            if variable in environ:
-                settings.append((f"{name}.{key}", _value(environ[variable])))
-    return settings
+    """``ALCLI_TRAIN_EPOCHS=8`` → ("train.epochs", 8); raises UsageError for a variable that is nearly one."""
+    places = {
+        f"ALCLI_{name}_{key}".upper(): f"{name}.{key}"
+        for name, section in Config.model_fields.items()
+        for key in _keys(section.annotation)
+    }
+    sections = tuple(f"ALCLI_{name}_".upper() for name in Config.model_fields)
+    for variable in environ:
+        if variable.startswith(sections) and variable not in places:
+            raise UsageError(f"Unknown variable {variable}.", do=did_you_mean(variable, places))
+    return [(place, _value(environ[variable])) for variable, place in places.items() if variable in environ]
 
 
 def _keys(section: Any) -> list[str]:

@@ -81,3 +81,10 @@ def test_a_written_file_is_read_back_with_its_comments(tmp_path):
 def test_a_byte_order_mark_does_no_harm(tmp_path):
     (tmp_path / "alcli.toml").write_bytes(b"\xef\xbb\xbf[train]\nepochs = 4\n")
     assert config.load(tmp_path, [], {}).train.epochs == 4
+
+
+def test_a_variable_that_is_nearly_one_is_refused_by_name(tmp_path):
+    with pytest.raises(UsageError, match="Unknown variable ALCLI_TRAIN_EPOCH") as error:
+        config.load(tmp_path, environ={"ALCLI_TRAIN_EPOCH": "6"})
+    assert "ALCLI_TRAIN_EPOCHS" in error.value.do
+    assert config.load(tmp_path, environ={"ALCLI_DATA": "somewhere", "ALCLIENT": "x"}).train.epochs

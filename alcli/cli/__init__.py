@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 
 import click
 
 from alcli import __version__
+from alcli.errors import UsageError
 
 NOT_COMMANDS = ("console", "options")
 
@@ -58,3 +60,7 @@ def cli() -> None:
     alcli pulls the current annotations, trains a model with its learned-loss head, scores all other images and puts
     the ones worth annotating first back in front of your annotators.
     """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("The current folder has been deleted.", do="Go to another one: cd") from None

@@ -19,6 +19,7 @@ from alcli.cli import options
 from alcli.errors import AlcliError
 
 if TYPE_CHECKING:
+    from alcli.config import Config
     from alcli.steps import Context
     from alcli.workspace import Workspace
 
@@ -153,8 +154,18 @@ def _configuration(session: options.Session, workspace: Workspace, online: bool)
     except AlcliError as error:
         return [("configuration", False, error.what)]
     context = Context(workspace, config, Silent())
-    found = ("configuration", True, f"{config.task.name}, {config.model.name or 'light model'}")
-    return [found, *_platform(context, config.platform.name, online)]
+    found = ("configuration", True, f"{config.task.name}, {config.strategy.name}, {config.selection.budget} a cycle")
+    return [found, _model(config), *_platform(context, config.platform.name, online)]
+
+
+def _model(config: Config) -> Check:
+    from alcli.steps.trained import check_model
+
+    try:
+        check_model(config)
+    except AlcliError as error:
+        return ("model", False, f"{error.what} {error.do}".strip())
+    return ("model", True, f"{config.model.name or 'the light model'}, weights {config.model.weights}")
 
 
 def _platform(context: Context, name: str, online: bool) -> Iterator[Check]:

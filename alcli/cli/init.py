@@ -85,5 +85,13 @@ def _check(chosen: dict[str, Any]) -> None:
     if checked.platform.name == "superannotate":
         # Without asking it: the project, the token and the address are complete.
         platform(checked.platform, Path("cache"))
-    if checked.platform.name == "folder" and checked.platform.images is None:
-        raise UsageError("The folder platform needs --images.", do="alcli init W --images photos --annotations labels")
+    for place in ("images", "annotations"):
+        if checked.platform.name == "folder" and getattr(checked.platform, place) is None:
+            raise UsageError(
+                f"The folder platform needs --{place}.",
+                do="alcli init W --images photos --annotations labels (an empty folder before the first)",
+            )
+    if "model.name" in chosen or "model.weights" in chosen:
+        from alcli.steps.trained import check_model
+
+        check_model(checked)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from alcli.tasks import Task
 
 COMPARING = "output_discrepancy"
-NO_CLASS_YET = ("thing",)
-"""Before the first annotation there are no classes; a network needs one output all the same."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class _Models:
 
 
 def _models(context: Context, training: StepRecord, needs: frozenset[str]) -> _Models:
-    from alcli.steps.trained import load_previous, load_trained, untrained
+    from alcli.steps.trained import NO_CLASS_YET, load_previous, load_trained, untrained
 
     if training.file is None:
         task, model, loss_head = untrained(context.config, NO_CLASS_YET)

@@ -17,6 +17,9 @@ from alcli.tasks import Task
 from alcli.training import feature_channels, seed_everything
 from alcli.workspace import StepRecord
 
+NO_CLASS_YET = ("thing",)
+"""Before the first annotation there are no classes; a network needs one output all the same."""
+
 
 def load_previous(context: Context, cycle: int, task: Task, current: str | None = None) -> nn.Module | None:
     """The model trained before a cycle's, its outputs moved to the task's classes; None where none can be compared.
@@ -44,6 +47,18 @@ def untrained(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Module, 
     task = make_task(config, classes)
     model = task.build_model()
     return task, model, LossHead(feature_channels(task, model))
+
+
+def check_model(config: Config) -> None:
+    """Build the network as a training would, with weights from a file if they come from one; downloads nothing.
+
+    Raises:
+        UsageError: the task has no such model.
+        DataError: the weights cannot be read or do not fit.
+    """
+    weights = "none" if config.model.weights == "imagenet" else config.model.weights
+    model = config.model.model_copy(update={"weights": weights})
+    make_task(config.model_copy(update={"model": model}), NO_CLASS_YET).build_model()
 
 
 def load_trained(context: Context, record: StepRecord) -> tuple[Task, nn.Module, LossHead, Path]:

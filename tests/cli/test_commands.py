@@ -36,9 +36,11 @@ def test_lists(alcli, what):
     assert alcli("list", what)[0] == 0
 
 
-def checks(alcli, root: Path) -> dict[str, str]:
+def checks(alcli, root: Path, *flags: str) -> dict[str, str]:
     """What the doctor found, by check."""
-    return {row["check"]: row["found"] for row in json.loads(alcli("doctor", "-w", root, "--json")[1])["checks"]}
+    return {
+        row["check"]: row["found"] for row in json.loads(alcli("doctor", "-w", root, *flags, "--json")[1])["checks"]
+    }
 
 
 def test_doctor_finds_a_good_workspace_good_and_a_bad_one_bad(alcli, workspace, photos):
@@ -71,6 +73,43 @@ def test_doctor_names_who_holds_the_lock_and_takes_it_from_nobody(alcli, workspa
         assert checks(alcli, workspace)["lock"].startswith(f"held by pid {other.pid} on ")
         other.communicate("\n")
     assert checks(alcli, workspace)["lock"] == "free"
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (("--model", "ssd-tinny"), "has no model 'ssd-tinny'"),
+        (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
+        (("--task", "classification", "--model", "resnet81"), "has no model 'resnet81'"),
+    ],
+)
+def test_a_workspace_that_could_never_train_is_not_made(alcli, photos, flags, complaint):
+    root = photos.images.parent / "new"
+    code, _, err = alcli("init", root, "--images", photos.images, "--annotations", photos.annotations, *flags)
+    assert code in (2, 5)
+    assert complaint in err
+    assert not root.exists()
+
+
+def test_images_without_a_place_for_annotations_are_not_enough(alcli, photos):
+    code, _, err = alcli("init", photos.images.parent / "new", "--images", photos.images)
+    assert code == 2
+    assert "The folder platform needs --annotations." in err
+
+
+def test_doctor_looks_at_the_model(alcli, workspace):
+    assert checks(alcli, workspace)["model"].startswith("ssd-tiny, weights none")
+    assert "ssd-tiny?" in checks(alcli, workspace, "--set", "model.name=ssd-tinny")["model"]
+
+
+def test_a_deleted_folder_is_said(alcli, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    code, _, err = alcli("status")
+    assert code == 2
+    assert "The current folder has been deleted." in err
 
 
 def test_a_dry_run_changes_no_file(alcli, workspace, photos):
