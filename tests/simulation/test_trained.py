@@ -212,8 +212,10 @@ def test_too_few_labels_say_how_many_are_needed(alcli, fresh):
 
 
 def test_before_the_first_pull_it_says_so(alcli, tmp_path):
-    (tmp_path / "images").mkdir()
-    assert alcli("init", tmp_path / "W", "--images", tmp_path / "images", "-q")[0] == 0
+    folders = tmp_path / "images", tmp_path / "labels"
+    for folder in folders:
+        folder.mkdir()
+    assert alcli("init", tmp_path / "W", "--images", folders[0], "--annotations", folders[1], "-q")[0] == 0
     code, _, err = alcli("simulate", "-w", tmp_path / "W")
     assert code == 2
     assert "alcli pull" in err
