@@ -99,7 +99,7 @@ class Box:
     """One object: corners in pixels of the upright image, origin top left, x1 < x2 and y1 < y2.
 
     Raises:
-        DataError: a corner is not finite, corners are swapped, or the area is zero.
+        DataError: a corner or the score is not finite, corners are swapped, or the area is zero.
     """
 
     label: str
@@ -114,6 +114,8 @@ class Box:
         shown = "({:g}, {:g}, {:g}, {:g})".format(*corners)
         if not all(math.isfinite(value) for value in corners):
             raise DataError(f"box {shown} of class {self.label!r} is not finite")
+        if self.score is not None and not math.isfinite(self.score):
+            raise DataError(f"box {shown} of class {self.label!r} has a score that is no number")
         if self.x1 > self.x2 or self.y1 > self.y2:
             raise DataError(f"box {shown} of class {self.label!r} has swapped corners")
         if self.x1 == self.x2 or self.y1 == self.y2:

@@ -29,6 +29,12 @@ def test_boxes_survive_json(label, x, y, width, height):
     assert Annotation.from_json("i", annotation.to_json()) == annotation
 
 
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_box_with_a_score_that_is_no_number_is_none(score):
+    with pytest.raises(DataError, match="of class 'cat' has a score that is no number"):
+        Box("cat", 0, 0, 1, 1, score)
+
+
 def test_every_part_of_an_annotation_survives_json():
     box = Box("person", 1, 2, 3, 4, 0.5)
     annotation = Annotation(

@@ -217,7 +217,10 @@ def _score(instance: dict[str, Any]) -> float | None:
     """The probability of a prediction; what people drew has none."""
     if instance.get("creationType") != "Preannotation" or instance.get("probability") is None:
         return None
-    return float(instance["probability"]) / 100
+    percent = float(instance["probability"])
+    if not 0 <= percent <= 100:
+        raise DataError(f"probability: expected 0 to 100, got {percent:g}")
+    return percent / 100
 
 
 def _ring(points: Sequence[float]) -> tuple[float, ...]:

@@ -33,6 +33,13 @@ def test_the_probability_of_a_prediction_is_its_score_and_people_have_none():
     assert read(predicted).boxes[0].score == 0.87
 
 
+@pytest.mark.parametrize("probability", [float("nan"), float("inf"), -1, 101])
+def test_a_probability_that_is_none_is_refused(probability):
+    points = {"x1": 1, "y1": 2, "x2": 3, "y2": 4}
+    with pytest.raises(DataError, match="instance 0 .bbox.: probability: expected 0 to 100"):
+        read(instance("bbox", points=points, probability=probability, creationType="Preannotation"))
+
+
 def test_when_people_made_its_objects_says_how_long_they_worked_on_an_image():
     def made(stamp, kind="Manual"):
         return instance("tag", createdAt=stamp, creationType=kind)
