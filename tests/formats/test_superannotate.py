@@ -36,7 +36,7 @@ def test_the_probability_of_a_prediction_is_its_score_and_people_have_none():
 @pytest.mark.parametrize("probability", [float("nan"), float("inf"), -1, 101])
 def test_a_probability_that_is_none_is_refused(probability):
     points = {"x1": 1, "y1": 2, "x2": 3, "y2": 4}
-    with pytest.raises(DataError, match="instance 0 .bbox.: probability: expected 0 to 100"):
+    with pytest.raises(DataError, match=r"instance 0 .bbox.: probability: expected 0 to 100"):
         read(instance("bbox", points=points, probability=probability, creationType="Preannotation"))
 
 
