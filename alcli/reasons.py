@@ -28,6 +28,8 @@ MOST_CLASSES = 100
 """Beyond, the scores of all classes would take more room than all other signals together."""
 APART = "unlike the others asked for"
 ON_BOX = " on the box"
+WORTH = 25
+"""A place in the pool, in percent from the top, that is a reason beside better ones."""
 TIED = 0.7
 ROUNDING = 0.02
 """Of scores computed in bfloat16."""
@@ -76,9 +78,10 @@ def explained(rows: Sequence[QueryRow], grounds: Grounds) -> list[QueryRow]:
     def reason(row: QueryRow) -> str:
         at = place[row.item.id]
         parts = more.get(at, [])
-        places = {name: _share(tops[at], len(tops)) for name, tops in numbers.items() if not _told(name, parts)}
-        # A strategy that looks at groups also asks for images low in the list of numbers: that is then no reason.
-        worth = [name for name, share in places.items() if share.startswith("top")] if parts else list(places)
+        tops = {name: values for name, values in numbers.items() if not _told(name, parts)}
+        places = {name: _share(values[at], len(values)) for name, values in tops.items()}
+        # A strategy that looks at groups also asks for images that no number speaks for: there it is no reason.
+        worth = [name for name in places if tops[name][at] <= WORTH] if parts else list(places)
         told = [*parts, *(f"{PHRASES[name]} in the {places[name]}" for name in worth)]
         # What all of them have in common comes last.
         return "; ".join(sorted(told, key=lambda part: part == APART))

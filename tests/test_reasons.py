@@ -54,11 +54,16 @@ def test_tied_classes_on_a_box_say_where_it_is_and_leave_the_margin_its_place():
     tie = np.array([[2, 0, 0.95, 0.214, 0.5], [0, 1, 0.4, 0.1, 0.1], [0, 0, 0, 0, 0]], np.float32)
     margin = np.array([0.9, 0.5, 0.1])
     found = reasons({"tie": tie, "margin": margin}, 3, {"margin"}, ("ant", "cat", "dog"))
-    assert found[0] == (
-        "two classes nearly tied: dog / ant on the box around 21 % across, 50 % down; "
-        "indecision between classes in the top 33 %"
-    )
+    assert found[0] == "two classes nearly tied: dog / ant on the box around 21 % across, 50 % down"
     assert not any("tied" in reason for reason in found[1:])
+
+
+def test_beside_better_reasons_only_a_high_place_is_one():
+    tie = np.tile(np.float32([2, 0, 0.95, 0.2, 0.5]), (8, 1))
+    found = reasons({"tie": tie, "margin": np.linspace(0.9, 0.1, 8)}, 8, {"margin"}, ("ant", "cat", "dog"))
+    assert [reason.count("indecision between classes in the top") for reason in found] == [1, 1, 0, 0, 0, 0, 0, 0]
+    alone = reasons({"margin": np.linspace(0.9, 0.1, 8)}, 8)
+    assert all("indecision between classes in the" in reason for reason in alone)
 
 
 def test_far_from_everything_labelled_names_the_nearest():
@@ -75,7 +80,7 @@ def test_rare_classes_that_the_model_sees_are_named():
     arrays = {"class_scores": np.array([[0.9, 0.3, 0.26], [0.9, 0.1, 0.1]]), "entropy": np.array([2.0, 1.0])}
     found = reasons(arrays, 2, {"entropy"}, ("car", "bicycle", "tram"), {"bicycle", "tram"})
     assert found == [
-        "rare class: bicycle, tram; uncertainty (entropy) in the top 50 %",
+        "rare class: bicycle, tram",
         "uncertainty (entropy) in the lowest 50 %",
     ]
 
