@@ -63,15 +63,20 @@ def _live(place: Path, nights: int, seed: int, faults: bool) -> Soaked:
     photos = Photos(place / "project")
     open_ones = [number for number in range(IMAGES) if not photos.xml(number).exists()]
     struck, codes, sizes = 0, {}, []
+    # A night with nothing new makes far fewer calls: a refused one has to be among those that are made.
+    most = {True: 200, False: 10}
     for _ in range(nights):
-        if open_ones and days.random() < ANNOTATED_NIGHTS:
+        new = bool(open_ones) and days.random() < ANNOTATED_NIGHTS
+        if new:
             photos.annotate(open_ones.pop(days.randrange(len(open_ones))))
         if faults and chance.random() < FAULTY_NIGHTS:
-            plan.chosen, plan.action = chance.randint(1, 200), FAIL
+            plan.chosen, plan.action = chance.randint(1, most[new]), FAIL
             plan.error = chance.choice((errno.ENOSPC, errno.EIO))
         code = _night(place / "W", plan)
         struck += int(plan.struck)
         codes[str(code)] = codes.get(str(code), 0) + 1
+        if plan.action == COUNT:
+            most[new] = plan.calls
         plan.action = COUNT
         if code != 0:
             assert _night(place / "W", plan) == 0
