@@ -13,7 +13,6 @@ from alcli.errors import DataError
 from alcli.estimate import Estimate
 from alcli.forecast import Bundle, Needed, fit, labels_needed
 from alcli.history import CycleFacts, curve
-from alcli.items import UNLABELED
 from alcli.text import metric_name
 from alcli.workspace import Workspace
 
@@ -119,14 +118,14 @@ class Means:
         return (self.cost.seconds_per_item or 0.0) + (self.cost.seconds_per_object or 0.0) * self.objects_per_item
 
 
-def means_of(workspace: Workspace, config: Config) -> Means:
-    """What a workspace has to get further with; costs and objects are those of the newest annotations."""
+def means_of(workspace: Workspace, config: Config, left: int) -> Means:
+    """What a workspace with so many unlabelled images has to get further with; a mean image is a newest one."""
     newest = workspace.store.newest_annotations(NEWEST)
     times = [row.seconds for row in newest if row.seconds]
     known = len(times) >= FEWEST_TIMES
     return Means(
         config.selection.budget,
-        workspace.store.counts()[UNLABELED],
+        left,
         sum(objects(newest).values()) / max(len(newest), 1),
         config.cost,
         statistics.median(times) if known else None,

@@ -82,9 +82,9 @@ def test_the_pace_is_that_of_the_middle_image_of_those_whose_platform_tells(tmp_
         for n, seconds in enumerate([*told, None])
     ]
     workspace.store.replace_items([item for item, _ in rows], rows)
-    found = means_of(workspace, workspace.configuration())
+    found = means_of(workspace, workspace.configuration(), left=3)
     assert (found.measured, found.timed) == (measured, len(told) if measured else 0)
-    assert found.objects_per_item == 2
+    assert (found.objects_per_item, found.left) == (2, 3)
     workspace.close()
 
 

@@ -33,6 +33,7 @@ def command(session: options.Session, target: float | None) -> int:
     from alcli.config import load
     from alcli.forecast import check_target
     from alcli.history import history
+    from alcli.items import UNLABELED
     from alcli.outlook import means_of, projected
 
     if target is not None:
@@ -40,7 +41,7 @@ def command(session: options.Session, target: float | None) -> int:
     with session.reading() as workspace:
         config = load(workspace.root, session.overrides)
         cycles = history(workspace)
-        means = means_of(workspace, config)
+        means = means_of(workspace, config, workspace.store.counts()[UNLABELED])
     for row in cycles:
         if row.headline and not math.isfinite(row.headline[1]):
             session.console.say(f"Cycle {row.number} has no number for its metric: left out.")

@@ -34,6 +34,7 @@ def command(session: options.Session, exit_code: bool) -> int:
     from alcli.cli.forecast import as_document
     from alcli.config import load
     from alcli.history import history
+    from alcli.items import UNLABELED
     from alcli.outlook import means_of, outlook
 
     with session.reading() as workspace:
@@ -41,7 +42,7 @@ def command(session: options.Session, exit_code: bool) -> int:
         cycles = history(workspace)
         refused = len(workspace.store.quarantined())
         config = load(workspace.root, session.overrides)
-        ahead = outlook(cycles, config.report.target, means_of(workspace, config))
+        ahead = outlook(cycles, config.report.target, means_of(workspace, config, counts[UNLABELED]))
     document: dict[str, Any] = {
         "workspace": str(session.root),
         "pool": counts,

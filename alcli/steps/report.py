@@ -60,7 +60,7 @@ def report(context: Context, cycle: int | None = None, target: float | None = No
     desk = _Desk(context, scored, options)
     facts = desk.facts(cycles)
     wanted = target if target is not None else options.target
-    ahead = outlook(cycles, wanted, means_of(context.workspace, context.config))
+    ahead = outlook(cycles, wanted, means_of(context.workspace, context.config, facts.pool[UNLABELED]))
     text = page(facts, ahead.bundle, wanted, ahead.text)
     path = context.workspace.cycle_folder(scored.cycle) / FILE_NAME
     with atomic_write(path, permissions=SHARED) as stream:
