@@ -304,7 +304,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any]]:
-    """``ALCLI_TRAIN_EPOCHS=8`` → ("train.epochs", 8); raises UsageError for a variable that is nearly one."""
+    """``ALCLI_TRAIN_EPOCHS=8`` → ("train.epochs", 8); raises UsageError for another variable of a section."""
     places = {
         f"ALCLI_{name}_{key}".upper(): f"{name}.{key}"
         for name, section in Config.model_fields.items()

@@ -43,7 +43,7 @@ def held(path: Path, wait: float = 0.0) -> Iterator[None]:
 
 
 def holder(path: Path) -> str:
-    """Who else holds the lock, in words; empty when nobody does. Asks only: no other run is kept out by it.
+    """Who else holds the lock, in words; empty when nobody does. Linux is asked; elsewhere it is tried for a moment.
 
     Not while this process holds the same lock, which ends with any descriptor of its file that is closed.
     """
@@ -52,7 +52,7 @@ def holder(path: Path) -> str:
     except OSError:
         return ""
     try:
-        return "" if _owner(descriptor) is None else _named(descriptor)
+        return "" if _is_free(descriptor) else _named(descriptor)
     finally:
         os.close(descriptor)
 
@@ -82,8 +82,20 @@ def _named(descriptor: int) -> str:
         if not owner or text.startswith(f"pid {owner} "):
             return text or "unknown"
         if time.monotonic() >= deadline:
-            return f"pid {owner}, which has not said more yet"
+            # Just started; or in a container, where it has another number.
+            return f"pid {owner} (the last that said its name: {text or 'nobody'})"
         time.sleep(0.02)
+
+
+def _is_free(descriptor: int) -> bool:
+    if sys.platform == "linux":
+        return _owner(descriptor) is None
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    fcntl.lockf(descriptor, fcntl.LOCK_UN)
+    return True
 
 
 def _owner(descriptor: int) -> int | None:

@@ -191,7 +191,7 @@ def _in_words(found: Outlook) -> str:
 def _stability(found: Outlook) -> str:
     if found.agreement is None:
         return ""
-    measured = f"{metric_name(found.metric)} of the newer against the older"
+    measured = f"{metric_name(found.metric)} of one against the other"
     text = f"The last two models agree to {100 * found.agreement:.0f} % ({measured})"
     return f"{text}." if found.stable else f"{text}: predictions still change."
 

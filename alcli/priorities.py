@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from alcli.errors import DataError
 from alcli.files import SHARED, atomic_write
-from alcli.items import QueryRow
+from alcli.items import RECHECK, QueryRow
 
 NARROW = ("name", "entropy_value")
 WIDE = (
@@ -63,7 +63,8 @@ def plain(value: float) -> str:
 
 
 def write_narrow(stream: IO[str], rows: Sequence[QueryRow]) -> None:
-    """Write ``name,entropy_value``, one line a row, best first."""
+    """Write ``name,entropy_value``, one line an image to annotate, best first; re-checks are only in the wide file."""
+    rows = [row for row in rows if row.arm != RECHECK]
     pairs = zip(rows, priorities(len(rows)), strict=True)
     write_rows(stream, NARROW, ((row.item.name, priority) for row, priority in pairs))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,5 +39,19 @@ def test_what_an_earlier_detector_was_sure_of_has_to_be_found_again():
     before = [Annotation("a", (sure, unsure), (100, 100))]
     assert agreement(task, EXAMPLES, before, [Annotation("a", (sure,), (100, 100))]) == pytest.approx(1)
     assert agreement(task, EXAMPLES, before, [Annotation("a", (), (100, 100))]) == 0
+    # New objects are a change, too, whichever model is asked first.
+    more = [Annotation("a", (sure, replace(unsure, score=0.8)), (100, 100))]
+    assert agreement(task, EXAMPLES, before, more) == agreement(task, EXAMPLES, more, before) < 1
     nothing = [Annotation("a", (unsure,), (100, 100))]
     assert agreement(task, EXAMPLES, nothing, nothing) is None
+
+
+def test_of_several_labels_those_below_a_half_are_not_said():
+    options = TaskOptions(name="classification", multi_label=True)
+    task = Classification(options, ModelOptions(), ("cat",))
+    before, now = (
+        [Annotation(name, labels=("cat",), label_scores=(score,)) for name, score in zip(NAMES, scores, strict=True)]
+        for scores in ((0.9, 0.1, 0.2, 0.8), (0.1, 0.9, 0.8, 0.2))
+    )
+    assert agreement(task, EXAMPLES, before, before, several=True) == 1
+    assert agreement(task, EXAMPLES, before, now, several=True) < 0.6

@@ -87,8 +87,18 @@ def test_a_holder_that_never_says_its_name_is_known_by_its_number(tmp_path):
     path.write_text("pid 1 on an earlier machine since long ago: alcli cycle")
     with another(SILENT, path, 60) as pid:
         started = time.monotonic()
-        assert refused(path) == f"Another run holds this workspace: pid {pid}, which has not said more yet."
+        last = "pid 1 on an earlier machine since long ago: alcli cycle"
+        assert refused(path) == f"Another run holds this workspace: pid {pid} (the last that said its name: {last})."
         assert time.monotonic() - started < 1
+
+
+def test_where_the_system_cannot_tell_it_is_tried(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with another(HOLDING, path) as pid:
+        assert lock.holder(path).startswith(f"pid {pid} on ")
+        assert refused(path).startswith(f"Another run holds this workspace: pid {pid} on ")
+    assert lock.holder(path) == ""
 
 
 def test_nobody_holds_what_an_earlier_run_has_left(tmp_path):

@@ -37,8 +37,8 @@ def test_a_flat_curve_says_stop():
 @pytest.mark.parametrize(
     ("agreement", "advice", "words"),
     [
-        (0.85, STOP, "agree to 85 % (mAP of the newer against the older)."),
-        (0.7, UNSURE, "agree to 70 % (mAP of the newer against the older): predictions still change."),
+        (0.85, STOP, "agree to 85 % (mAP of one against the other)."),
+        (0.7, UNSURE, "agree to 70 % (mAP of one against the other): predictions still change."),
     ],
 )
 def test_a_flat_curve_is_no_reason_to_stop_while_predictions_change(agreement, advice, words):

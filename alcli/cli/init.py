@@ -56,7 +56,7 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     for text in settings:
         place, value = config.parse_override(text)
         chosen[place] = value
-    _check(chosen)
+    _check(chosen, workspace)
     Workspace.create(workspace, chosen).close()
     Console(as_json, quiet, False).result(
         {"workspace": str(workspace), "settings": chosen},
@@ -65,7 +65,7 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     return 0
 
 
-def _check(chosen: dict[str, Any]) -> None:
+def _check(chosen: dict[str, Any], workspace: Path) -> None:
     """Refuse before anything is made: unknown keys, plugins that do not exist, folders that are not there."""
     from alcli import config, plugins
     from alcli.errors import UsageError
@@ -94,4 +94,4 @@ def _check(chosen: dict[str, Any]) -> None:
     if "model.name" in chosen or "model.weights" in chosen:
         from alcli.steps.trained import check_model
 
-        check_model(checked)
+        check_model(checked.resolved(workspace.resolve()))

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+BY_HAND = 0.5
+"""Seconds between two objects below which a program made them."""
 PAUSE = 120.0
 """Seconds between two objects beyond which nobody was working on the image."""
 
@@ -14,15 +16,12 @@ PAUSE = 120.0
 def seconds_of_work(moments: Sequence[datetime]) -> float | None:
     """Seconds of work on an image whose objects were made at these moments; None with fewer than two to compare.
 
-    The gaps between objects are summed, pauses left out; the first object, of which only the end is known, counts as
-    the mean of the others.
+    The mean gap between objects, times the objects: of the first, and of one after a pause, only the end is known.
     """
     ordered = sorted(moments)
     gaps = [(second - first).total_seconds() for first, second in itertools.pairwise(ordered)]
-    gaps = [gap for gap in gaps if gap <= PAUSE]
-    if not gaps or not sum(gaps):
-        return None
-    return round(sum(gaps) * (len(gaps) + 1) / len(gaps), 3)
+    gaps = [gap for gap in gaps if BY_HAND <= gap <= PAUSE]
+    return round(sum(gaps) / len(gaps) * len(moments), 3) if gaps else None
 
 
 def moments(stamps: Iterable[Any]) -> list[datetime]:

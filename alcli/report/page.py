@@ -7,6 +7,7 @@ import jinja2
 from alcli import statistics
 from alcli.forecast import Bundle
 from alcli.history import curve
+from alcli.reasons import ON_BOX
 from alcli.redaction import redacted
 from alcli.report import Facts, charts, verdict
 from alcli.text import metric_name, visible
@@ -36,6 +37,7 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
         arms=verdict.arms_in_words(facts.hindsight),
         outlook=outlook,
         points=points,
+        tied=any(ON_BOX in row.reason for row in facts.cards),
         interval=statistics.share_interval,
         pictures=pictures,
     )

@@ -19,9 +19,10 @@ FEWEST = 5
 
 def verdict(facts: Facts) -> str:
     """One sentence for the head of the page."""
-    if not facts.ranked:
-        return "Every usable image is annotated: there is nothing left to ask for."
     again = f" and look at {facts.again} annotations again" if facts.again else ""
+    if not facts.ranked:
+        left = f"look at {facts.again} annotations again" if facts.again else "there is nothing left to ask for"
+        return f"Every usable image is annotated: {left}."
     return f"Annotate these {facts.asked} of {facts.ranked} images next{again}{_standing(facts)}."
 
 

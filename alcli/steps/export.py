@@ -39,11 +39,18 @@ def last_scores(context: Context, cycle: int | None = None) -> StepRecord:
 
 
 def current_rows(context: Context, scored: StepRecord, top: int | None = None) -> list[QueryRow]:
-    """The ranked list without items labelled or skipped since, best first; at most ``top`` rows."""
+    """The ranked list without items labelled or skipped since, best first.
+
+    Args:
+        top: so many images at most, and the annotations to look at again that stand among them.
+    """
     pool = context.workspace.store.pool()
     wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
     rows = [row for row in scored_rows(context, scored) if pool.state(row.item) == wanted[row.arm]]
-    return rows[:top]
+    if top is None:
+        return rows
+    places = [place for place, row in enumerate(rows, 1) if row.arm != RECHECK][:top]
+    return rows[: places[-1]] if places else []
 
 
 def constants(scored: StepRecord) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def _lists(context: Context) -> dict[int, tuple[StepRecord, dict[str, str], set[
     for place, record in enumerate(scored):
         training = workspace.step(int(record.summary["model_cycle"]), "train")
         later = set(rows[scored[place + 1].cycle]) if place + 1 < len(scored) else set()
-        if training is not None and training.file is not None:
+        same = training is not None and record.summary.get("model_sha256", training.sha256) == training.sha256
+        if training is not None and training.file is not None and same:
+            # Trained once more since the list was made, a model may have learnt what it would be asked about.
             found[record.cycle] = (training, rows[record.cycle], later)
     return found
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from alcli import inference
 from alcli.agreement import agreement
-from alcli.errors import DataError, WorkspaceDamaged
+from alcli.errors import AlcliError, DataError
 from alcli.items import Annotation
 from alcli.loss_head import LossHead
 from alcli.steps import Context
@@ -65,11 +65,10 @@ def _agreement(
     """How far this model and the one before say the same about the held-out images; None where none can be asked."""
     try:
         previous = load_previous(context, cycle, task)
-    except WorkspaceDamaged as error:
+    except AlcliError as error:
         context.progress.say(f"{error.what} It is not compared with this one.")
         return None
     if previous is None:
         return None
-    return agreement(
-        task, held_out, inference.predictions(task, previous, held_out, context.config.score), said.values()
-    )
+    before = inference.predictions(task, previous, held_out, context.config.score)
+    return agreement(task, held_out, before, said.values(), context.config.task.multi_label)

@@ -14,6 +14,7 @@ from alcli.priorities import read, write_rows
 from alcli.steps import Context, StepResult, noted
 from alcli.steps.export import current_rows, last_scores
 from alcli.steps.handover import Handover, hand_over
+from alcli.steps.rechecks import PUSHED
 
 BEFORE = "queue-before.csv"
 BEFORE_COLUMNS = ("position", "id", "name")
@@ -96,7 +97,7 @@ def push(
     _set_apart(context, difference.again)
     asked = [row for row in difference.rows if row.asked and row.item.id not in {item.id for item in refused}]
     problems = [*difference.left_out, *refused, *hand_over(context, scored, asked, handover)]
-    summary = {**difference.summary(), **handover.summary()}
+    summary = {**difference.summary(), **handover.summary(), PUSHED: _rechecked(context, scored.cycle, difference)}
     inputs = sha256_of_text(str(scored.sha256), str(top))
     context.workspace.finish_step(scored.cycle, "push", inputs, None, summary)
     return StepResult("push", scored.cycle, summary, not difference.changes, problems)
@@ -147,6 +148,13 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     ]
     new, leaving = len(after - places.keys()), len(places.keys() - after)
     return Difference(kept, left_out, states, before, new, moved, leaving, again)
+
+
+def _rechecked(context: Context, cycle: int, difference: Difference) -> list[str]:
+    """Ids of all annotations that this cycle has asked somebody to look at again, by this push or an earlier one."""
+    before = context.workspace.step(cycle, "push")
+    now = {row.item.id for row in (*difference.rows, *difference.again) if row.arm == RECHECK}
+    return sorted(now.union(before.summary.get(PUSHED, ()) if before else ()))
 
 
 def _set_apart(context: Context, again: Sequence[QueryRow]) -> None:

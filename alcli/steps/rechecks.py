@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from alcli.files import sha256_of_text
 from alcli.items import LABELED, RECHECK, QueryRow
+from alcli.selection import seed_of
 from alcli.steps import Context
 from alcli.steps.audit import audit
 from alcli.steps.hindsight import outcomes
 from alcli.workspace import StepRecord
 
-ASKED = "rechecks"
-"""In a score step's summary: ids of the items to look at again."""
+ASKED, PUSHED = "rechecks", "rechecked"
+"""In a score step's summary: ids of the items to look at again; in a push step's: of all that the cycle has pushed."""
 
 
 def rechecks_key(context: Context, training: StepRecord) -> str:
@@ -28,11 +31,15 @@ def rechecks(context: Context, cycle: int, training: StepRecord) -> list[QueryRo
     Their score is how far their loss lies above what was to be expected, in spreads; it compares with no other row's.
     """
     options = context.config.selection
-    wanted = round(options.recheck_share * options.budget)
-    if not wanted or training.file is None:
+    # A share of less than one is one now and then.
+    chance = float(np.random.default_rng((seed_of(options.seed, cycle), 2)).random())
+    wanted = min(int(options.recheck_share * options.budget + chance), options.budget)
+    if not options.recheck_share or not wanted or training.file is None:
         return []
     known = _asked_before(context, cycle)
-    found = [row for row in audit(context, training, outcomes(context)) if row.item.id not in known]
+    # Without this cycle's own list, if it has one already: a killed run must find what an undisturbed one finds.
+    judged = {number: rows for number, rows in outcomes(context).items() if number < cycle}
+    found = [row for row in audit(context, training, judged) if row.item.id not in known]
     items = context.workspace.store.pool().items
     rows = []
     for rank, suspect in enumerate(found[:wanted], 1):
@@ -43,5 +50,7 @@ def rechecks(context: Context, cycle: int, training: StepRecord) -> list[QueryRo
 
 def _asked_before(context: Context, cycle: int) -> set[str]:
     workspace = context.workspace
-    records = (workspace.step(row["number"], "score") for row in workspace.store.cycles() if row["number"] < cycle)
-    return {item_id for record in records if record for item_id in record.summary.get(ASKED, ())}
+    numbers = [row["number"] for row in workspace.store.cycles() if row["number"] <= cycle]
+    records = [(workspace.step(number, "push"), PUSHED) for number in numbers]
+    records += [(workspace.step(number, "score"), ASKED) for number in numbers if number < cycle]
+    return {item_id for record, key in records if record for item_id in record.summary.get(key, ())}

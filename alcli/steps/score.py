@@ -144,6 +144,7 @@ def _summary(training: StepRecord, name: str, query: Query, again: Sequence[Quer
         "strategy": name,
         "model": str(training.summary.get("model", "none")),
         "model_cycle": training.cycle,
+        "model_sha256": training.sha256,
         "cold_start": bool(training.summary.get("cold_start")),
         "scored": len(query.rows) - len(again),
         "asked": sum(row.asked for row in query.rows) - len(again),

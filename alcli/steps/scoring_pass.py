@@ -90,10 +90,10 @@ class _Models:
 
 
 def _models(context: Context, training: StepRecord, needs: frozenset[str]) -> _Models:
-    from alcli.steps.trained import NO_CLASS_YET, load_previous, load_trained, untrained
+    from alcli.steps.trained import before_any_label, load_previous, load_trained
 
     if training.file is None:
-        task, model, loss_head = untrained(context.config, NO_CLASS_YET)
+        task, model, loss_head = before_any_label(context.config)
     else:
         task, model, loss_head, _ = load_trained(context, training)
     if missing := needs - task.signal_names:

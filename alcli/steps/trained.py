@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from alcli.config import Config
+from alcli.errors import AlcliError, UsageError
 from alcli.loss_head import LossHead
 from alcli.models import storage
 from alcli.models.weights import load_strictly
@@ -49,16 +50,34 @@ def untrained(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Module, 
     return task, model, LossHead(feature_channels(task, model))
 
 
+def before_any_label(config: Config) -> tuple[Task, nn.Module, LossHead]:
+    """The same before the first annotation: with the configured classes, or with one that stands for them."""
+    if config.task.classes:
+        return untrained(config, config.task.classes)
+    # What speaks of joints by name can only be checked when they are known.
+    task = config.task.model_copy(update={"flip_pairs": (), "sigmas": {}})
+    return untrained(config.model_copy(update={"task": task}), NO_CLASS_YET)
+
+
 def check_model(config: Config) -> None:
-    """Build the network as a training would, with weights from a file if they come from one; downloads nothing.
+    """Build the network as a training would, with weights from a file if from one, and run it once; fetches nothing.
 
     Raises:
-        UsageError: the task has no such model.
+        UsageError: the task has no such model, or it cannot be built or run at the configured size.
         DataError: the weights cannot be read or do not fit.
     """
     weights = "none" if config.model.weights == "imagenet" else config.model.weights
     model = config.model.model_copy(update={"weights": weights})
-    make_task(config.model_copy(update={"model": model}), NO_CLASS_YET).build_model()
+    try:
+        before_any_label(config.model_copy(update={"model": model}))
+    except AlcliError:
+        raise
+    except Exception as error:
+        # A library's network says in its own way what it cannot do, most often with an assertion.
+        raise UsageError(
+            f"The model {config.model.name!r} cannot be built and run: {error}.",
+            do="Choose another model.name, or a model.input_size that it can take.",
+        ) from None
 
 
 def load_trained(context: Context, record: StepRecord) -> tuple[Task, nn.Module, LossHead, Path]:

@@ -121,7 +121,8 @@ class Detection:
         Of the distinct boxes with a foreground probability ≥ 0.05, the uncertainties over classes and background become
         one number by ``task.aggregate``, divided by expected objects^``task.count_power``; an image without such a box
         has 0. ``class_scores``: each class's largest probability in a box. ``expected_objects``: sum of the foreground
-        probabilities. ``tie``: where the second class of a box is likeliest. ``embedding``: the source maps pooled.
+        probabilities. ``tie``: of the box whose two likeliest classes are nearest. ``embedding``: the source maps
+        pooled.
         """
         if needs <= {"predicted_loss", "embedding", "output_discrepancy"}:
             found, features = {}, self.features(model, batch)
@@ -268,12 +269,12 @@ def _tie(probabilities: Tensor, boxes: Tensor, side: int) -> Tensor:
     if len(boxes) == 0 or probabilities.shape[1] < 3:
         return nothing
     values, classes = probabilities[:, 1:].topk(2, dim=1)
-    box = values[:, 1].argmax()
-    if values[box, 1] < DOUBTFUL:
+    likeness = (1 - (values[:, 0] - values[:, 1])).where(values[:, 1] >= DOUBTFUL, 0)
+    box = likeness.argmax()
+    if not likeness[box]:
         return nothing
-    likeness = 1 - (values[box, 0] - values[box, 1])
     middle = ((boxes[box, :2] + boxes[box, 2:]) / 2 / side).clamp(0, 1)
-    return torch.cat([classes[box].float(), likeness.view(1), middle])
+    return torch.cat([classes[box].float(), likeness[box].view(1), middle])
 
 
 def _augmented(

@@ -81,6 +81,10 @@ def test_doctor_names_who_holds_the_lock_and_takes_it_from_nobody(alcli, workspa
         (("--model", "ssd-tinny"), "has no model 'ssd-tinny'"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--task", "classification", "--model", "resnet81"), "has no model 'resnet81'"),
+        (
+            ("--task", "classification", "--model", "vit_tiny_patch16_224", "--set", "model.input_size=64"),
+            "cannot be built and run",
+        ),
     ],
 )
 def test_a_workspace_that_could_never_train_is_not_made(alcli, photos, flags, complaint):
@@ -89,6 +93,15 @@ def test_a_workspace_that_could_never_train_is_not_made(alcli, photos, flags, co
     assert code in (2, 5)
     assert complaint in err
     assert not root.exists()
+
+
+@pytest.mark.parametrize("classes", [(), ("--classes", "left hand,right hand")])
+def test_joints_may_be_named_before_there_is_any(alcli, photos, classes):
+    flags = ("--task", "pose", "--model", "mobilenet-v2", "--set", 'task.flip_pairs=[["left hand","right hand"]]')
+    root = photos.images.parent / "new"
+    places = ("--images", photos.images, "--annotations", photos.annotations)
+    assert alcli("init", root, *places, *flags, *classes)[0] == 0
+    assert checks(alcli, root)["model"].startswith("mobilenet-v2, weights none")
 
 
 def test_images_without_a_place_for_annotations_are_not_enough(alcli, photos):

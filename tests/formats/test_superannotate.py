@@ -47,11 +47,12 @@ def test_when_people_made_its_objects_says_how_long_they_worked_on_an_image():
     day = "2026-08-04T03:"
     stamps = [f"{day}50:12.000Z", f"{day}50:00.000Z", f"{day}50:20.000Z"]
     assert read(*map(made, stamps)).seconds == 30
-    # A pause is no work, a prediction is nobody's, and what is no time says nothing.
+    # A pause is no work, though the object after it is; a prediction is nobody's, and what is no time says nothing.
     more = [made(f"{day}58:00.000Z"), made(f"{day}50:01.000Z", "Preannotation"), made("yesterday"), made(5), made(None)]
-    assert read(*map(made, stamps), *more).seconds == 30
+    assert read(*map(made, stamps), *more).seconds == 40
     assert read(made(stamps[0])).seconds is None
-    assert read(made(stamps[0]), made(stamps[0])).seconds is None
+    # What a program made, it made at once.
+    assert read(made(stamps[0]), made(stamps[0]), made(f"{day}50:12.010Z")).seconds is None
     assert read(made(stamps[0]), made(f"{day}50:10")).seconds == 4
 
 

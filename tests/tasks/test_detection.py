@@ -167,10 +167,10 @@ def test_the_box_predictors_run_only_when_a_signal_needs_them(tmp_path, monkeypa
     assert len(features) == 4
 
 
-def test_the_tie_is_on_the_box_whose_second_class_is_likeliest():
-    boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [40.0, 60.0, 60.0, 100.0]])
-    probabilities = torch.tensor([[0.1, 0.7, 0.2, 0.0], [0.1, 0.05, 0.45, 0.4]])
+def test_the_tie_is_on_the_box_whose_two_likeliest_classes_are_nearest():
+    boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [40.0, 60.0, 60.0, 100.0], [0.0, 0.0, 9.0, 9.0]])
+    probabilities = torch.tensor([[0.0, 0.55, 0.45, 0.0], [0.4, 0.05, 0.3, 0.25], [0.7, 0.15, 0.15, 0.0]])
     np.testing.assert_allclose(_tie(probabilities, boxes, 200), [1, 2, 0.95, 0.25, 0.4], rtol=1e-5)
-    assert not _tie(probabilities[:1] * 0.9, boxes[:1], 200).any()
+    assert not _tie(probabilities[2:], boxes[2:], 200).any()
     assert not _tie(probabilities[:0], boxes[:0], 200).any()
     assert not _tie(probabilities[:, :2], boxes, 200).any()
