@@ -90,7 +90,7 @@ class Client:
             everything = importlib.import_module("lib.core.jsx_conditions").EmptyQuery()
             work = self.account.controller.service_provider.work_management
             listed = work.list_folders(self.project.id, everything)
-            there = {"" if folder.is_root else folder.name: folder for folder in listed.data}
+            there = {"" if folder.is_root else _text(folder.name): folder for folder in listed.data}
             if "" not in there:
                 there[""] = self.account.controller.get_folder(self.project, "root")
         wanted = folder_names(self._options)
@@ -324,6 +324,12 @@ class Client:
                     f"The token from {self.credentials.source} was refused: {text}.", do="Check the token and its team."
                 ) from None
             raise PlatformError(f"SuperAnnotate, {what}: {text}.", kept=KEPT, do=AGAIN) from None
+
+
+def _text(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"a folder without a name ({name!r})")
+    return name
 
 
 def project_name(options: PlatformOptions) -> str:

@@ -47,6 +47,13 @@ def test_the_project_option_names_root_one_several_or_all_folders(server, connec
     assert sorted(item.name for item in connect(**options).items()) == expected
 
 
+def test_a_folder_without_a_name_is_the_services_fault(server, connect):
+    server.add("root.jpg")
+    server.folders[555] = None
+    with pytest.raises(PlatformError, match="the folders: TypeError: a folder without a name"):
+        list(connect(project="Cells/*").items())
+
+
 def test_the_same_name_in_two_folders_is_two_items_each_with_its_own_place(server, connect):
     first, second = server.add("x.jpg", "a"), server.add("x.jpg", "b")
     platform = connect()
