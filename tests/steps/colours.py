@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
+
+from alcli.cli import console
 
 SWAPPED = ("img_41.png", "img_52.png")
 FIRST, LAST = 36, 60
@@ -17,7 +21,12 @@ def label(folder, count, wrong=()):
     (folder / "labels.csv").write_text("\n".join(["name,label", *lines, ""]))
 
 
-def make(folder, alcli):
+def run(*arguments: object) -> int:
+    """An alcli command; its exit code."""
+    return console.run([str(argument) for argument in arguments])
+
+
+def make(folder: Path) -> Path:
     """The workspace after both; among what was annotated after the first, two labels are wrong."""
     rng = np.random.default_rng(0)
     (folder / "images").mkdir()
@@ -25,14 +34,14 @@ def make(folder, alcli):
         pixels = rng.integers(150 * (number % 2), 100 + 150 * (number % 2), (32, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"images/img_{number:02}.png")
     label(folder, FIRST)
-    code, _, err = alcli(
+    code = run(
         "init", folder / "W", "--task", "classification", "--images", folder / "images", "--annotations",
         folder / "labels.csv", "--model", "resnet18", "--budget", 2, "--set", "train.epochs=6",
         "--set", "train.workers=0", "--set", "score.workers=0", "--set", "model.input_size=64",
         "--set", "train.batch_size=8",
     )  # fmt: skip
-    assert code == 0, err
-    assert alcli("cycle", "-w", folder / "W")[0] == 0
+    assert code == 0
+    assert run("cycle", "-w", folder / "W", "-q") == 0
     label(folder, LAST, SWAPPED)
-    assert alcli("cycle", "-w", folder / "W")[0] == 0
+    assert run("cycle", "-w", folder / "W", "-q") == 0
     return folder / "W"
