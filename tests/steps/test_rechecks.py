@@ -5,7 +5,6 @@ import json
 from alcli.priorities import read
 from tests.steps.colours import LAST, SWAPPED, label
 
-SHORT = ("--epochs", "1")
 SHARE = ("--set", "selection.recheck_share=0.5", "--budget", "4")
 
 
@@ -29,7 +28,7 @@ def test_suspicious_annotations_take_their_share_of_the_budget_once(alcli, colou
     assert all(name in queue for name in SWAPPED)
     assert "look at 2 annotations again" in report(alcli, colours, 3)
     label(colours.parent, LAST + 2, SWAPPED)
-    code, out, _ = alcli("cycle", "-w", colours, *SHARE, *SHORT)
+    code, out, _ = alcli("cycle", "-w", colours, *SHARE)
     assert code == 0
     assert "again" not in out
     assert not {row["name"] for row in rechecks(colours, 4)} & set(SWAPPED)
@@ -38,9 +37,9 @@ def test_suspicious_annotations_take_their_share_of_the_budget_once(alcli, colou
 def test_nobody_is_asked_twice_in_a_cycle_that_stays_open(alcli, colours):
     """Whoever runs the steps one by one never closes the cycle."""
     found = []
-    for count, epochs in ((LAST + 1, ()), (LAST + 2, SHORT)):
+    for count in (LAST + 1, LAST + 2):
         label(colours.parent, count, SWAPPED)
-        for step in (("pull",), ("train", *epochs), ("score", *SHARE), ("push",)):
+        for step in (("pull",), ("train",), ("score", *SHARE), ("push",)):
             assert alcli(*step, "-w", colours)[0] == 0
         found.append({row["id"] for row in read(colours / "cycles/0003/scores.csv") if row["arm"] == "recheck"})
     assert found[0] == set(SWAPPED)
