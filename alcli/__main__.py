@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from alcli.cli.console import run
+    from alcli.cli import run
 
     sys.exit(run())
 

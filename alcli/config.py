@@ -17,8 +17,8 @@ import tomlkit.exceptions
 from pydantic import BaseModel, ConfigDict, Field
 
 from alcli.errors import MachineError, UsageError
-from alcli.files import atomic_write
-from alcli.plugins import did_you_mean
+from alcli.system.files import atomic_write
+from alcli.system.text import did_you_mean
 
 FILE_NAME = "alcli.toml"
 

@@ -6,14 +6,13 @@ an entry point in the group ``alcli.strategies``, ``alcli.tasks``, ``alcli.platf
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Iterable
 from typing import Any
 
 from alcli.errors import UsageError
+from alcli.system.text import did_you_mean
 
 KINDS = ("strategies", "tasks", "platforms", "formats")
 
@@ -54,53 +53,6 @@ def load(kind: str, name: str) -> Any:
     if not hasattr(module, class_name):
         raise UsageError(f"alcli/{kind}/{module_name}.py has no class {class_name}.")
     return getattr(module, class_name)
-
-
-def strategy(name: str) -> Any:
-    """An instance of a query strategy; ``outer:inner`` wraps one in another, as in ``diverse:margin``.
-
-    A wrapper is a class with ``wraps = True``, made with the strategy that it wraps.
-
-    Raises:
-        UsageError: an unknown name, a wrapper with nothing in it, or something in a strategy that wraps nothing.
-    """
-    outer, colon, inner = name.partition(":")
-    made = load("strategies", outer)
-    wraps = getattr(made, "wraps", False)
-    if wraps and not inner:
-        raise UsageError(f"The strategy {outer} wraps another one.", do=f"Name it: {outer}:margin")
-    if colon and not wraps:
-        raise UsageError(f"The strategy {outer} wraps no other one, so {name!r} is none.", do=f"Use {outer} alone.")
-    return made(strategy(inner)) if wraps else made()
-
-
-def suited(name: str, signal_names: frozenset[str]) -> str:
-    """The strategy itself, or the one it names as ``otherwise`` where a task cannot give the signals it needs.
-
-    Raises:
-        UsageError: there is no such strategy.
-    """
-    # Here, so that listing names pays for no numpy.
-    from alcli.strategies import needs_labeled
-
-    made = strategy(name)
-    wanted = made.needs | needs_labeled(made)
-    return name if wanted <= signal_names else getattr(made, "otherwise", name)
-
-
-def tasks_giving(signal_names: Iterable[str]) -> str:
-    """A sentence that names the tasks which give all these signals."""
-    found = [name for name in names("tasks") if load("tasks", name).signal_names >= set(signal_names)]
-    return f"Tasks that can: {', '.join(found)}." if found else "No installed task can."
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known names, or all of them."""
-    choices = list(known)
-    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
-    if near:
-        return f"Did you mean {' or '.join(near)}?"
-    return f"There are: {', '.join(choices)}."
 
 
 def _modules(kind: str) -> list[str]:

@@ -6,15 +6,14 @@ has everything else. Plain decimals, UTF-8, ``\\n``, best first, no ties.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write
 from alcli.items import RECHECK, QueryRow
+from alcli.system.files import SHARED, atomic_write
+from alcli.system.tables import plain, write_rows
 
 NARROW = ("name", "entropy_value")
 WIDE = (
@@ -57,11 +56,6 @@ def priorities(count: int) -> list[str]:
     return [f"{level // FINE}.{level % FINE:05d}" for level in levels]
 
 
-def plain(value: float) -> str:
-    """A number without an exponent that reads back as the same float."""
-    return format(Decimal(repr(float(value))), "f")
-
-
 def write_narrow(stream: IO[str], rows: Sequence[QueryRow]) -> None:
     """Write ``name,entropy_value``, one line an image to annotate, best first; re-checks are only in the wide file."""
     rows = [row for row in rows if row.arm != RECHECK]
@@ -93,29 +87,6 @@ def write_files(narrow: Path, rows: Sequence[QueryRow], constants: dict[str, Any
     return wide
 
 
-def write_rows(stream: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write RFC 4180 lines that every reader, and ``read``, takes apart again exactly."""
-    lean = csv.writer(stream, lineterminator="\n")
-    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    lean.writerow(header)
-    for row in rows:
-        # A lone carriage return ends a line for most readers, but Python only quotes its own line end.
-        (quoted if any("\r" in str(value) for value in row) else lean).writerow(row)
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file as texts, exactly as written: ``NA`` and ``001`` stay what they are.
-
-    Raises:
-        DataError: a line has too many or too few columns, or the file is no text.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return list(_checked(csv.reader(stream, strict=True), path))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a CSV file in UTF-8: {error}.") from None
-
-
 def _wide_row(row: QueryRow, constants: dict[str, Any]) -> list[Any]:
     values = {
         "rank": row.rank,
@@ -129,17 +100,3 @@ def _wide_row(row: QueryRow, constants: dict[str, Any]) -> list[Any]:
         **row.details,
     }
     return [values.get(column, "") for column in WIDE]
-
-
-def _checked(lines: Iterable[list[str]], path: Path) -> Iterable[dict[str, str]]:
-    header: list[str] | None = None
-    try:
-        for number, line in enumerate(lines, 1):
-            if header is None:
-                header = line
-            elif len(line) != len(header):
-                raise DataError(f"{path}, row {number}: {len(line)} columns, expected {len(header)}.")
-            else:
-                yield dict(zip(header, line, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path} is not a CSV file: {error}.") from None

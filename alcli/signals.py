@@ -64,6 +64,18 @@ class Signals:
         """The same without the other signals; the labeled ones stay as they are."""
         return replace(self, arrays={name: array for name, array in self.arrays.items() if name in names})
 
+    def matrix(self, name: str) -> np.ndarray:
+        """(n, d): one vector for each item; d = 1 where the signal is a number, or there are no items."""
+        array = self[name]
+        return array if array.ndim == 2 else array.reshape(len(self), -1 if len(self) else 1)
+
+    def labeled_matrix(self, name: str) -> np.ndarray:
+        """(l, d): the same of the annotated items; l = 0 where there are none, or no items to compare with them."""
+        width = self.matrix(name).shape[1]
+        if self.labeled is None or not len(self.labeled) or not len(self):
+            return np.zeros((0, width), self[name].dtype)
+        return self.labeled[name].reshape(len(self.labeled), width)
+
     def finite(self) -> np.ndarray:
         """(n,) bool: rows in which every signal is finite."""
         mask = np.ones(len(self), dtype=bool)

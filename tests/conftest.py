@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 import torch
 
-from alcli import redaction
-from alcli.cli import console
-from tests.scenes import Photos
+from alcli import cli
+from alcli.system import redaction
+from tests.support.colours import make
+from tests.support.scenes import Photos
 
 real_connect = socket.socket.connect
 
@@ -58,7 +60,7 @@ def alcli(capsys):
 
     def call(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = console.run([str(argument) for argument in arguments])
+        code = cli.run([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -76,3 +78,22 @@ def workspace(photos: Photos, alcli) -> Path:
     )  # fmt: skip
     assert code == 0, err
     return root
+
+
+@pytest.fixture(scope="session")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(where the workspace of dark and bright images lies, a copy of how it was made)."""
+    live, kept = (tmp_path_factory.mktemp("colours") / name for name in ("live", "kept"))
+    live.mkdir()
+    make(live)
+    shutil.copytree(live, kept)
+    return live, kept
+
+
+@pytest.fixture
+def colours(coloured: tuple[Path, Path]) -> Path:
+    """The workspace as it was made, always in the same place: it remembers where its images lie."""
+    live, kept = coloured
+    shutil.rmtree(live)
+    shutil.copytree(kept, live)
+    return live / "W"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alcli.items import Box
-from alcli.priorities import read
-from alcli.training import Diverged
+from alcli.annotations import Box
+from alcli.engine.training import Diverged
+from alcli.system.tables import read
 
 
 def quarantine(alcli, workspace) -> dict[str, str]:
@@ -89,7 +89,7 @@ def test_what_a_failed_run_left_out_is_told_by_the_next_one(alcli, workspace, ph
         raise Diverged
 
     with monkeypatch.context() as broken_training:
-        broken_training.setattr("alcli.steps.train.run_epochs", diverge)
+        broken_training.setattr("alcli.cycle.train.run_epochs", diverge)
         code, _, err = alcli("cycle", "-w", workspace)
     assert code == 5
     assert "diverged twice" in err
@@ -210,7 +210,7 @@ def test_a_damaged_model_is_noticed_when_it_is_loaded(alcli, workspace):
 def test_scores_that_are_not_numbers_are_left_out_by_name(alcli, workspace, monkeypatch):
     import torch
 
-    from alcli.loss_head import LossHead
+    from alcli.models.loss_head import LossHead
 
     alcli("pull", "-w", workspace)
     alcli("train", "-w", workspace)
@@ -266,7 +266,7 @@ def test_init_refuses_before_it_makes_anything(alcli, tmp_path, flags, told):
 
 
 def test_an_internal_error_names_its_report(alcli, workspace, monkeypatch):
-    from alcli.steps import pull
+    from alcli.cycle import pull
 
     monkeypatch.setattr(pull, "pull", lambda *a: 1 / 0)
     code, _, err = alcli("pull", "-w", workspace)
@@ -327,7 +327,7 @@ def test_a_list_with_umlauts_in_a_bare_locale(workspace, photos):
 def test_a_full_disk_is_a_full_disk(alcli, workspace, monkeypatch):
     import sqlite3
 
-    from alcli.store import Store
+    from alcli.workspace.store import Store
 
     def full(self, *arguments):
         raise sqlite3.OperationalError("database or disk is full")

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from alcli.cli import console
+from alcli import cli
+from alcli.artifacts.checkpoints import StepCheckpoints
 from alcli.errors import Interrupted
-from alcli.files import TEMPORARY_PREFIX
-from alcli.steps.checkpoints import StepCheckpoints
-from tests.hashes import hashes
-from tests.scenes import Photos
+from alcli.system.files import TEMPORARY_PREFIX
+from tests.support.hashes import hashes
+from tests.support.scenes import Photos
 
 OUTCOME = ("cycles/0001/model.safetensors", "cycles/0001/scores.csv", "cycles/0001/priorities.csv",
            "cycles/0001/priorities.wide.csv")  # fmt: skip
@@ -89,7 +89,7 @@ def test_told_to_stop_while_training_it_finishes_the_step_and_goes_on_from_there
         return real(self, steps)
 
     monkeypatch.setattr(StepCheckpoints, "due", due)
-    assert console.run(command(root)[3:]) == 143
+    assert cli.run(command(root)[3:]) == 143
     monkeypatch.undo()
     assert (root / "cycles/0001/checkpoint-a.safetensors").is_file()
     again = subprocess.run([*command(root)[:-1], "-v"], stderr=subprocess.PIPE, text=True, check=True)
@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(undisturbed, tmp_path,
     (photos.annotations / "queue.csv").unlink(missing_ok=True)
     stopped = [*command(root), "--set", "train.checkpoint_every=1"]
     monkeypatch.setattr(StepCheckpoints, "keep", stopping_after(2, StepCheckpoints.keep))
-    assert console.run(stopped[3:]) == 143
+    assert cli.run(stopped[3:]) == 143
     monkeypatch.undo()
     file = max(root.glob("cycles/0001/checkpoint-*"), key=lambda path: path.stat().st_mtime_ns)
     content = bytearray(file.read_bytes())

@@ -10,18 +10,21 @@ import pytest
 import safetensors.numpy
 import torch
 
-from alcli import config, heartbeat, priorities, training_state
+from alcli import config
+from alcli.annotations import Annotation, Keypoint, Pose
+from alcli.artifacts import signal_parts
 from alcli.config import PlatformOptions
+from alcli.engine import training_state
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
-from alcli.items import Annotation, Item, Keypoint, Pose, Refusal
+from alcli.items import Item, Refusal
 from alcli.models import storage
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_token import normalised
 from alcli.platforms._superannotate_wire import LONGEST_WAIT, retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.signals import Signals
-from alcli.steps import signal_parts
-from alcli.workspace import Workspace
+from alcli.system import tables
+from alcli.workspace import Workspace, heartbeat
 
 NOTES = [None, "7", "[]", "{}", "[" * 100_000, '{"position": 7}', '{"task": 1}']
 
@@ -51,7 +54,7 @@ def test_a_state_without_its_random_numbers_does_not_fit(tmp_path):
 def test_a_list_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "p.csv").write_bytes("name,x\nä,1\n".encode("latin-1"))
     with pytest.raises(DataError, match="not a CSV file in UTF-8"):
-        priorities.read(tmp_path / "p.csv")
+        tables.read(tmp_path / "p.csv")
 
 
 @pytest.mark.parametrize("text", ["", "7", "[" * 100_000, '{"boxes": [{}]}', '{"boxes": 7}', '{"size": [1]}'])

@@ -13,8 +13,8 @@ import pytest
 
 from alcli import images
 from alcli.errors import DataError, Unreadable
-from tests import broken_images
-from tests.broken_images import Kind
+from tests.support import broken_images
+from tests.support.broken_images import Kind
 
 KINDS = broken_images.kinds()
 

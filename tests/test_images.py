@@ -13,6 +13,7 @@ from PIL import Image
 
 from alcli import images
 from alcli.errors import DataError, Interrupted
+from alcli.models import pixels
 
 
 def jpeg(size=(96, 64), **options) -> bytes:
@@ -146,8 +147,8 @@ def test_content_decides_not_the_suffix(tmp_path):
 
 def test_tensors_and_normalisation():
     picture = Image.new("RGB", (20, 10), (255, 0, 51))
-    tensor = images.to_tensor(picture, (8, 4))
+    tensor = pixels.to_tensor(picture, (8, 4))
     assert tensor.shape == (3, 4, 8)
     assert tensor.dtype == torch.uint8
-    normal = images.normalise(tensor[None], [0.5, 0.5, 0.5], [0.5, 0.25, 1.0])
+    normal = pixels.normalise(tensor[None], [0.5, 0.5, 0.5], [0.5, 0.25, 1.0])
     assert torch.allclose(normal[0, :, 0, 0], torch.tensor([1.0, -2.0, -0.3]), atol=1e-6)

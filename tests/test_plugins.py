@@ -5,6 +5,7 @@ import pytest
 
 from alcli import plugins
 from alcli.errors import UsageError
+from alcli.strategies import make_strategy
 from alcli.strategies.learned_loss import LearnedLoss
 
 
@@ -69,11 +70,11 @@ def test_a_wrapper_is_named_with_what_it_wraps(monkeypatch):
     entry = importlib.metadata.EntryPoint("doubled", "elsewhere:Doubled", "alcli.strategies")
     monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda self: Doubled)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
-    made = plugins.strategy("doubled:doubled:entropy")
+    made = make_strategy("doubled:doubled:entropy")
     assert type(made.inner.inner).__name__ == "Entropy"
     with pytest.raises(UsageError, match="doubled wraps another one"):
-        plugins.strategy("doubled")
+        make_strategy("doubled")
     with pytest.raises(UsageError, match="'entropy:random' is none"):
-        plugins.strategy("entropy:random")
+        make_strategy("entropy:random")
     with pytest.raises(UsageError, match="'entrop'"):
-        plugins.strategy("doubled:entrop")
+        make_strategy("doubled:entrop")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from alcli.errors import DataError
 from alcli.items import Item, QueryRow
-from alcli.priorities import plain, priorities, read, write_files, write_narrow
+from alcli.priorities import priorities, write_files, write_narrow
+from alcli.system.tables import plain, read
 
 HARD_NAMES = ["NA", "nan", "null", "001", "1e5", "a,b.jpg", 'say "x".jpg', "two\nlines.jpg", "cr\r.jpg", "=1+1.jpg",
               "-x.jpg", "@x", " lead", "tab\t.jpg", "naïve.jpg", "日本.jpg"]  # fmt: skip

@@ -21,7 +21,7 @@ HEAVY = (
 @pytest.mark.parametrize("arguments", [[], ["cycle"], ["score"], ["export-csv"], ["quickstart"], ["doctor"]], ids=str)
 def test_help_imports_nothing_heavy(arguments):
     code = (
-        "import sys; from alcli.cli.console import run;"
+        "import sys; from alcli.cli import run;"
         f"code = run([*{arguments!r}, '--help']);"
         f"sys.exit(', '.join(set({HEAVY!r}) & set(sys.modules)) or code)"
     )
@@ -33,5 +33,5 @@ def test_help_imports_nothing_heavy(arguments):
 @pytest.mark.parametrize("command", [["status"], ["pull", "--dry-run"], ["list", "quarantine"]], ids=str)
 def test_looking_needs_no_torch(workspace, command):
     arguments = [*command, "-w", str(workspace)]
-    code = f"import sys; from alcli.cli.console import run; run({arguments!r}); sys.exit('torch' in sys.modules)"
+    code = f"import sys; from alcli.cli import run; run({arguments!r}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -9,7 +9,8 @@ import pytest
 
 from alcli import plugins
 from alcli.signals import Signals
-from tests.packages import installed_while
+from alcli.strategies import make_strategy
+from tests.support.packages import installed_while
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_it_is_not_there_before():
 
 def test_it_scores_by_distance_to_the_median(installed):
     pool = Signals(list("abc"), {"expected_objects": np.array([1.0, 2.0, 9.0], np.float32)})
-    scores = plugins.strategy("surprising-count").score(pool, 1, np.random.default_rng(0))
+    scores = make_strategy("surprising-count").score(pool, 1, np.random.default_rng(0))
     assert scores.tolist() == [1, 0, 7]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from alcli import plugins
-from tests.contracts.drawings import picture
-from tests.packages import installed_while
+from tests.support.drawings import picture
+from tests.support.packages import installed_while
 
 
 @pytest.fixture

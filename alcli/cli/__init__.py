@@ -11,16 +11,14 @@ import click
 from alcli import __version__
 from alcli.errors import UsageError
 
-NOT_COMMANDS = ("console", "options")
-
 
 class Commands(click.Group):
     """The folder is the list of commands."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Names in the order in which they are used in a cycle, then the rest."""
-        modules = [module.name for module in pkgutil.iter_modules(__path__)]
-        names = [module.replace("_", "-") for module in modules if module not in NOT_COMMANDS]
+        modules = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+        names = [module.replace("_", "-") for module in modules]
         first = [
             "quickstart",
             "init",
@@ -64,3 +62,10 @@ def cli() -> None:
         Path.cwd()
     except FileNotFoundError:
         raise UsageError("The current folder has been deleted.", do="Go to another one: cd") from None
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; every error becomes one message."""
+    from alcli.cli._console import run as run_command_line
+
+    return run_command_line(arguments)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 
 @click.command(short_help="Copy the workspace, also while it is in use.")
@@ -21,8 +21,8 @@ def command(session: options.Session, destination: Path) -> int:
     Examples:
       alcli backup -w W /backups/cells-2026-11-22
     """
-    from alcli.backup import backup
-    from alcli.database import machine_errors
+    from alcli.workspace.backup import backup
+    from alcli.workspace.database import machine_errors
 
     with session.reading() as workspace, machine_errors(destination):
         count = backup(workspace, destination)

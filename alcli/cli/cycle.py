@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.cli import options
-from alcli.cli.console import measured
+from alcli.cli import _options as options
+from alcli.cli._console import measured
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
+    from alcli.workspace import Workspace
+    from alcli.workspace.heartbeat import Heartbeat
 
 
 @click.command(short_help="Run one whole cycle; the line for cron.")
@@ -41,19 +44,22 @@ def command(
       alcli cycle -w W --wait 30m --metrics-file /var/lib/node_exporter/alcli.prom
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
-    from alcli import heartbeat
     from alcli.cycle import run_cycle
-    from alcli.database import machine_errors
+    from alcli.workspace.database import machine_errors
+    from alcli.workspace.heartbeat import record_end
 
     with session.writing(wait) as context:
         if dry_run:
             return _dry_run(session, context, accept_shrink)
         root = context.workspace.root
         # Inside as well: what the machine refuses is remembered with its exit code.
-        with heartbeat.recorded(context.workspace, metrics_file) as ended, machine_errors(root):
+        with (
+            record_end(root, functools.partial(_publish, context.workspace, metrics_file)) as end,
+            machine_errors(root),
+        ):
             result = run_cycle(context, accept_shrink)
             code = session.ending(result.problems)
-            ended(code)
+            end(code)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
@@ -70,6 +76,13 @@ def command(
     session.console.problems(result.problems)
     session.console.result(document, text)
     return code
+
+
+def _publish(workspace: Workspace, metrics_file: Path | None, beat: Heartbeat) -> None:
+    from alcli.workspace.prometheus import publish
+
+    if metrics_file is not None:
+        publish(workspace, metrics_file, beat)
 
 
 def describe(result: CycleResult) -> str:
@@ -95,7 +108,7 @@ def describe(result: CycleResult) -> str:
 
 
 def _dry_run(session: options.Session, context: Any, accept_shrink: bool) -> int:
-    from alcli.steps.pull import pull
+    from alcli.cycle.pull import pull
 
     summary = dict(pull(context, dry_run=True, accept_shrink=accept_shrink).summary)
     text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())

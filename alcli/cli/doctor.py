@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 from alcli.errors import AlcliError
+from alcli.system.clock import LARGEST_SKEW, utc
 
 if TYPE_CHECKING:
     from alcli.config import Config
-    from alcli.steps import Context
+    from alcli.context import Context
     from alcli.workspace import Workspace
 
 PACKAGES = ("alcli", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "superannotate")
@@ -57,7 +58,7 @@ def command(session: options.Session, online: bool) -> int:
 def _machine() -> list[Check]:
     import torch
 
-    from alcli.loading import device
+    from alcli.engine.device import device
 
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -74,7 +75,7 @@ def _machine() -> list[Check]:
 
 
 def _bfloat16() -> str:
-    from alcli.loading import device, has_bfloat16
+    from alcli.engine.device import device, has_bfloat16
 
     if not has_bfloat16():
         return "not native, float32 is used"
@@ -121,7 +122,7 @@ def _private(root: Path) -> Check:
 
 
 def _database(root: Path) -> Check:
-    from alcli.database import DATABASE, connect, database_errors, problem
+    from alcli.workspace.database import DATABASE, connect, database_errors, problem
 
     try:
         with database_errors(root), contextlib.closing(connect(root / DATABASE, read_only=True)) as connection:
@@ -138,16 +139,16 @@ def _lock(workspace: Workspace) -> Check:
 
 def _clock(root: Path) -> Check:
     """A clock that was set back makes what the workspace remembers lie in the future."""
-    from alcli import heartbeat
+    from alcli.workspace import heartbeat
 
     ahead = heartbeat.read(root).ended - time.time()
-    good = ahead <= heartbeat.LARGEST_SKEW
-    return ("clock", good, heartbeat.shown(time.time()) if good else f"the last run ended {ahead:.0f} s from now")
+    good = ahead <= LARGEST_SKEW
+    return ("clock", good, utc(time.time()) if good else f"the last run ended {ahead:.0f} s from now")
 
 
 def _configuration(session: options.Session, workspace: Workspace, online: bool) -> list[Check]:
-    from alcli.progress import Silent
-    from alcli.steps import Context
+    from alcli.context import Context
+    from alcli.system.progress import Silent
 
     try:
         config = workspace.configuration(session.overrides)
@@ -159,7 +160,7 @@ def _configuration(session: options.Session, workspace: Workspace, online: bool)
 
 
 def _model(config: Config) -> Check:
-    from alcli.steps.trained import check_model
+    from alcli.artifacts.trained import check_model
 
     try:
         check_model(config)

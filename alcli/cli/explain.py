@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 if TYPE_CHECKING:
     from alcli.items import Item
@@ -39,7 +39,7 @@ def command(session: options.Session, name: str) -> int:
 def _called(workspace: Workspace, name: str) -> list[tuple[Item, str]]:
     """The items of that name with their states; raises UsageError when there is none."""
     from alcli.errors import UsageError
-    from alcli.plugins import did_you_mean
+    from alcli.system.text import did_you_mean
 
     pool = workspace.store.pool()
     found = [item for item in pool.items.values() if name in (item.name, item.id, f"{item.folder}/{item.name}")]
@@ -53,7 +53,7 @@ def _called(workspace: Workspace, name: str) -> list[tuple[Item, str]]:
 
 
 def _explained(workspace: Workspace, item: Item, state: str) -> dict[str, Any]:
-    from alcli.report.words import in_words
+    from alcli.annotations import in_words
 
     store = workspace.store
     said = store.annotations([item.id])
@@ -73,7 +73,7 @@ def _explained(workspace: Workspace, item: Item, state: str) -> dict[str, Any]:
 
 def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
     """Its row in the list of every cycle that has one, newest first."""
-    from alcli.priorities import read
+    from alcli.system.tables import read
 
     found = []
     for number in reversed([row["number"] for row in workspace.store.cycles()]):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.cli import options
-from alcli.cli.console import Console
+from alcli.cli import _options as options
+from alcli.cli._console import Console
 
 if TYPE_CHECKING:
     from alcli.items import QueryRow
@@ -40,10 +40,11 @@ def command(session: options.Session, output: Path, top: int | None) -> int:
       alcli export-csv -o priorities.csv
       alcli export-csv --top 100 -o - | head
     """
+    from alcli.artifacts.scores import current_rows, last_scores
     from alcli.config import load
-    from alcli.progress import Silent
-    from alcli.steps import Context
-    from alcli.steps.export import constants, current_rows, last_scores
+    from alcli.context import Context
+    from alcli.cycle.export import constants
+    from alcli.system.progress import Silent
 
     check_output(session.console, output)
     with session.reading() as workspace:
@@ -58,8 +59,8 @@ def write(
     console: Console, output: Path, rows: Sequence[QueryRow], fixed: dict[str, Any], document: dict[str, Any]
 ) -> None:
     """Write the rows to a file or stdout, then show the head of the list."""
-    from alcli.database import machine_errors
     from alcli.priorities import write_files, write_narrow
+    from alcli.workspace.database import machine_errors
 
     if output == STDOUT:
         write_narrow(sys.stdout, rows)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 if TYPE_CHECKING:
-    from alcli.outlook import Outlook
+    from alcli.curves.outlook import Outlook
 
 
 @click.command(short_help="How many more labels does a target take?")
@@ -31,10 +31,10 @@ def command(session: options.Session, target: float | None) -> int:
       alcli forecast --json
     """
     from alcli.config import load
-    from alcli.forecast import check_target
-    from alcli.history import history
+    from alcli.curves.forecast import check_target
+    from alcli.curves.history import history
+    from alcli.curves.outlook import means_of, projected
     from alcli.items import UNLABELED
-    from alcli.outlook import means_of, projected
 
     if target is not None:
         check_target(target)

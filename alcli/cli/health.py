@@ -6,7 +6,8 @@ import time
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
+from alcli.system.clock import utc
 
 STALE = 6
 
@@ -28,7 +29,7 @@ def command(session: options.Session, max_age: float) -> int:
       alcli health -w W --max-age 26h
       alcli health -w W --json
     """
-    from alcli import heartbeat
+    from alcli.workspace import heartbeat
 
     with session.reading() as workspace:
         beat = heartbeat.read(workspace.root)
@@ -36,9 +37,9 @@ def command(session: options.Session, max_age: float) -> int:
     code = beat.exit_code if beat.failures else 0 if age <= max_age else STALE
     document = {
         "healthy": code == 0,
-        "last_run": heartbeat.shown(beat.ended),
+        "last_run": utc(beat.ended),
         "last_exit_code": beat.exit_code if beat.ended else None,
-        "last_success": heartbeat.shown(beat.succeeded),
+        "last_success": utc(beat.succeeded),
         "consecutive_failures": beat.failures,
         "message": beat.message,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alcli.cli.console import Console
+from alcli.cli._console import Console
 
 
 @click.command(short_help="Make a workspace.")
@@ -92,6 +92,6 @@ def _check(chosen: dict[str, Any], workspace: Path) -> None:
                 do="alcli init W --images photos --annotations labels (an empty folder before the first)",
             )
     if "model.name" in chosen or "model.weights" in chosen:
-        from alcli.steps.trained import check_model
+        from alcli.artifacts.trained import check_model
 
         check_model(checked.resolved(workspace.resolve()))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 
 @click.command(short_help="Read items and annotations.")
@@ -20,7 +20,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
       alcli pull
       alcli pull -w W --dry-run
     """
-    from alcli.steps.pull import pull
+    from alcli.cycle.pull import pull
 
     with session.writing(wait) as context:
         result = pull(context, dry_run, accept_shrink)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 
 @click.command(short_help="Put the list into the annotators' queue.")
@@ -41,8 +41,8 @@ def command(
       alcli push --assign ann@example.com,bob@example.com --prelabels
       alcli push --restore
     """
-    from alcli.steps import push
-    from alcli.steps.handover import Handover
+    from alcli.cycle import push
+    from alcli.cycle.handover import Handover
 
     people = tuple(name.strip() for name in (assign or "").split(",") if name.strip())
     handover = Handover(people, status, subset, prelabels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from alcli.cli.console import Console
+from alcli.cli._console import Console
 
 
 @click.command(short_help="Play two cycles on handwritten digits; try this first.")
@@ -21,9 +21,9 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
       alcli quickstart
       alcli quickstart /tmp/digits
     """
-    from alcli import quickstart
     from alcli.cli.cycle import describe
     from alcli.errors import UsageError
+    from alcli.simulation import quickstart
 
     console = Console(as_json, quiet, False)
     if folder.exists() and any(folder.iterdir()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 
 @click.command(short_help="Show a cycle as one page: images, reasons, course.")
@@ -24,8 +24,8 @@ def command(session: options.Session, cycle: int | None, target: float | None, w
       alcli report -w W --target 0.75
       alcli report --cycle 3 --set report.gallery=100
     """
-    from alcli.forecast import check_target
-    from alcli.steps.report import report
+    from alcli.curves.forecast import check_target
+    from alcli.report.gather import report
 
     if target is not None:
         check_target(target)

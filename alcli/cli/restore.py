@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from alcli.cli.console import Console
+from alcli.cli._console import Console
 
 
 @click.command(short_help="Make a workspace from a backup.")
@@ -21,8 +21,8 @@ def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
     Examples:
       alcli restore /backups/cells-2026-11-22 -w W2
     """
-    from alcli.backup import restore
-    from alcli.database import machine_errors
+    from alcli.workspace.backup import restore
+    from alcli.workspace.database import machine_errors
 
     with machine_errors(workspace):
         count = restore(source, workspace)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 
 @click.command(short_help="Rank the unannotated images.")
@@ -27,9 +27,10 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
       alcli score --strategy entropy --top 20
       alcli score -o - | head
     """
+    from alcli.artifacts.scores import current_rows, last_scores
     from alcli.cli.export_csv import check_output, head, write
-    from alcli.steps.export import constants, current_rows, last_scores
-    from alcli.steps.score import score
+    from alcli.cycle.export import constants
+    from alcli.cycle.score import score
 
     check_output(session.console, output)
     with session.writing(wait) as context:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 if TYPE_CHECKING:
-    from alcli.simulate import Simulation
+    from alcli.simulation.replay import Simulation
     from alcli.simulation.results import Results
 
 
@@ -67,9 +67,9 @@ def command(
       alcli simulate -w W --strategies margin,core-set --seeds 5
       alcli simulate -w W --frozen --seeds 30 --start 50 --budget 100 --cycles 6
     """
-    from alcli import simulate
-    from alcli.database import machine_errors
+    from alcli.simulation import replay as simulate
     from alcli.simulation.plan import arms_of
+    from alcli.workspace.database import machine_errors
 
     request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
     with session.writing() as context:

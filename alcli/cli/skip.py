@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
 
 if TYPE_CHECKING:
     from alcli.items import Item
@@ -35,7 +35,7 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
       alcli skip --undo blurred.txt
       alcli skip
     """
-    from alcli.workspace import now
+    from alcli.system.clock import now
 
     if listed is None and not undo:
         return _show(session)

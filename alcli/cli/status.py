@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.cli import options
+from alcli.cli import _options as options
+from alcli.curves.metrics import metric_name
 from alcli.errors import DONE, ENOUGH
-from alcli.text import metric_name
 
 if TYPE_CHECKING:
-    from alcli.history import CycleFacts
-    from alcli.outlook import Outlook
+    from alcli.curves.history import CycleFacts
+    from alcli.curves.outlook import Outlook
 
 SHOWN = 10
 LIGHTS = {"go on": ("green", "●"), "unsure": ("yellow", "●"), "stop": ("red", "●")}
@@ -33,9 +33,9 @@ def command(session: options.Session, exit_code: bool) -> int:
     """
     from alcli.cli.forecast import as_document
     from alcli.config import load
-    from alcli.history import history
+    from alcli.curves.history import history
+    from alcli.curves.outlook import means_of, outlook
     from alcli.items import UNLABELED
-    from alcli.outlook import means_of, outlook
 
     with session.reading() as workspace:
         counts = workspace.store.counts()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from alcli.cli import options
-from alcli.cli.console import measured
+from alcli.cli import _options as options
+from alcli.cli._console import measured
 
 
 @click.command(short_help="Train the model and its loss head.")
@@ -24,7 +24,7 @@ def command(session: options.Session, wait: float) -> int:
       alcli train --epochs 50 --set train.optimizer=sgd --set train.learning_rate=0.01
     """
     from alcli.cycle import open_cycle
-    from alcli.steps.train import train
+    from alcli.cycle.train import train
 
     with session.writing(wait) as context:
         number = open_cycle(context)

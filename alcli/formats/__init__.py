@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from alcli.items import Annotation, Refusal
+from alcli.annotations import Annotation
+from alcli.items import Refusal
 
 
 class Format(Protocol):

@@ -8,9 +8,9 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from alcli import run_lengths
+from alcli.annotations import Box, Keypoint, Mask, Polygon, Pose
 from alcli.errors import DataError
-from alcli.items import MOST_PIXELS, Box, Keypoint, Mask, Polygon, Pose
+from alcli.items import MOST_PIXELS
 
 ABSENT, VISIBLE = 0, 2
 
@@ -81,19 +81,13 @@ def _mask(place: str, content: dict[str, Any], label: str, size: tuple[int, int]
     counts = content.get("counts")
     if isinstance(counts, str):
         with _at(f"{place}.counts"):
-            _same(run_lengths.pixels(counts), width, height)
-        return Mask(label, counts, (width, height))
+            return Mask(label, counts, (width, height))
     if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
         raise DataError(f"{place}.counts: expected text or a list of whole numbers")
-    with _at(f"{place}.counts"):
-        _same(sum(counts), width, height)
+    if sum(counts) != width * height:
+        raise DataError(f"{place}.counts: {sum(counts)} pixels, {width}×{height} has {width * height}")
     packed = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     return Mask(label, packed["counts"].decode("ascii"), (width, height))
-
-
-def _same(described: int, width: int, height: int) -> None:
-    if described != width * height:
-        raise DataError(f"{described} pixels, {width}×{height} has {width * height}")
 
 
 def _size(place: str, content: dict[str, Any]) -> tuple[int, int]:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
-from urllib.parse import quote
-
-ESCAPE = re.compile("%[0-9A-F]{2}")
-UNESCAPED = "/ !#$&'()*+,:;=?@[]~"
 
 
 class ImageNames:
@@ -38,20 +32,6 @@ class ImageNames:
 
     def _key(self, name: str) -> str:
         return name if self._keep else str(PurePosixPath(name).with_suffix(""))
-
-
-def readable(name: str) -> str:
-    """The name of a file as valid UTF-8.
-
-    Bytes that are not UTF-8 are percent-escaped; so is the percent sign of a name that could be taken for such a one,
-    so that two files never share a name.
-    """
-    raw = os.fsencode(name)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return quote(raw, safe=UNESCAPED)
-    return text if not ESCAPE.search(text) else quote(raw, safe=UNESCAPED)
 
 
 def _group(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

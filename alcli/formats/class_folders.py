@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from alcli.annotations import Annotation
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write
 from alcli.formats._names import ImageNames
-from alcli.items import Annotation, Refusal
+from alcli.items import Refusal
+from alcli.system.files import SHARED, atomic_write
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 OTHER_FORMATS = ("classes.txt", "data.yaml")

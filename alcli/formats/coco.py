@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alcli.annotations import IGNORED, Annotation, Mask, Polygon, Pose
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.formats import _coco_parts as parts
 from alcli.formats._names import ImageNames
-from alcli.items import IGNORED, Annotation, Mask, Polygon, Pose, Refusal
+from alcli.items import Refusal
+from alcli.system.files import SHARED, atomic_write
+from alcli.system.hashing import sha256_of_text
 
 INVISIBLE, VISIBLE = 1, 2
 

@@ -6,10 +6,12 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from alcli.annotations import Annotation
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write, sha256_of_text
 from alcli.formats._names import ImageNames
-from alcli.items import Annotation, Refusal
+from alcli.items import Refusal
+from alcli.system.files import SHARED, atomic_write
+from alcli.system.hashing import sha256_of_text
 
 COLUMNS = ("name", "label")
 

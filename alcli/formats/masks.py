@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from alcli.annotations import IGNORED, Annotation, Mask
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write
 from alcli.formats._names import ImageNames
-from alcli.items import IGNORED, Annotation, Mask, Refusal
+from alcli.items import Refusal
+from alcli.system.files import SHARED, atomic_write
 
 CLASS_LIST = "classes.txt"
 MODES = ("1", "L", "P", "I", "I;16")

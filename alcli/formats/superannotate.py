@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats._names import ImageNames
 from alcli.formats._times import moments, seconds_of_work
-from alcli.items import Annotation, Box, Keypoint, Polygon, Pose, Refusal
+from alcli.items import Refusal
 
 LARGEST_FILE = 64 * 2**20
 OLD_ENDING = "___objects"

@@ -7,10 +7,12 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from alcli.annotations import Annotation, Box
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write
-from alcli.formats._names import ImageNames, readable
-from alcli.items import Annotation, Box, Refusal
+from alcli.formats._names import ImageNames
+from alcli.items import Refusal
+from alcli.system.files import SHARED, atomic_write
+from alcli.system.text import readable
 
 LARGEST_FILE = 16 * 2**20
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write
 from alcli.formats._names import ImageNames
-from alcli.items import Annotation, Box, Keypoint, Polygon, Pose, Refusal
+from alcli.items import Refusal
+from alcli.system.files import SHARED, atomic_write
 
 DESCRIPTION = "data.yaml"
 LABELS, IMAGES = "labels", "images"

@@ -15,7 +15,7 @@ from alcli.errors import UsageError
 from alcli.models.hrnet import timm_trunk
 from alcli.models.tapped import Tapped
 from alcli.models.weights import load_trunk
-from alcli.plugins import did_you_mean
+from alcli.system.text import did_you_mean
 
 STAGES = 4
 """As many maps go to the loss head, the last of each resolution (Yoo & Kweon 2019 tap ResNet-18's four stages)."""

@@ -13,8 +13,8 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from alcli.errors import DataError
-from alcli.files import atomic_write
-from alcli.loss_head import LossHead
+from alcli.models.loss_head import LossHead
+from alcli.system.files import atomic_write
 
 KEY = "alcli"
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from alcli.items import Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.annotations import Annotation
+from alcli.items import Item, QueryRow, QueuedItem, Receipt, Refusal
 
 
 class Platform(Protocol):

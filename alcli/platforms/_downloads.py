@@ -11,8 +11,9 @@ import tenacity
 
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError
-from alcli.files import atomic_write, sha256_of_text
 from alcli.platforms._superannotate_wire import AGAIN, ATTEMPTS, CONNECT_SECONDS, LONGEST_PAUSE, Transient
+from alcli.system.files import atomic_write
+from alcli.system.hashing import sha256_of_text
 
 LARGEST_IMAGE = 256 * 2**20
 PIECE = 2**16

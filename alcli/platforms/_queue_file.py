@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from alcli.errors import DataError
-from alcli.files import SHARED, atomic_write, remove_leftovers
 from alcli.items import QueryRow, QueuedItem, Receipt
-from alcli.priorities import priorities, read, write_rows
+from alcli.priorities import priorities
+from alcli.system.files import SHARED, atomic_write, remove_leftovers
+from alcli.system.tables import read, write_rows
 
 QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
 

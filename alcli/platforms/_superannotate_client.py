@@ -16,8 +16,8 @@ from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageE
 from alcli.platforms import _superannotate_sdk as sdk
 from alcli.platforms._superannotate_token import find
 from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, lay, pause
-from alcli.plugins import did_you_mean
-from alcli.redaction import redacted
+from alcli.system.redaction import redacted
+from alcli.system.text import did_you_mean
 
 PAGE = 2000
 SCORES_A_CALL = 100

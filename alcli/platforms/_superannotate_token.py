@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from alcli.config import PlatformOptions
 from alcli.errors import AuthError, UsageError
-from alcli.redaction import keep_secret
+from alcli.system.redaction import keep_secret
 
 PUBLIC_URL = "https://api.superannotate.com"
 SHAPES = (re.compile(r"[-.@_A-Za-z0-9]+=\d+"), re.compile(r"[-_A-Za-z0-9]{32,}"))

@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from alcli import plugins
+from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.formats import Format
-from alcli.formats._names import readable
-from alcli.items import LABELED, UNLABELED, Annotation, Item, Refusal
+from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._queue_file import QueueFile
+from alcli.system.text import readable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 AWAITED = "voc"

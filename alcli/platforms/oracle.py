@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
-from alcli.files import atomic_write, sha256_of_text
-from alcli.items import LABELED, UNLABELED, Annotation, Item, Refusal
+from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._queue_file import QueueFile
 from alcli.platforms.folder import path_to_uri, uri_to_path
+from alcli.system.files import atomic_write
+from alcli.system.hashing import sha256_of_text
 
 
 class Oracle(QueueFile):

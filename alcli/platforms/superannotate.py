@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
 from alcli.errors import DataError
 from alcli.formats.superannotate import document, parse
-from alcli.heartbeat import LARGEST_SKEW
-from alcli.items import LABELED, SKIPPED, UNLABELED, Annotation, Item, QueryRow, QueuedItem, Receipt, Refusal
+from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
 from alcli.priorities import priorities
+from alcli.system.clock import LARGEST_SKEW
 
 STORED = "superannotate:"
 LEFT = 0.0

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from alcli.history import CycleFacts
+from alcli.curves.history import CycleFacts
 from alcli.items import Refusal
+from alcli.review.retrospective import Hindsight
 
 if TYPE_CHECKING:
     from alcli.report.pictures import Picture
@@ -67,22 +68,6 @@ class ClassRow:
     pool_share: float | None
     asked_share: float | None
     rare: bool
-
-
-@dataclass(frozen=True)
-class Hindsight:
-    """What a cycle's model made of the items that were annotated after it: nobody had trained on them.
-
-    Attributes:
-        correlation: Spearman's, of predicted against true losses; None with fewer than three items, or all equal.
-        chosen, control: the true losses of what the strategy and of what chance asked for.
-    """
-
-    cycle: int
-    count: int
-    correlation: float | None
-    chosen: Sequence[float] = ()
-    control: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

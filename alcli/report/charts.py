@@ -13,11 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from alcli.forecast import Bundle
-from alcli.history import CycleFacts
-from alcli.report import ClassRow, Hindsight
-from alcli.statistics import share_interval
-from alcli.text import metric_name, visible
+from alcli.curves.forecast import Bundle
+from alcli.curves.history import CycleFacts
+from alcli.curves.metrics import metric_name
+from alcli.curves.statistics import share_interval
+from alcli.report import ClassRow
+from alcli.review.retrospective import Hindsight
+from alcli.system.text import visible
 
 INK = "#010203"
 """Stands for the page's own text colour; nothing else in a chart has it."""

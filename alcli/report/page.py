@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import jinja2
 
-from alcli import statistics
-from alcli.forecast import Bundle
-from alcli.history import curve
-from alcli.reasons import ON_BOX
-from alcli.redaction import redacted
+from alcli.curves import statistics
+from alcli.curves.forecast import Bundle
+from alcli.curves.history import curve
+from alcli.curves.metrics import metric_name
 from alcli.report import Facts, charts, verdict
-from alcli.text import metric_name, visible
+from alcli.selection.reasons import ON_BOX
+from alcli.system.redaction import redacted
+from alcli.system.text import visible
 
 
 def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None, outlook: str = "") -> str:
@@ -20,7 +21,7 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
         bundle: how the learning curve may go on. target: the metric to reach. outlook: what both mean, in words.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("alcli"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("alcli.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["shown"] = lambda text: visible(str(text), keep="")
     environment.filters["metric"] = metric_name

@@ -14,9 +14,8 @@ from matplotlib.colors import to_hex
 from PIL import Image, ImageDraw, ImageFont
 
 from alcli import images
-from alcli.items import IGNORED, Annotation, Box, Mask, Pose
-from alcli.report.words import decoded
-from alcli.text import visible
+from alcli.annotations import IGNORED, Annotation, Box, Mask, Pose
+from alcli.system.text import visible
 
 QUALITIES = (72, 55, 40, 25)
 FONT_SIZE = 11
@@ -139,5 +138,5 @@ def _dotted(draw: ImageDraw.ImageDraw, pose: Pose, colours: Mapping[str, str], a
 
 
 def _shaded(shown: Image.Image, mask: Mask, colour: str) -> Image.Image:
-    stencil = Image.fromarray((decoded(mask) * (255 * SHADE)).astype(np.uint8)).resize(shown.size)
+    stencil = Image.fromarray((mask.pixels() * (255 * SHADE)).astype(np.uint8)).resize(shown.size)
     return Image.composite(Image.new("RGB", shown.size, colour), shown, stencil)

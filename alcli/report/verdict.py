@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from alcli.history import curve
-from alcli.report import Facts, Hindsight
-from alcli.statistics import share_interval
-from alcli.text import metric_name
+from alcli.curves.history import curve
+from alcli.curves.metrics import metric_name
+from alcli.curves.statistics import share_interval
+from alcli.report import Facts
+from alcli.review.retrospective import Hindsight
 
 SURE = 0.05
 FEWEST = 5

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pycocotools import mask as run_lengths
 
-from alcli.items import Annotation, Polygon
+from alcli.annotations import Annotation, Polygon
 
 _UNITS: dict[str, tuple[str, Callable[[Annotation], int]]] = {
     "detection": ("boxes", lambda row: len(row.boxes)),

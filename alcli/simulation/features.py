@@ -14,16 +14,18 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError, safe_open
 
+from alcli.artifacts.trained import untrained
 from alcli.config import Config
+from alcli.engine.device import device, precision
+from alcli.engine.loading import batches
 from alcli.errors import DataError
-from alcli.files import atomic_write, sha256_of_text
-from alcli.loading import batches, device, precision
 from alcli.models.tapped import Tapped, pooled
-from alcli.progress import Progress
+from alcli.models.uncertainty import embedding
 from alcli.simulation.labels import weights_of
-from alcli.steps.trained import untrained
+from alcli.system.files import atomic_write
+from alcli.system.hashing import sha256_of_text
+from alcli.system.progress import Progress
 from alcli.tasks import Example
-from alcli.tasks._uncertainty import embedding
 
 BATCH = 32
 

@@ -13,20 +13,21 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from alcli import plugins
+from alcli.annotations import Annotation
+from alcli.artifacts.examples import make_task
 from alcli.config import Config
 from alcli.errors import DataError
-from alcli.items import Annotation, Item
-from alcli.loss_head import LossHead, ranking_loss
-from alcli.selection import Query, seed_of, select
+from alcli.items import Item
+from alcli.models import uncertainty
+from alcli.models.loss_head import LossHead, ranking_loss
+from alcli.selection.query import Query, select
 from alcli.signals import Signals
 from alcli.simulation.features import Features
 from alcli.simulation.labels import Labels
 from alcli.simulation.runs import Job, Point
-from alcli.steps.examples import make_task
-from alcli.strategies import QueryStrategy, needs_labeled
+from alcli.strategies import QueryStrategy, make_strategy, needs_labeled
+from alcli.system.hashing import seed_of
 from alcli.tasks import Task
-from alcli.tasks import _uncertainty as uncertainty
 
 SIGNALS = uncertainty.SIGNALS
 """A linear head gives every signal."""
@@ -50,7 +51,7 @@ class FrozenEngine:
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
         """All points after those given; the run is repeated from its start, which takes seconds."""
-        strategy: QueryStrategy = plugins.strategy(job.arm.strategy)
+        strategy: QueryStrategy = make_strategy(job.arm.strategy)
         share = self.config.strategy.model_copy(update={"name": job.arm.strategy}).control_share
         pool = [row.item.id for row in self.labels.pool]
         revealed = job.plan.start_set(pool, job.seed)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alcli.annotations import Annotation
+from alcli.artifacts.examples import prepare, split
 from alcli.config import Config
+from alcli.context import Context
 from alcli.errors import UsageError
-from alcli.files import sha256_of, sha256_of_text
-from alcli.items import Annotation, Refusal
+from alcli.items import Refusal
 from alcli.simulation.costs import cost_of
-from alcli.steps import Context
-from alcli.steps.examples import prepare, split
+from alcli.system.hashing import sha256_of, sha256_of_text
 from alcli.tasks import Example
 
 

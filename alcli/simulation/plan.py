@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from alcli import plugins
 from alcli.config import Config
 from alcli.errors import DataError, UsageError
-from alcli.selection import seed_of
-from alcli.strategies import needs_labeled
+from alcli.strategies import make_strategy, needs_labeled, supported_strategy, tasks_giving
+from alcli.system.hashing import seed_of
 
 BASELINE = "random"
 PLAIN = "@plain"
@@ -35,7 +34,7 @@ class Arm:
     def parse(cls, text: str) -> Arm:
         """``margin`` or ``learned-loss@plain``; raises UsageError for an unknown strategy."""
         strategy = text.strip().removesuffix(PLAIN)
-        plugins.strategy(strategy)
+        make_strategy(strategy)
         return cls(strategy, text.strip().endswith(PLAIN))
 
     @property
@@ -109,12 +108,12 @@ def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, fro
             raise UsageError(
                 f"{arm.name}: on frozen features the loss head never shapes the network.", do=f"Use {arm.strategy}."
             )
-        strategy = plugins.strategy(plugins.suited(arm.strategy, signal_names))
+        strategy = make_strategy(supported_strategy(arm.strategy, signal_names))
         wanted = strategy.needs | needs_labeled(strategy)
         if missing := wanted - signal_names:
             raise UsageError(
                 f"{arm.strategy} needs {', '.join(sorted(missing))}, which {task} cannot give.",
-                do=f"{plugins.tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
+                do=f"{tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
             )
 
 

@@ -13,10 +13,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alcli.files import SHARED, atomic_write
+from alcli.curves.statistics import compare, estimate
 from alcli.simulation.plan import BASELINE
 from alcli.simulation.results import Results, markdown, verdict
-from alcli.statistics import compare, estimate
+from alcli.system.files import SHARED, atomic_write
 
 SHOWN_WIDTH, SHOWN_HEIGHT = 10.0, 4.2
 COLORS = matplotlib.color_sequences["tab10"]
@@ -66,7 +66,7 @@ def write_pictures(folder: Path, results: Results, title: str) -> None:
         figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     with atomic_write(folder / "curves.png", "wb", SHARED) as stream:
         stream.write(png.getvalue())
-    templates = jinja2.Environment(loader=jinja2.PackageLoader("alcli"), autoescape=True)
+    templates = jinja2.Environment(loader=jinja2.PackageLoader("alcli.simulation", "."), autoescape=True)
     picture = re.sub(r"^.*?(?=<svg)", "", svg.getvalue(), flags=re.DOTALL)
     page = templates.get_template("simulation.html").render(
         title=title, verdict=verdict(results), picture=picture, results=results, notes=_notes(results)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from alcli.curves.statistics import Comparison, Estimate, area, compare, estimate, holm, level, saving
 from alcli.errors import AlcliError, UsageError
-from alcli.plugins import did_you_mean
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job
-from alcli.statistics import Comparison, Estimate, area, compare, estimate, holm, level, saving
+from alcli.system.text import did_you_mean
 
 TARGETS = (0.5, 0.75, 1.0)
 """Shares of what random gains from the start to the last budget."""

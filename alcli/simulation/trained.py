@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alcli import inference
+from alcli.artifacts.trained import load_trained
 from alcli.config import Config
+from alcli.context import Context
 from alcli.cycle import open_cycle, run_cycle
+from alcli.cycle.pull import pull
+from alcli.cycle.train import train
+from alcli.engine import inference
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.platforms.oracle import Oracle, write_answers
-from alcli.progress import Silent
 from alcli.simulation.labels import Labels
 from alcli.simulation.plan import Arm
 from alcli.simulation.runs import Job, Point
-from alcli.steps import Context
-from alcli.steps.pull import pull
-from alcli.steps.train import train
-from alcli.steps.trained import load_trained
+from alcli.system.progress import Silent
 from alcli.workspace import Workspace
 
 ANSWERS = "answers.jsonl"

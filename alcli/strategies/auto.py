@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.ranking import picks_first, top_k
 from alcli.signals import Signals
 from alcli.strategies.clue import uncertain_middles
-from alcli.vectors import pool
+from alcli.vectors.ranking import picks_first, top_k
 
 CANDIDATES = 5
 """Times the budget; chosen on labels that no published figure was measured on."""
@@ -42,6 +41,6 @@ class Auto:
         rows = np.sort(top_k(margin, CANDIDATES * budget)) if single else np.arange(len(margin))
         if not len(rows):
             return margin
-        scores = uncertain_middles(pool(signals, "embedding")[rows], margin[rows], budget, rng)
+        scores = uncertain_middles(signals.matrix("embedding")[rows], margin[rows], budget, rng)
         picks = np.argsort(-scores, kind="stable")[:budget]
         return picks_first(rows[picks], margin)

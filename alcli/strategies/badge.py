@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.kmeans import Products, plus_plus
-from alcli.ranking import picks_first, three_digits
 from alcli.signals import Signals
-from alcli.vectors import Rows, pool, scale
+from alcli.vectors.kmeans import Products, plus_plus
+from alcli.vectors.ranking import picks_first, three_digits
+from alcli.vectors.rows import Rows, scale
 
 ROUNDING = 1e-5
 
@@ -28,8 +28,8 @@ class Badge:
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by squared distance."""
-        vectors = pool(signals, "embedding")
-        errors = _errors(pool(signals, "class_scores").astype(np.float64))
+        vectors = signals.matrix("embedding")
+        errors = _errors(signals.matrix("class_scores").astype(np.float64))
         gradients = Products(Rows(errors, np.float64), Rows(vectors, np.float64, scale=scale(vectors)))
         if not gradients.norms.any():
             return np.zeros(len(signals))

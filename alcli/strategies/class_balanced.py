@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.ranking import by_turns
 from alcli.signals import Signals
 from alcli.strategies._wrapper import Wrapper
-from alcli.vectors import pool
+from alcli.vectors.ranking import by_turns
 
 
 class ClassBalanced(Wrapper):
@@ -28,6 +27,6 @@ class ClassBalanced(Wrapper):
         scores = self.inner.score(signals, budget, rng)
         if not len(signals):
             return scores
-        evidence = pool(signals, "class_scores")
+        evidence = signals.matrix("class_scores")
         classes = np.where(evidence.max(axis=1) > 0, evidence.argmax(axis=1), -1)
         return by_turns(classes, scores, scores)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.kmeans import cluster
-from alcli.ranking import picks_first
 from alcli.signals import Signals
-from alcli.vectors import pool
+from alcli.vectors.kmeans import cluster
+from alcli.vectors.ranking import picks_first
 
 
 class Clue:
@@ -24,7 +23,7 @@ class Clue:
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by entropy."""
         entropy = signals["entropy"].astype(np.float64)
-        return uncertain_middles(pool(signals, "embedding"), entropy, budget, rng)
+        return uncertain_middles(signals.matrix("embedding"), entropy, budget, rng)
 
 
 def uncertain_middles(

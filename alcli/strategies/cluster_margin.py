@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.kmeans import cluster
-from alcli.ranking import by_turns, top_k
 from alcli.signals import Signals
-from alcli.vectors import pool
+from alcli.vectors.kmeans import cluster
+from alcli.vectors.ranking import by_turns, top_k
 
 CANDIDATES = 10
 CLUSTER_SIZE, LARGEST = 10, 500
@@ -32,7 +31,7 @@ class ClusterMargin:
         if not len(candidates):
             return margin
         clusters = min(max(len(signals) // CLUSTER_SIZE, 1), LARGEST)
-        labels = cluster(pool(signals, "embedding"), clusters, rng).labels[candidates]
+        labels = cluster(signals.matrix("embedding"), clusters, rng).labels[candidates]
         sizes = np.bincount(labels)[labels]
         turns = by_turns(labels, margin[candidates], -(sizes * float(clusters) + labels))
         scores = margin - margin.max()

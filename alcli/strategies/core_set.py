@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.kcenter import greedy_or_approximate
-from alcli.ranking import picks_first, three_digits
 from alcli.signals import Signals
-from alcli.vectors import labeled, pool
+from alcli.vectors.kcenter import greedy_or_approximate
+from alcli.vectors.ranking import picks_first, three_digits
 
 
 class CoreSet:
@@ -25,6 +24,6 @@ class CoreSet:
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by distance."""
-        vectors, centres = pool(signals, "embedding"), labeled(signals, "embedding")
+        vectors, centres = signals.matrix("embedding"), signals.labeled_matrix("embedding")
         found = greedy_or_approximate(vectors, budget, centres, rng)
         return picks_first(found.picks, three_digits(found.distances()))

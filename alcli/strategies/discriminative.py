@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.neighbors import prepared
-from alcli.ranking import picks_first, top_k
 from alcli.signals import Signals
-from alcli.vectors import Rows, labeled, pool, slices
+from alcli.vectors.neighbors import prepared
+from alcli.vectors.ranking import picks_first, top_k
+from alcli.vectors.rows import Rows, slices
 
 PARTS = 10
 """Into which the budget is divided, the discriminator being fitted anew before each."""
@@ -32,7 +32,7 @@ class Discriminative:
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by log-odds."""
-        vectors, known = pool(signals, "embedding"), labeled(signals, "embedding")
+        vectors, known = signals.matrix("embedding"), signals.labeled_matrix("embedding")
         count = len(vectors)
         if not count:
             return np.zeros(0)

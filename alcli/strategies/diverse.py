@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.kcenter import greedy
-from alcli.ranking import picks_first, top_k
 from alcli.signals import Signals
 from alcli.strategies._wrapper import Wrapper
-from alcli.vectors import pool
+from alcli.vectors.kcenter import greedy
+from alcli.vectors.ranking import picks_first, top_k
 
 CANDIDATES = 4
 
@@ -35,4 +34,4 @@ class Diverse(Wrapper):
         # In the order of rows, so that the lowest row wins a tie; the best is the first pick.
         rows = np.sort(candidates)
         first = int(np.searchsorted(rows, candidates[0]))
-        return picks_first(rows[greedy(pool(signals, "embedding")[rows], budget, first=first).picks], scores)
+        return picks_first(rows[greedy(signals.matrix("embedding")[rows], budget, first=first).picks], scores)

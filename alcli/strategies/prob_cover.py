@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.kcenter import greedy
-from alcli.kmeans import cluster
-from alcli.neighbors import count_within, nearest_stranger, prepared, squared_distances
-from alcli.ranking import picks_first
 from alcli.signals import Signals
-from alcli.vectors import Rows, labeled, pool
+from alcli.vectors.kcenter import greedy
+from alcli.vectors.kmeans import cluster
+from alcli.vectors.neighbors import count_within, nearest_stranger, prepared, squared_distances
+from alcli.vectors.ranking import picks_first
+from alcli.vectors.rows import Rows
 
 PURITY = 0.95
 COVERED, SAMPLED = 20_000, 5_000
@@ -32,12 +32,12 @@ class ProbCover:
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by how many items they cover."""
-        vectors, known = pool(signals, "embedding"), labeled(signals, "embedding")
+        vectors, known = signals.matrix("embedding"), signals.labeled_matrix("embedding")
         count, budget = len(vectors), min(budget, len(vectors))
         if not count:
             return np.zeros(0)
         both = prepared(np.concatenate([vectors, known]))
-        radius = _squared_radius(both[_sample(count, SAMPLED, rng)], pool(signals, "class_scores").shape[1], rng)
+        radius = _squared_radius(both[_sample(count, SAMPLED, rng)], signals.matrix("class_scores").shape[1], rng)
         centres = both[np.arange(count, len(both))]
         targets = both[_sample(count, COVERED, rng)]
         targets = targets[~_covered(targets, centres, radius)]

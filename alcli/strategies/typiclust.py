@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli.kmeans import cluster
-from alcli.neighbors import mean_neighbor_distance
-from alcli.ranking import by_turns
 from alcli.signals import Signals
-from alcli.vectors import labeled, pool
+from alcli.vectors.kmeans import cluster
+from alcli.vectors.neighbors import mean_neighbor_distance
+from alcli.vectors.ranking import by_turns
 
 LARGEST, NEIGHBORS, SMALL = 500, 20, 5
 
@@ -30,7 +29,7 @@ class Typiclust:
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) distinct whole numbers."""
-        vectors, known = pool(signals, "embedding"), labeled(signals, "embedding")
+        vectors, known = signals.matrix("embedding"), signals.labeled_matrix("embedding")
         count = len(vectors)
         if not count:
             return np.zeros(0)

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from alcli.annotations import Annotation
 from alcli.config import TaskOptions
-from alcli.items import Annotation, ImageFacts, Item
+from alcli.items import ImageFacts, Item
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from alcli.annotations import IGNORED, Annotation, Box
 from alcli.errors import DataError
-from alcli.items import IGNORED, Annotation, Box, ImageFacts
+from alcli.items import ImageFacts
 
 OVERHANG = 2.0
 """Pixels by which a box or joint may stick out of its image; it is clipped. More is a broken annotation."""

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from alcli import images
-from alcli.items import Annotation, Box, Pose
+from alcli.annotations import Annotation, Box, Pose
+from alcli.models import pixels
 
 PADDING = 1.25
 """A person's region is its box times this, as in HRNet's recipe."""
@@ -128,7 +128,7 @@ def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
 def to_tensor(crops: Sequence[Image.Image]) -> Tensor:
     """(people, 3, H, W) uint8."""
-    return torch.stack([images.to_tensor(crop) for crop in crops])
+    return torch.stack([pixels.to_tensor(crop) for crop in crops])
 
 
 def _around(x1: float, y1: float, x2: float, y2: float, shape: tuple[int, int], padding: float) -> Region:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from alcli import run_lengths
+from alcli.annotations import IGNORED, Annotation, Mask, Polygon
 from alcli.errors import DataError
-from alcli.items import IGNORED, Annotation, Mask, Polygon
 
 IGNORE = 255
 """In a label map: this pixel neither trains nor counts."""
@@ -30,7 +29,7 @@ def label_map(annotation: Annotation, size: tuple[int, int], classes: Sequence[s
         numbers[_inside(polygon, width, height)] = classes.index(polygon.label)
     for mask in annotation.masks:
         ignored = mask.label == IGNORED or mask.pixel_id == ignore_index
-        numbers[decoded(mask)] = IGNORE if ignored else classes.index(mask.label)
+        numbers[mask.pixels().astype(bool)] = IGNORE if ignored else classes.index(mask.label)
     return numbers
 
 
@@ -58,15 +57,6 @@ def check(annotation: Annotation, size: tuple[int, int]) -> None:
     for mask in annotation.masks:
         if mask.size != size:
             raise DataError("the mask has {}×{} pixels, the upright image has {}×{}".format(*mask.size, *size))
-        try:
-            described = run_lengths.pixels(mask.counts)
-        except DataError as error:
-            raise DataError(f"the mask of class {mask.label!r} cannot be decoded: {error.what}") from None
-        if described != size[0] * size[1]:
-            raise DataError(
-                f"the mask of class {mask.label!r} cannot be decoded: it describes {described} pixels,"
-                f" {size[0]}×{size[1]} has {size[0] * size[1]}"
-            )
     for polygon in annotation.polygons:
         for ring in (*polygon.rings, *polygon.holes):
             for values, side in ((ring[::2], size[0]), (ring[1::2], size[1])):
@@ -75,12 +65,6 @@ def check(annotation: Annotation, size: tuple[int, int]) -> None:
                         f"polygon of class {polygon.label!r} reaches from {min(values):g} to {max(values):g},"
                         f" far out of {size[0]}×{size[1]}"
                     )
-
-
-def decoded(mask: Mask) -> np.ndarray:
-    """(height, width) bool; only for masks that ``check`` has seen, or that alcli has made."""
-    width, height = mask.size
-    return coco_mask.decode({"size": [height, width], "counts": mask.counts.encode("ascii")}).astype(bool)
 
 
 def _inside(polygon: Polygon, width: int, height: int) -> np.ndarray:

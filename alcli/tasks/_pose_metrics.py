@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from alcli.items import Annotation, Pose
+from alcli.annotations import Annotation, Pose
 from alcli.tasks._crops import person_box
 from alcli.tasks._skeleton import torso
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from alcli import images
 from alcli.config import ModelOptions, TaskOptions
+from alcli.models import pixels, uncertainty
 from alcli.models.tapped import Tapped, move_classes, pooled
 from alcli.tasks import Batch
-from alcli.tasks import _uncertainty as uncertainty
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 """Of ImageNet's red, green and blue, as torchvision's and timm's weights expect them."""
@@ -76,7 +75,7 @@ class TappedTask:
     def normalised(self, model: nn.Module, batch: Batch) -> Tensor:
         """(rows, 3, H, W) float32 on the model's device, as ImageNet weights expect it."""
         device = next(model.parameters()).device
-        return images.normalise(batch.images.to(device, non_blocking=True), MEAN, STD)
+        return pixels.normalise(batch.images.to(device, non_blocking=True), MEAN, STD)
 
     def _output_signals(
         self, model: Tapped, deep: list[Tensor], batch: Batch, needs: frozenset[str]

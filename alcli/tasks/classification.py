@@ -13,10 +13,11 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from alcli import images
+from alcli.annotations import Annotation
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError
-from alcli.items import Annotation, ImageFacts, Item
-from alcli.models import classifiers
+from alcli.items import ImageFacts, Item
+from alcli.models import classifiers, pixels
 from alcli.models.tapped import Tapped
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import known_class, speaks_of, upright
@@ -80,9 +81,9 @@ class Classification(TappedTask):
         picture = images.load(example.path, at_least=(side, side))
         size = example.size or picture.size
         if augment == "crop":
-            tensor = v2.RandomResizedCrop((side, side), scale=(0.35, 1.0), antialias=True)(images.to_tensor(picture))
+            tensor = v2.RandomResizedCrop((side, side), scale=(0.35, 1.0), antialias=True)(pixels.to_tensor(picture))
         else:
-            tensor = images.to_tensor(picture, (side, side))
+            tensor = pixels.to_tensor(picture, (side, side))
         if augment != "none":
             tensor = v2.RandomHorizontalFlip()(tensor)
         return tensor, self._target(example), size

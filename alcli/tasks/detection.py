@@ -16,14 +16,14 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.transforms import v2
 
 from alcli import images
+from alcli.annotations import Annotation, Box
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
-from alcli.items import Annotation, Box, ImageFacts, Item
-from alcli.models import ssd
+from alcli.items import ImageFacts, Item
+from alcli.models import pixels, ssd, uncertainty
 from alcli.models.tapped import pooled
-from alcli.plugins import did_you_mean
+from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
-from alcli.tasks import _uncertainty as uncertainty
 from alcli.tasks._checks import clipped, known_class, speaks_of, upright
 
 CONFIDENT = 0.05
@@ -89,7 +89,7 @@ class Detection:
         side = self.input_shape[0]
         picture = images.load(example.path, at_least=(side, side))
         if example.annotation is None:
-            return images.to_tensor(picture, (side, side)), {}, example.size or picture.size
+            return pixels.to_tensor(picture, (side, side)), {}, example.size or picture.size
         size = example.size or picture.size
         boxes = torch.tensor(
             [[box.x1, box.y1, box.x2, box.y2] for box in example.annotation.boxes], dtype=torch.float32
@@ -99,7 +99,7 @@ class Detection:
         )
         # A draft decode is smaller than the original: boxes follow by the ratio of the sizes.
         boxes = boxes * (torch.tensor([side, side]) / torch.tensor(size)).repeat(2)
-        tensor = images.to_tensor(picture, (side, side))
+        tensor = pixels.to_tensor(picture, (side, side))
         if augment == "none":
             return tensor, {"boxes": boxes, "labels": labels}, size
         return (*_augmented(tensor, boxes, labels, augment, side), size)
@@ -178,7 +178,7 @@ class Detection:
 
     def _normalised(self, model: SSD, batch: Batch) -> Tensor:
         device = next(model.parameters()).device
-        return images.normalise(
+        return pixels.normalise(
             batch.images.to(device, non_blocking=True), model.transform.image_mean, model.transform.image_std
         )
 

@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from alcli import images
+from alcli.annotations import Annotation, Keypoint
+from alcli.annotations import Pose as Person
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
-from alcli.items import Annotation, ImageFacts, Item, Keypoint
-from alcli.items import Pose as Person
+from alcli.items import ImageFacts, Item
 from alcli.models import hrnet
 from alcli.models.tapped import Tapped
-from alcli.plugins import did_you_mean
+from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example, _crops, _skeleton
 from alcli.tasks._checks import OVERHANG, clipped, speaks_of, upright
 from alcli.tasks._crops import Region

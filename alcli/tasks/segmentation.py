@@ -13,12 +13,13 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from alcli import images
+from alcli.annotations import IGNORED, Annotation
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
-from alcli.items import IGNORED, Annotation, ImageFacts, Item
-from alcli.models import segmenters
+from alcli.items import ImageFacts, Item
+from alcli.models import pixels, segmenters
 from alcli.models.tapped import Tapped
-from alcli.plugins import did_you_mean
+from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import known_class, speaks_of, upright
 from alcli.tasks._label_maps import BACKGROUND, IGNORE, check, label_map, masks
@@ -100,15 +101,15 @@ class Segmentation(TappedTask):
         picture = images.load(example.path, at_least=(side, side) if augment != "crop" else None)
         size = example.size or picture.size
         if example.annotation is None:
-            return images.to_tensor(picture, (side, side)), {}, size
+            return pixels.to_tensor(picture, (side, side)), {}, size
         numbers = label_map(example.annotation, size, self.classes, self._options.ignore_index)
         mask = tv_tensors.Mask(torch.from_numpy(numbers).unsqueeze(0))
         if augment == "crop":
             both = v2.RandomResizedCrop((side, side), scale=(0.35, 1.0), antialias=True)(
-                tv_tensors.Image(images.to_tensor(picture)), mask
+                tv_tensors.Image(pixels.to_tensor(picture)), mask
             )
         else:
-            both = tv_tensors.Image(images.to_tensor(picture, (side, side))), v2.Resize((side, side))(mask)
+            both = tv_tensors.Image(pixels.to_tensor(picture, (side, side))), v2.Resize((side, side))(mask)
         if augment != "none":
             both = v2.RandomHorizontalFlip()(*both)
         return both[0].as_subclass(Tensor), {"mask": both[1].as_subclass(Tensor)}, size

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alcli.forecast import CONFIDENCE, LAWS, RATES, fit
+from alcli.curves.forecast import CONFIDENCE, LAWS, RATES, fit
 
 KEPT = Path(__file__).parent / "results" / "simulations"
 NO_METRIC = ("arm", "seed", "cycle", "labels", "cost", "at_random")

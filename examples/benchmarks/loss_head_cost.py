@@ -13,12 +13,12 @@ from collections.abc import Callable
 import torch
 
 from alcli.config import ModelOptions, TaskOptions
-from alcli.loading import device, precision, training_precision
-from alcli.loss_head import LossHead, total_loss
+from alcli.engine.device import device, precision, training_precision
+from alcli.engine.training import feature_channels, seed_everything
 from alcli.models import ssd
+from alcli.models.loss_head import LossHead, total_loss
 from alcli.tasks import Batch
 from alcli.tasks.detection import Detection
-from alcli.training import feature_channels, seed_everything
 
 
 def make_batch(count: int, side: int) -> Batch:

@@ -13,15 +13,16 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from alcli import images, inference
+from alcli import images
 from alcli.config import ModelOptions, ScoreOptions, TaskOptions, TrainOptions
+from alcli.engine import inference
+from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.errors import DataError
 from alcli.formats.voc import Voc
 from alcli.items import Item
-from alcli.loss_head import LossHead
+from alcli.models.loss_head import LossHead
 from alcli.tasks import Example
 from alcli.tasks.detection import Detection
-from alcli.training import feature_channels, seed_everything, train
 
 SETS = {
     "bccd": ("bccd/BCCD/JPEGImages", "bccd/BCCD/Annotations", ("Platelets", "RBC", "WBC")),

@@ -18,15 +18,16 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from alcli import images, inference
+from alcli import images
 from alcli.config import ModelOptions, ScoreOptions, TaskOptions
+from alcli.engine import inference
+from alcli.engine.device import device, precision
+from alcli.engine.training import feature_channels, seed_everything
 from alcli.items import Item
-from alcli.loading import device, precision
-from alcli.loss_head import LossHead
-from alcli.models import ssd
+from alcli.models import pixels, ssd
+from alcli.models.loss_head import LossHead
 from alcli.tasks import Example
 from alcli.tasks.detection import Detection
-from alcli.training import feature_channels, seed_everything
 
 SIDE = 320
 
@@ -46,7 +47,7 @@ def draw(folder: Path, count: int) -> list[Path]:
 
 def decode(path: Path) -> int:
     """What a worker does for one image."""
-    return images.to_tensor(images.load(path, at_least=(SIDE, SIDE)), (SIDE, SIDE)).shape[0]
+    return pixels.to_tensor(images.load(path, at_least=(SIDE, SIDE)), (SIDE, SIDE)).shape[0]
 
 
 def decoding(paths: list[Path]) -> float:

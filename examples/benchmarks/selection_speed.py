@@ -22,12 +22,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from alcli import kcenter
-from alcli.kmeans import Products
-from alcli.ranking import top_k
 from alcli.signals import Signals
 from alcli.strategies.badge import Badge
-from alcli.vectors import Rows
+from alcli.vectors import kcenter
+from alcli.vectors.kmeans import Products
+from alcli.vectors.ranking import top_k
+from alcli.vectors.rows import Rows
 
 LABELED, WIDTH, CLASSES = 500, 256, 10
 

@@ -17,14 +17,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from alcli.config import PlatformOptions
+from alcli.context import Context
+from alcli.cycle.pull import pull
 from alcli.items import Item, QueryRow
 from alcli.platforms.superannotate import Superannotate
 from alcli.priorities import priorities
-from alcli.progress import Silent
-from alcli.steps import Context
-from alcli.steps.pull import pull
+from alcli.system.progress import Silent
 from alcli.workspace import Workspace
-from tests.superannotate_server import TOKEN, Server
+from tests.support.superannotate_server import TOKEN, Server
 
 QUEUED, PULLED, LABELED, A_CALL, ROUNDS = 10_000, 5_000, 1_000, 100, 3
 BARE = "bare loop of the SDK's calls"

@@ -4,8 +4,8 @@
 
 Spoils 5 % of the annotations of BCCD (a box dropped, its class changed, or the box shifted by its own size) and of
 Clothing (another class). Trains on each half, judges the other half, and prints the precision among the first 5 % of
-the list: by true loss above the expected (`alcli.audit.excess`), by the true loss alone, and by cleanlab on the same
-predictions where it is installed. Then the same for the half that the model was trained on.
+the list: by true loss above the expected (`alcli.review.differences.excess`), by the true loss alone, and by cleanlab
+on the same predictions where it is installed. Then the same for the half that the model was trained on.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from alcli import images, inference
-from alcli.audit import difference, excess
+from alcli import images
+from alcli.annotations import Annotation, Box
 from alcli.config import ModelOptions, ScoreOptions, TaskOptions, TrainOptions
+from alcli.engine import inference
+from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.errors import DataError
 from alcli.formats.voc import Voc
-from alcli.items import Annotation, Box, Item
-from alcli.loss_head import LossHead
+from alcli.items import Item
+from alcli.models.loss_head import LossHead
+from alcli.review.differences import difference, excess
 from alcli.tasks import Example
 from alcli.tasks.classification import Classification
 from alcli.tasks.detection import Detection
-from alcli.training import feature_channels, seed_everything, train
 
 SHARE = 0.05
 BLOOD = ("Platelets", "RBC", "WBC")

@@ -34,14 +34,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from alcli import images, inference, plugins
+from alcli import images, plugins
 from alcli.config import ModelOptions, ScoreOptions, TaskOptions, TrainOptions
+from alcli.engine import inference
+from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.errors import DataError
 from alcli.items import Item
-from alcli.loss_head import LossHead
+from alcli.models.loss_head import LossHead
 from alcli.tasks import Example
 from alcli.tasks._label_maps import label_map
-from alcli.training import feature_channels, seed_everything, train
 
 NORMALISE = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CAMVID = ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "Sign", "Fence", "Car", "Pedestrian", "Bicyclist")

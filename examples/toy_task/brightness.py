@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from alcli import images
+from alcli.annotations import Annotation
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError
-from alcli.items import Annotation, ImageFacts, Item
+from alcli.items import ImageFacts, Item
+from alcli.models import pixels
 from alcli.tasks import Batch, Example
 
 
@@ -66,7 +68,7 @@ class Brightness:
         """The image at 64 × 64 and its number as a share of 1."""
         picture = images.load(example.path, at_least=(64, 64))
         wanted = {"share": torch.tensor(int(example.annotation.labels[0]) / 100)} if example.annotation else {}
-        return images.to_tensor(picture, (64, 64)), wanted, example.size or picture.size
+        return pixels.to_tensor(picture, (64, 64)), wanted, example.size or picture.size
 
     def losses(self, model: Net, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """Squared errors."""

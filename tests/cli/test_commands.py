@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
-from alcli import heartbeat
 from alcli.cli import cli
-from alcli.heartbeat import Heartbeat
+from alcli.workspace import heartbeat
+from alcli.workspace.heartbeat import Heartbeat
 
 COMMANDS = {name: cli.get_command(click.Context(cli), name) for name in cli.list_commands(click.Context(cli))}
 

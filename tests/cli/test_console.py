@@ -10,7 +10,7 @@ import time
 import pytest
 
 from alcli import errors
-from alcli.cli.console import Console
+from alcli.cli._console import Console
 
 
 def test_data_is_shown_never_obeyed(capsys):

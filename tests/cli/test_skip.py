@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 
-from alcli.priorities import read
+from alcli.system.tables import read
 
 
 def queue(photos) -> set[str]:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from alcli import priorities
-from alcli.cli import console
+from alcli import cli
+from alcli.system import tables
 from alcli.workspace import Workspace
-from tests.scenes import COLOURS, scene
-from tests.superannotate_server import TOKEN, Fault, Server
+from tests.support.scenes import COLOURS, scene
+from tests.support.superannotate_server import TOKEN, Fault, Server
 
 SMALL = (
     "--model", "ssd-tiny", "--budget", "4", "--set", "train.epochs=1", "--set", "train.workers=0",
@@ -69,8 +69,8 @@ def first_cycle(tmp_path_factory) -> tuple[Path, dict[int, float | None]]:
         environment.setenv("SA_TOKEN", TOKEN)
         environment.setenv("SA_URL", running.url)
         flags = ("--platform", "superannotate", "--project", "Cells/*", *SMALL)
-        assert console.run(["init", str(root), *flags]) == 0
-        assert console.run(["cycle", "-w", str(root)]) == 0
+        assert cli.run(["init", str(root), *flags]) == 0
+        assert cli.run(["cycle", "-w", str(root)]) == 0
         return root, {item_id: item["entropy_value"] for item_id, item in running.items.items()}
 
 
@@ -84,7 +84,7 @@ def team(server, first_cycle, tmp_path) -> Path:
 
 
 def names(root: Path, cycle: int = 1) -> list[str]:
-    return [row["name"] for row in priorities.read(root / "cycles" / f"{cycle:04d}" / "priorities.csv")]
+    return [row["name"] for row in tables.read(root / "cycles" / f"{cycle:04d}" / "priorities.csv")]
 
 
 def test_init_and_cycle_fill_the_queue_and_a_second_run_changes_nothing(server, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.test_superannotate import first_cycle, server, team  # noqa: F401 (fixtures)
 from tests.fuzz.watch import watched
-from tests.superannotate_server import TOKEN, Fault
+from tests.support.superannotate_server import TOKEN, Fault
 
 WRONG = "Another-canary.token_of_tests=778"
 COMMANDS = [

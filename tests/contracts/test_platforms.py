@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
-from alcli.items import LABELED, UNLABELED, Annotation, Item, QueryRow
+from alcli.items import LABELED, UNLABELED, Item, QueryRow
 from alcli.platforms import Platform
 from alcli.platforms.folder import Folder
 from alcli.platforms.oracle import Oracle, write_answers
-from tests.scenes import Photos
+from tests.support.scenes import Photos
 
 
 def folder(photos: Photos) -> Platform:

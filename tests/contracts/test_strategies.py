@@ -10,8 +10,9 @@ import pytest
 
 from alcli import plugins
 from alcli.items import Item
-from alcli.selection import select
+from alcli.selection.query import select
 from alcli.signals import DESCRIPTIONS, Signals
+from alcli.strategies import make_strategy
 
 COUNT, CLASSES, WIDTH, LABELED = 30, 3, 4, 8
 IDS = [f"item-{number:02}" for number in range(COUNT)]
@@ -27,7 +28,7 @@ every_file = pytest.mark.parametrize("file", FILES)
 
 @functools.cache
 def strategy_of(name: str):
-    return plugins.strategy(name)
+    return make_strategy(name)
 
 
 def arrays(count: int, seed: int, classes: int = CLASSES) -> dict[str, np.ndarray]:

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from alcli import inference, plugins
+from alcli import plugins
+from alcli.annotations import Annotation
 from alcli.config import ScoreOptions, TrainOptions
+from alcli.engine import inference
+from alcli.engine.loading import batches
+from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.errors import DataError
 from alcli.images import inspect
-from alcli.items import Annotation, Item
-from alcli.loading import batches
-from alcli.loss_head import LossHead
-from alcli.training import feature_channels, seed_everything, train
-from tests.contracts.drawings import CASES, Case, examples, make_task, picture
+from alcli.items import Item
+from alcli.models.loss_head import LossHead
+from tests.support.drawings import CASES, Case, examples, make_task, picture
 
 COUNT = 5
 EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

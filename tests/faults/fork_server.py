@@ -198,11 +198,11 @@ def _become(order: Order, plan: Any, outputs: Sequence[Path]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.update(order.environment)
         sys.argv = ["alcli", *order.arguments]
-        from alcli.cli import console
+        from alcli import cli
 
         if plan is not None:
             plan.armed = os.getpid()
-        code = console.run(list(order.arguments))
+        code = cli.run(list(order.arguments))
         if plan is not None:
             plan.armed = 0
         sys.stdout.flush()

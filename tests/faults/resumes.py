@@ -8,16 +8,18 @@ from pathlib import Path
 
 import torch
 
-from alcli import images, training_state
+from alcli import images
+from alcli.annotations import Annotation
 from alcli.config import ModelOptions, TaskOptions, TrainOptions
-from alcli.items import Annotation, Item
-from alcli.loss_head import LossHead
+from alcli.engine import training_state
+from alcli.engine.training import feature_channels, seed_everything, train
+from alcli.engine.training_state import TrainingState
+from alcli.items import Item
+from alcli.models.loss_head import LossHead
 from alcli.tasks import Example, Task
 from alcli.tasks.detection import Detection
-from alcli.training import feature_channels, seed_everything, train
-from alcli.training_state import TrainingState
 from tests.faults.sweeps import Point
-from tests.scenes import COLOURS, Photos, scene
+from tests.support.scenes import COLOURS, Photos, scene
 
 IMAGES, BATCH = 7, 3
 STEPS_AN_EPOCH = 3

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from alcli.files import TEMPORARY_PREFIX
+from alcli.system.files import TEMPORARY_PREFIX
 from tests.faults.fork_server import ForkServer, Order
-from tests.hashes import hashes
-from tests.scenes import Photos, scene
-from tests.superannotate_server import TOKEN, Server
+from tests.support.hashes import hashes
+from tests.support.scenes import Photos, scene
+from tests.support.superannotate_server import TOKEN, Server
 
 SETTINGS = ("train.epochs=2", "train.batch_size=3", "train.workers=0", "score.workers=0", "score.shard=2",
             "model.input_size=64", "train.checkpoint_every=1", "train.validation=0.25")  # fmt: skip

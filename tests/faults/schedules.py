@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from unittest import mock
 
+from alcli.artifacts.scores import COLUMNS
+from alcli.context import Context
+from alcli.cycle.pull import pull
+from alcli.cycle.push import push
 from alcli.errors import AlcliError
 from alcli.items import LABELED, Item
-from alcli.priorities import write_rows
-from alcli.progress import Silent
-from alcli.steps import Context
-from alcli.steps.pull import pull
-from alcli.steps.push import push
-from alcli.steps.score import COLUMNS
+from alcli.system.progress import Silent
+from alcli.system.tables import write_rows
 from alcli.workspace import Workspace
-from tests.superannotate_server import TOKEN, Fault, Server
+from tests.support.superannotate_server import TOKEN, Fault, Server
 
 CLEAR = {3, 4, 6}
 KINDS = ("500", "503", "429", "hang", "drop", "cut", "duplicate", "short", "delete", "html", "401")

@@ -17,8 +17,8 @@ from typing import Any
 
 from tests.faults.fork_server import COUNT, FAIL, PROJECT, ForkServer, plan_of_this_process, preloaded
 from tests.faults.scenes import Folder
-from tests.hashes import hashes
-from tests.scenes import Photos
+from tests.support.hashes import hashes
+from tests.support.scenes import Photos
 
 IMAGES = 70
 ANNOTATED_NIGHTS = 0.2
@@ -88,12 +88,12 @@ def _live(place: Path, nights: int, seed: int, faults: bool) -> Soaked:
 
 
 def _night(root: Path, plan: Any) -> int:
-    from alcli.cli import console
+    from alcli import cli
 
     plan.calls = plan.struck = 0
     plan.armed = os.getpid()
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        code = console.run(["cycle", "-w", str(root), "-q"])
+        code = cli.run(["cycle", "-w", str(root), "-q"])
     plan.armed = 0
     return code
 

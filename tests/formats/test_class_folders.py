@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from alcli.annotations import Annotation
 from alcli.errors import DataError
 from alcli.formats import class_folders
 from alcli.formats.class_folders import ClassFolders
-from alcli.items import Annotation
 
 
 def folders(tmp_path, *names: str) -> ClassFolders:

@@ -8,7 +8,7 @@ import pytest
 from alcli.errors import DataError
 from alcli.formats.coco import Coco
 from alcli.formats.voc import Voc
-from tests.scenes import Photos
+from tests.support.scenes import Photos
 
 
 def good() -> dict:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from alcli.annotations import IGNORED, Annotation, Box, Keypoint, Mask, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats import coco
-from alcli.items import IGNORED, Annotation, Box, Keypoint, Mask, Polygon, Pose
 
 SQUARE = np.zeros((80, 96), dtype=np.uint8)
 SQUARE[10:30, 20:50] = 1

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from alcli.annotations import Annotation
 from alcli.errors import DataError
 from alcli.formats import csv_labels
 from alcli.formats.csv_labels import CsvLabels
-from alcli.items import Annotation
 
 
 def table(tmp_path, text: str) -> CsvLabels:

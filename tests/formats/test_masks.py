@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alcli.annotations import IGNORED, Annotation
 from alcli.errors import DataError
 from alcli.formats import masks
 from alcli.formats.masks import Masks
-from alcli.items import IGNORED, Annotation
 from alcli.tasks._label_maps import label_map
 
 

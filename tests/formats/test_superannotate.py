@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats.superannotate import Superannotate, document, parse
 from alcli.formats.voc import Voc
-from alcli.items import Annotation, Box, Keypoint, Polygon, Pose
 
 
 def read(*instances: dict, **metadata: object) -> Annotation:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alcli.annotations import Annotation, Box
 from alcli.errors import DataError
 from alcli.formats import voc
-from alcli.items import Annotation, Box
-from tests.scenes import Photos
+from tests.support.scenes import Photos
 
 XML = "<annotation>{}</annotation>"
 OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from alcli.annotations import Annotation, Box, Keypoint, Polygon
 from alcli.errors import DataError
 from alcli.formats import yolo
-from alcli.items import Annotation, Box, Keypoint, Polygon
 
 
 def data_set(tmp_path, text: str, description: str = "names: [cat, dog]") -> yolo.Yolo:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from alcli.cli import console
+from alcli import cli
+from alcli.artifacts import signal_parts
+from alcli.artifacts.checkpoints import FILES, STEP
+from alcli.engine.training_state import Learner, Position, write
 from alcli.errors import WorkspaceDamaged
 from alcli.items import Item
-from alcli.steps import signal_parts
-from alcli.steps.checkpoints import FILES, STEP
-from alcli.training_state import Learner, Position, write
 from alcli.workspace import Workspace
-from tests.scenes import Photos
+from tests.support.scenes import Photos
 
 SMALL = ("--model", "ssd-tiny", "--budget", "4", "--set", "train.epochs=1", "--set", "train.workers=0",
          "--set", "score.workers=0", "--set", "model.input_size=64", "--set", "train.batch_size=4")  # fmt: skip
@@ -29,8 +29,8 @@ def cycled(scratch: Path) -> Path:
     root = scratch / "W"
     places = ["--images", str(photos.images), "--annotations", str(photos.annotations)]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
-        assert console.run(["init", str(root), *places, *SMALL]) == 0, said.getvalue()
-        assert console.run(["cycle", "-w", str(root)]) == 0, said.getvalue()
+        assert cli.run(["init", str(root), *places, *SMALL]) == 0, said.getvalue()
+        assert cli.run(["cycle", "-w", str(root)]) == 0, said.getvalue()
     return root
 
 

@@ -10,12 +10,21 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from alcli.cli import console
+from alcli import cli
 from tests.fuzz.watch import tree, watched
-from tests.scenes import scene
-from tests.superannotate_server import TOKEN, Server
+from tests.support.scenes import scene
+from tests.support.superannotate_server import TOKEN, Server
 
-STEMS = ["x", "alcli.db", "alcli.toml", "alcli.lock", "heartbeat.json", "model.safetensors", "queue.csv", "passwd"]
+STEMS = [
+    "x",
+    "alcli.db",
+    "alcli.toml",
+    "alcli.lock",
+    "heartbeat.json",
+    "model.safetensors",
+    "queue.csv",
+    "passwd",
+]
 FRAMES = ["../{}", "../../{}", "../../../../../../../../{}", "/tmp/{}", "/{}", "//host/{}", "..\\{}", "C:\\{}",
           "a/../../{}", "./{}", "%2e%2e/{}", "%2e%2e%2f{}", "..%2f{}", "~/{}", "~root/{}",
           "{}\0.jpg", "{}\n", "\n../{}",
@@ -66,13 +75,13 @@ def _cycled(place: Path, flags: list[str]) -> list[str]:
     """What a whole cycle of a new workspace leaves or writes outside of it; the run must come to its end."""
     root = place / "W"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
-        assert console.run(["init", str(root), *flags, *SMALL]) == 0, said.getvalue()
+        assert cli.run(["init", str(root), *flags, *SMALL]) == 0, said.getvalue()
         before = tree(place.parent) | {str(root)}
         with watched() as seen:
-            code = console.run(["cycle", "-w", str(root)])
+            code = cli.run(["cycle", "-w", str(root)])
             assert code in (0, 3), said.getvalue()
-            assert console.run(["export-csv", "-w", str(root), "-o", str(root / "list.csv")]) == 0, said.getvalue()
-            assert console.run(["list", "items", "-w", str(root), "--json"]) == 0, said.getvalue()
+            assert cli.run(["export-csv", "-w", str(root), "-o", str(root / "list.csv")]) == 0, said.getvalue()
+            assert cli.run(["list", "items", "-w", str(root), "--json"]) == 0, said.getvalue()
     queue = place / "project/queue"
     left = {path for path in tree(place.parent) - before if not Path(path).is_relative_to(root)}
     left -= {path for path in left if Path(path).is_relative_to(queue) or Path(path).is_relative_to(place / "tmp")}

@@ -10,6 +10,7 @@ from alcli import priorities
 from alcli.config import PlatformOptions
 from alcli.items import Item, QueryRow
 from alcli.platforms.folder import Folder, uri_to_path
+from alcli.system import tables
 from alcli.workspace import Workspace
 
 HARD = [b"NA", b"nan", b"null", b"None", b"001", b"1e5", b"a,b", b'"', b"two\nlines", b"cr\r", b"crlf\r\n", b"=1+1",
@@ -50,8 +51,8 @@ def round_trip(count: int, seed: int, scratch: Path) -> tuple[int, int]:
     query = [QueryRow(rank, item, 1.0 / rank, asked=True) for rank, item in enumerate(kept, 1)]
     wide = priorities.write_files(scratch / "list.csv", query, {})
     assert wide is not None
-    narrow = [row["name"] for row in priorities.read(scratch / "list.csv")]
+    narrow = [row["name"] for row in tables.read(scratch / "list.csv")]
     places = {item.name: os.fsencode(uri_to_path(item.uri).name) for item in kept}
     back = {places.get(name) for name in narrow if name in places}
-    same = narrow == [row["name"] for row in priorities.read(wide)] == [item.name for item in kept]
+    same = narrow == [row["name"] for row in tables.read(wide)] == [item.name for item in kept]
     return len(raw), len(set(raw) - back) if same and len(places) == len(kept) else len(raw)

@@ -20,8 +20,10 @@ import joblib
 import numpy as np
 import torch
 
-from alcli import backup, config, images, priorities, training_state
+from alcli import config, images
+from alcli.artifacts import signal_parts
 from alcli.config import PlatformOptions
+from alcli.engine import training_state
 from alcli.errors import AlcliError
 from alcli.formats.coco import Coco
 from alcli.formats.csv_labels import CsvLabels
@@ -33,8 +35,8 @@ from alcli.items import Item
 from alcli.models import storage, weights
 from alcli.platforms.oracle import Oracle
 from alcli.simulation import features
-from alcli.steps import signal_parts
-from alcli.workspace import Workspace
+from alcli.system import tables
+from alcli.workspace import Workspace, backup
 
 REFUSED = (2, 4, 5, 12)
 """What a file that is no file of its place may end in."""
@@ -98,7 +100,7 @@ def slots(folder: Path) -> dict[str, tuple[str, Callable[[Path], Any]]]:
         "mask": ("masks/x.png", lambda path: _read(_masks(path.parent))),
         "image": ("x.jpg", images.inspect),
         # The oldest pickles are texts, and any text is a list with other columns than alcli's.
-        "list": ("list/p.csv", lambda path: any("name" in row for row in priorities.read(path))),
+        "list": ("list/p.csv", lambda path: any("name" in row for row in tables.read(path))),
         "queue": ("oracle/queue.csv", lambda path: bool(Oracle(answers, folder).queue())),
         "oracle": ("answers.jsonl", lambda path: list(Oracle(answers, folder).items())),
         "database": ("W/alcli.db", lambda path: _open(path)),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fuzz import bit_rot, containment, counts, names, pickles
 from tests.fuzz.watch import tree, watched
-from tests.hashes import hashes
+from tests.support.hashes import hashes
 
 
 def test_ten_thousand_names_come_back_as_they_were(tmp_path):

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from alcli.errors import DataError
-from alcli.loss_head import LossHead
 from alcli.models import storage
-from tests.hashes import hashes
+from alcli.models.loss_head import LossHead
+from tests.support.hashes import hashes
 
 MANIFEST = storage.Manifest("detection", "ssd-tiny", ("a", "b"), (64, 64), (3, 4))
 

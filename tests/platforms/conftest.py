@@ -10,7 +10,7 @@ import pytest
 from alcli.config import PlatformOptions
 from alcli.items import Item, QueryRow
 from alcli.platforms.superannotate import Superannotate
-from tests.superannotate_server import TOKEN, Server
+from tests.support.superannotate_server import TOKEN, Server
 
 Connect = Callable[..., Superannotate]
 

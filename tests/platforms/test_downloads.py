@@ -8,7 +8,7 @@ from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError
 from alcli.platforms import _downloads
 from alcli.platforms._downloads import Downloads
-from tests.superannotate_server import Fault
+from tests.support.superannotate_server import Fault
 
 
 @pytest.fixture

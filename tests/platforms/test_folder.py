@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError, UsageError
-from alcli.items import Annotation, Item, QueryRow, Refusal
+from alcli.items import Item, QueryRow, Refusal
 from alcli.platforms.folder import Folder, path_to_uri, uri_to_path
-from tests.scenes import Photos
+from tests.support.scenes import Photos
 
 
 def folder(photos: Photos, **options) -> Folder:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from alcli.annotations import Annotation, Box
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, UsageError
-from alcli.items import LABELED, UNLABELED, Annotation, Box, Item, QueryRow, Refusal
+from alcli.items import LABELED, UNLABELED, Item, QueryRow, Refusal
 from alcli.platforms.oracle import Oracle, write_answers
 
 

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from alcli.annotations import Annotation, Box
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
-from alcli.items import LABELED, SKIPPED, UNLABELED, Annotation, Box, Refusal
+from alcli.items import LABELED, SKIPPED, UNLABELED, Refusal
 from tests.platforms.conftest import ranked
-from tests.superannotate_server import Fault
+from tests.support.superannotate_server import Fault
 
 CAT = {"type": "bbox", "className": "cat", "points": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}
 HOSTILE = ("../../etc/passwd", 'with "quotes"', "line\nbreak.jpg", "ünï cödé.jpg", "comma,semicolon;.jpg", "%2e%2e")

@@ -6,8 +6,9 @@ import numpy as np
 
 from alcli import priorities
 from alcli.priorities import write_files
-from alcli.selection import select
+from alcli.selection.query import select
 from alcli.signals import Signals
+from alcli.system import tables
 
 
 def distributions(count: int) -> dict[str, np.ndarray]:
@@ -42,7 +43,7 @@ def test_the_order_of_the_csv_survives_for_every_distribution_of_scores(server, 
         query = select(Given(), Signals(ids, {"given": scores}), items, 100, 0)
         write_files(tmp_path / "list.csv", query.rows, {"cycle": 1, "strategy": "given", "model": "none"})
         assert all(receipt.accepted for receipt in platform.push(query.rows)), name
-        told = [row["name"] for row in priorities.read(tmp_path / "list.csv")]
+        told = [row["name"] for row in tables.read(tmp_path / "list.csv")]
         queue = platform.queue()
         assert [place.name for place in queue] == told == server.queue(), name
         assert [place.position for place in queue] == list(range(1, count + 1)), name

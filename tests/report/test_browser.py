@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.chromium import BINARY, Chromium
-from tests.steps.test_report import HOSTILE
+from tests.report.test_gather import HOSTILE
+from tests.support.chromium import BINARY, Chromium
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose, in_words
 from alcli.errors import DataError
-from alcli.items import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.report.pictures import class_colours, drawn, picture, with_doubts
-from alcli.report.words import in_words
-from tests.contracts.drawings import half_mask
+from tests.support.drawings import half_mask
 
 COLOURS = {"a": "#ff0000", "b": "#00ff00"}
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from alcli.report import Hindsight
 from alcli.report.verdict import arms_in_words, ranking_in_words
+from alcli.review.retrospective import Hindsight
 
 
 def test_a_correlation_is_believed_only_with_enough_images():

@@ -10,9 +10,10 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
+from alcli.annotations import Annotation
 from alcli.config import Config, ModelOptions, TaskOptions
 from alcli.errors import DataError
-from alcli.items import Annotation, Item
+from alcli.items import Item
 from alcli.simulation.features import Features
 from alcli.simulation.frozen import SIGNALS, FrozenEngine
 from alcli.simulation.labels import Labels

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from alcli.annotations import Annotation
 from alcli.errors import UsageError
-from alcli.items import Annotation, Item
+from alcli.items import Item
 from alcli.simulation.labels import _split
 from alcli.tasks import Example
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from alcli.annotations import Annotation, Box, Keypoint, Mask, Polygon, Pose
 from alcli.config import Config, ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
-from alcli.items import Annotation, Box, Keypoint, Mask, Polygon, Pose
 from alcli.simulation.costs import cost_of, unit_of
 from alcli.simulation.plan import Arm, Plan, arms_of, check_arms, check_frozen
 

@@ -14,9 +14,9 @@ import threadpoolctl
 import torch
 
 from alcli.errors import WorkspaceDamaged
-from alcli.progress import Silent
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job, Point, execute
+from alcli.system.progress import Silent
 
 PLAN = Plan(4, 2, 1)
 PARENT = """

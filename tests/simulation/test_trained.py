@@ -10,18 +10,20 @@ import shutil
 import pandas as pd
 import pytest
 
-from alcli import inference, simulate
-from alcli.cli import console
+from alcli import cli
+from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
-from alcli.items import Annotation, Item
+from alcli.engine import inference
+from alcli.items import Item
 from alcli.platforms.oracle import Oracle
+from alcli.simulation import replay as simulate
 from alcli.simulation import runs
 from alcli.simulation.labels import Labels
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job
 from alcli.simulation.trained import prepare_answers, remove_finished
 from alcli.tasks import Example
-from tests.scenes import Photos
+from tests.support.scenes import Photos
 
 SIZES = ("--start", "4", "--budget", "3", "--cycles", "2", "--test", "0.45", "--seeds", "2")
 
@@ -36,17 +38,17 @@ def made(tmp_path_factory):
     options = ["--images", photos.images, "--annotations", photos.annotations, "--model", "ssd-tiny", "-q"]
     options += [part for setting in settings for part in ("--set", setting)]
     for arguments in (["init", workspace, *options], ["pull", "-w", workspace, "-q"]):
-        assert console.run([str(argument) for argument in arguments]) == 0
+        assert cli.run([str(argument) for argument in arguments]) == 0
     shutil.copytree(workspace, root / "pulled")
     with pytest.MonkeyPatch.context() as patch:
         one_thread(patch)
-        assert console.run(command(workspace, "--jobs", "1", "-q")) == 0
+        assert cli.run(command(workspace, "--jobs", "1", "-q")) == 0
     return root
 
 
 def one_thread(patch):
     """Another number of threads gives other last digits: what is compared here runs with one, whatever the machine."""
-    patch.setattr("alcli.simulate.threads_for", lambda processes: 1)
+    patch.setattr("alcli.simulation.replay.threads_for", lambda processes: 1)
 
 
 def command(workspace, *more):

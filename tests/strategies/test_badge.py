@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from alcli.strategies.badge import Badge
-from tests.strategies.worlds import picks, signals
-from tests.test_kmeans import assert_law, exact_law
+from tests.support.worlds import picks, signals
+from tests.vectors.test_kmeans import assert_law, exact_law
 
 rng = np.random.default_rng(0)
 VECTORS = rng.standard_normal((7, 3))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcli.strategies.clue import Clue
-from tests.strategies.worlds import groups, picks, signals
+from tests.support.worlds import groups, picks, signals
 
 
 def test_one_of_each_uncertain_group_the_most_uncertain_first():

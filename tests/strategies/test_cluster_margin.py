@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcli.strategies.cluster_margin import ClusterMargin
-from tests.strategies.worlds import groups, picks, signals
+from tests.support.worlds import groups, picks, signals
 
 
 def test_small_groups_are_not_crowded_out():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcli.strategies.core_set import CoreSet
-from tests.strategies.worlds import groups, picks, signals
+from tests.support.worlds import groups, picks, signals
 
 LINE = np.array([[0.0], [1.0], [2.0], [6.0], [10.0]])
 

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from alcli.strategies import discriminative
 from alcli.strategies.discriminative import Discriminative
-from tests.strategies.worlds import groups, picks, signals
+from tests.support.worlds import groups, picks, signals
 
 
 def test_what_lies_apart_from_the_annotated_comes_first():

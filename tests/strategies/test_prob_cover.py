@@ -5,7 +5,7 @@ import pytest
 
 from alcli.strategies import prob_cover
 from alcli.strategies.prob_cover import ProbCover
-from tests.strategies.worlds import groups, picks, signals
+from tests.support.worlds import groups, picks, signals
 
 
 def pool(vectors, known=None, classes=3):

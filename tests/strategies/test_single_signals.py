@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alcli import plugins
-from tests.strategies.worlds import signals
+from alcli.strategies import make_strategy
+from tests.support.worlds import signals
 
 READ = {
     "margin": "margin",
@@ -19,6 +19,6 @@ READ = {
 @pytest.mark.parametrize("name", READ)
 def test_the_score_is_the_signal(name):
     values = np.array([0.25, 0.75, 0.5], np.float32)
-    scores = plugins.strategy(name).score(signals(**{READ[name]: values}), 2, np.random.default_rng(0))
+    scores = make_strategy(name).score(signals(**{READ[name]: values}), 2, np.random.default_rng(0))
     assert scores.tolist() == values.tolist()
-    assert plugins.strategy(name).needs == {READ[name]}
+    assert make_strategy(name).needs == {READ[name]}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcli.strategies.typiclust import Typiclust
-from tests.strategies.worlds import groups, picks, signals
+from tests.support.worlds import groups, picks, signals
 
 
 def test_the_largest_group_without_annotations_comes_first():

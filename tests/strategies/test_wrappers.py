@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcli import plugins
+from alcli.strategies import make_strategy
 from alcli.strategies.class_balanced import ClassBalanced
 from alcli.strategies.cost_normalised import CostNormalised
 from alcli.strategies.diverse import Diverse
 from alcli.strategies.learned_loss import LearnedLoss
 from alcli.strategies.margin import Margin
-from tests.strategies.worlds import picks, signals
+from tests.support.worlds import picks, signals
 
 
 def test_needs_are_those_of_both():
-    nested = plugins.strategy("diverse:class-balanced:core-set")
+    nested = make_strategy("diverse:class-balanced:core-set")
     assert nested.needs == {"embedding", "class_scores"}
     assert nested.needs_labeled == {"embedding"}
-    assert plugins.strategy("cost-normalised:margin").needs_labeled == frozenset()
+    assert make_strategy("cost-normalised:margin").needs_labeled == frozenset()
 
 
 def test_each_predicted_class_gets_its_share_of_the_budget():

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
+from alcli.annotations import Annotation
+from alcli.engine.loading import batches
 from alcli.errors import DataError, UsageError
-from alcli.items import Annotation
-from alcli.loading import batches
-from tests.contracts.drawings import CASES, Case, examples, make_task
+from tests.support.drawings import CASES, Case, examples, make_task
 
 ONE, SEVERAL = CASES["classification"], CASES["classification, several labels"]
 

@@ -9,12 +9,13 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from alcli.annotations import Annotation, Box
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
-from alcli.items import Annotation, Box, ImageFacts, Item
+from alcli.items import ImageFacts, Item
 from alcli.tasks import Batch, Example
 from alcli.tasks.detection import Detection, _tie
-from tests.scenes import scene
+from tests.support.scenes import scene
 
 FACTS = ImageFacts("hash", 96, 80)
 CLASSES = ("blue", "green", "red")

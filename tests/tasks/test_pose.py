@@ -10,15 +10,15 @@ from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval, Params
 
+from alcli.annotations import Annotation, Box, Keypoint
+from alcli.annotations import Pose as Person
 from alcli.config import ModelOptions, TaskOptions
+from alcli.engine.loading import batches
 from alcli.errors import UsageError
-from alcli.items import Annotation, Box, Keypoint
-from alcli.items import Pose as Person
-from alcli.loading import batches
 from alcli.tasks import _crops, _skeleton
 from alcli.tasks._pose_metrics import oks_ap, pck
 from alcli.tasks.pose import Pose
-from tests.contracts.drawings import CASES, JOINTS, SIZE, examples, make_task, person
+from tests.support.drawings import CASES, JOINTS, SIZE, examples, make_task, person
 
 CASE = CASES["pose"]
 COCO_JOINTS = (

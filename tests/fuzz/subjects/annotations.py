@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 from hypothesis import strategies as st
 
+from alcli.annotations import Annotation
 from alcli.formats.class_folders import ClassFolders
 from alcli.formats.coco import Coco
 from alcli.formats.csv_labels import CsvLabels
@@ -18,7 +19,6 @@ from alcli.formats.masks import Masks
 from alcli.formats.superannotate import Superannotate
 from alcli.formats.voc import Voc
 from alcli.formats.yolo import Yolo
-from alcli.items import Annotation
 from tests.fuzz.inputs import documents, files, json_files, text_files, words
 from tests.fuzz.samples import COCO, PNG_MASK, SUPERANNOTATE, VOC, YOLO_LABELS, YOLO_YAML
 from tests.fuzz.subject import Subject, Use

@@ -21,7 +21,7 @@ from tests.fuzz.inputs import json_files, text_files, texts
 from tests.fuzz.samples import SUPERANNOTATE
 from tests.fuzz.subject import Subject, Use
 from tests.fuzz.subjects.annotations import in_file
-from tests.superannotate_server import TOKEN, Handler, Server
+from tests.support.superannotate_server import TOKEN, Handler, Server
 
 ANSWER = {"id": "a", "uri": "file:///a.jpg", "version": "1",
           "annotation": json.dumps({"boxes": [{"label": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4}]})}  # fmt: skip

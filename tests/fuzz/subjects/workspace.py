@@ -15,18 +15,21 @@ import click
 import numpy as np
 from hypothesis import strategies as st
 
-from alcli import backup, config, heartbeat, images, priorities, training_state
-from alcli.cli.console import visible
-from alcli.cli.options import Duration
-from alcli.database import machine_errors
+from alcli import config, images
+from alcli.annotations import Annotation, Box
+from alcli.artifacts import signal_parts
+from alcli.cli._options import Duration
+from alcli.engine import training_state
 from alcli.errors import AlcliError, UsageError
-from alcli.formats._names import ImageNames, readable
-from alcli.items import LABELED, Annotation, Box, Item
+from alcli.formats._names import ImageNames
+from alcli.items import LABELED, Item
 from alcli.models import storage, weights
 from alcli.platforms.folder import path_to_uri, uri_to_path
 from alcli.signals import Signals
-from alcli.steps import signal_parts
-from alcli.workspace import Workspace
+from alcli.system import clock, tables
+from alcli.system.text import readable, visible
+from alcli.workspace import Workspace, backup, heartbeat
+from alcli.workspace.database import machine_errors
 from tests.fuzz.inputs import documents, files, tensor_files, text_files, texts, words
 from tests.fuzz.samples import PICTURES
 from tests.fuzz.subject import Subject, Use
@@ -99,10 +102,10 @@ def _part_used(folder: Path) -> None:
 
 
 def _list(folder: Path) -> None:
-    rows = priorities.read(folder / "p.csv")
+    rows = tables.read(folder / "p.csv")
     stream = io.StringIO()
     if rows:
-        priorities.write_rows(stream, list(rows[0]), [list(row.values()) for row in rows])
+        tables.write_rows(stream, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _durations(folder: Path) -> contextlib.AbstractContextManager[Use]:
@@ -246,5 +249,5 @@ SUBJECTS = [
 
 def _beat(beat: heartbeat.Heartbeat) -> None:
     beat.after(1.0, 5, 1.0, "x").age(2.0)
-    heartbeat.shown(beat.ended)
+    clock.utc(beat.ended)
     assert isinstance(beat.message, str)

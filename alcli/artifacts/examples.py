@@ -1,0 +1,188 @@
+"""From the pool's labelled items to examples that a model can train on: looked at, checked, split."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from alcli import images, plugins
+from alcli.annotations import Annotation
+from alcli.config import Config
+from alcli.context import Context
+from alcli.errors import DataError, PlatformError, Unreadable
+from alcli.items import LABELED, ImageFacts, Item, Refusal
+from alcli.system.clock import now
+from alcli.system.hashing import sha256_of_text
+from alcli.system.processes import CHUNK, Died, in_processes, worker_count
+from alcli.tasks import Example, Task
+
+FULL_CIRCLE = 16**8
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The labelled items, ready.
+
+    Attributes:
+        training, held_out: examples in the order of their ids; an image stays on its side for ever.
+        classes: names in the order of the model's outputs.
+        fingerprint: changes when any of this changes.
+        problems: what could not be used and was not known before.
+    """
+
+    training: Sequence[Example]
+    held_out: Sequence[Example]
+    classes: tuple[str, ...]
+    fingerprint: str
+    problems: Sequence[Refusal]
+
+
+def prepare(context: Context) -> Examples:
+    """Check every labelled image and annotation; what is broken goes to quarantine with its reason."""
+    store = context.workspace.store
+    items = store.pool(forgiving=("encoding", "training")).in_state(LABELED)
+    annotations = {row.item_id: row for row in store.annotations(item.id for item in items)}
+    items = [item for item in items if item.id in annotations]
+    paths, unreachable = fetch(context, items)
+    facts, undecodable = _looked_at(context, [item for item in items if item.id in paths], paths)
+    check_reach(items, [*unreachable, *undecodable])
+    problems = store.quarantine("image", [*unreachable, *undecodable], now(), complete=False)
+    classes = class_names(context.config, annotations.values())
+    task = make_task(context.config, classes)
+    examples, refusals = _encoded(task, items, paths, facts, annotations)
+    problems += store.quarantine("encoding", refusals, now(), complete=True)
+    training, held_out = split(examples, facts, context.config.train.validation)
+    fingerprint = sha256_of_text(
+        *classes, *(part for row in examples for part in (row.item.id, facts[row.item.id].sha256, _text(row)))
+    )
+    return Examples(training, held_out, classes, fingerprint, problems)
+
+
+def annotated(context: Context, task: Task, items: Sequence[Item]) -> list[Example]:
+    """Those of the items whose image and annotation the task can use, as examples; the others are passed over."""
+    found = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
+    items = [item for item in items if item.id in found]
+    paths, _ = fetch(context, items)
+    facts, _ = _looked_at(context, [item for item in items if item.id in paths], paths)
+    return _encoded(task, items, paths, facts, found)[0]
+
+
+def make_task(config: Config, classes: Sequence[str]) -> Task:
+    """The configured task for these classes."""
+    return plugins.load("tasks", config.task.name)(config.task, config.model, classes)
+
+
+def class_names(config: Config, annotations: Iterable[Annotation]) -> tuple[str, ...]:
+    """The configured classes, or all that occur, in alphabetical order."""
+    if config.task.classes:
+        return config.task.classes
+    task = plugins.load("tasks", config.task.name)
+    return tuple(sorted(set().union(*(task.vocabulary(annotation, config.task) for annotation in annotations))))
+
+
+def split(
+    examples: Sequence[Example], facts: dict[str, ImageFacts], share: float
+) -> tuple[list[Example], list[Example]]:
+    """(training, held-out): an image's content alone decides, so that copies of it never stand on both sides."""
+
+    def is_held_out(example: Example) -> bool:
+        # Hashed once more: the file's own hash may have been chosen by a collection that was split by it.
+        digest = sha256_of_text("held out", facts[example.item.id].sha256)
+        return int(digest[:8], 16) < share * FULL_CIRCLE
+
+    flags = [is_held_out(example) for example in examples]
+    training = list(itertools.compress(examples, (not flag for flag in flags)))
+    return training, list(itertools.compress(examples, flags))
+
+
+def fetch(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], list[Refusal]]:
+    """Local files by item id, and the items whose pixels the platform cannot give."""
+    paths: dict[str, Path] = {}
+    refusals = []
+    with context.progress.track("Fetching images", len(items)) as advance:
+        for item, answer in zip(items, _in_threads(context.platform.image, items), strict=True):
+            if isinstance(answer, Refusal):
+                refusals.append(answer)
+            else:
+                paths[item.id] = answer
+            advance(1)
+    return paths, refusals
+
+
+def check_reach(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
+    """Raises PlatformError when not one image can be read now: then the disk or the service is missing, not they."""
+    if items and sum(refusal.passing for refusal in refusals) == len(items):
+        raise PlatformError(
+            f"Not one of {len(items)} images can be read ({refusals[0].reason}).",
+            kept="What is known about them is kept.",
+            do="Is the disk mounted, and may this user read it? Then run the same command again.",
+        )
+
+
+def _looked_at(
+    context: Context, items: Sequence[Item], paths: dict[str, Path]
+) -> tuple[dict[str, ImageFacts], list[Refusal]]:
+    """Facts by item id; each version of an image is decoded once in its life."""
+    known = context.workspace.store.images()
+    facts = {item.id: known[item.id][1] for item in items if known.get(item.id, ("",))[0] == item.version}
+    new = [item for item in items if item.id not in facts]
+    refusals, found = [], []
+    with context.progress.track("Looking at images", len(new)) as advance:
+        # At least one process: a decoder that dies on an image must not take the run with it.
+        workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
+        for item, answer in zip(new, in_processes(_looked, [paths[item.id] for item in new], workers), strict=True):
+            if isinstance(answer, ImageFacts):
+                found.append((item, answer))
+            else:
+                reason, passing = (answer.reason, answer.killed) if isinstance(answer, Died) else answer
+                refusals.append(Refusal(item.id, item.name, reason, item.version, passing))
+            advance(1)
+    context.workspace.store.put_images(found)
+    return facts | {item.id: answer for item, answer in found}, refusals
+
+
+def _looked(path: Path) -> ImageFacts | tuple[str, bool]:
+    """What the image is, or (why it cannot be used, whether that may pass)."""
+    try:
+        return images.inspect(path)
+    except DataError as error:
+        return error.what, isinstance(error, Unreadable)
+
+
+def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> Iterable:
+    """The results in order; a DataError becomes a Refusal."""
+
+    def answer(item: Item) -> object:
+        try:
+            return function(item)
+        except DataError as error:
+            return Refusal(item.id, item.name, error.what, item.version, isinstance(error, Unreadable))
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield from threads.map(answer, items)
+
+
+def _encoded(
+    task: Task,
+    items: Sequence[Item],
+    paths: dict[str, Path],
+    facts: dict[str, ImageFacts],
+    annotations: dict[str, Annotation],
+) -> tuple[list[Example], list[Refusal]]:
+    examples, refusals = [], []
+    for item in items:
+        if item.id in facts:
+            try:
+                examples.append(task.encode(item, paths[item.id], facts[item.id], annotations[item.id]))
+            except DataError as error:
+                refusals.append(Refusal(item.id, item.name, error.what, item.version))
+    return examples, refusals
+
+
+def _text(example: Example) -> str:
+    return example.annotation.to_json() if example.annotation else ""

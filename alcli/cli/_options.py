@@ -1,0 +1,181 @@
+"""Options that several commands share, and the object that every command works with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alcli.cli._console import Console
+from alcli.errors import DONE, PARTIAL, AlcliError
+from alcli.system.crash_reports import internal_error
+
+if TYPE_CHECKING:
+    from alcli.context import Context
+    from alcli.system.run_log import Run
+    from alcli.workspace import Workspace
+
+Command = Callable[..., Any]
+
+
+class Duration(click.ParamType):
+    """``90s``, ``30m``, ``26h`` or ``7d`` as seconds; a bare number is seconds."""
+
+    name = "duration"
+    _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """The seconds; a usage error for anything else."""
+        text = str(value).strip()
+        number, unit = (text[:-1], text[-1]) if text[-1:] in self._UNITS else (text, "s")
+        try:
+            seconds = float(number) * self._UNITS[unit]
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < float("inf"):
+            self.fail(f"{text!r} is no duration; for example 90s, 30m, 26h or 7d.", parameter, context)
+        return seconds
+
+
+class Session:
+    """The console and the workspace of one invocation, opened when first asked for."""
+
+    def __init__(self, console: Console, root: Path | None, overrides: list[str]) -> None:
+        self.console, self.overrides = console, overrides
+        self._run: Run | None = None
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        """The workspace's folder: ``-w``, or the nearest upward."""
+        from alcli.workspace import Workspace
+
+        return self._root if self._root is not None else Workspace.find(Path.cwd())
+
+    @contextmanager
+    def reading(self) -> Iterator[Workspace]:
+        """The workspace, for commands that change nothing; needs no lock."""
+        from alcli.workspace import Workspace
+        from alcli.workspace.database import database_errors
+
+        workspace = Workspace.open(self.root, read_only=True)
+        try:
+            with database_errors(workspace.root):
+                yield workspace
+        finally:
+            workspace.close()
+
+    @contextmanager
+    def writing(self, wait: float = 0.0) -> Iterator[Context]:
+        """A step's context in the locked workspace; ``wait`` seconds for another run to end."""
+        from alcli.context import Context
+        from alcli.workspace import Workspace
+        from alcli.workspace.database import machine_errors
+
+        workspace = Workspace.open(self.root)
+        try:
+            config = workspace.configuration(self.overrides)
+            with machine_errors(workspace.root), workspace.lock(wait), self._recorded(workspace.root):
+                if workspace.copy_before is not None:
+                    self.console.say(f"Brought the database to its new schema; the old one is {workspace.copy_before}.")
+                yield Context(workspace, config, self.console)
+        finally:
+            workspace.close()
+
+    def ending(self, problems: Sequence[Any]) -> int:
+        """The exit code of a run that reached its end, for its log too."""
+        code = PARTIAL if problems else DONE
+        if self._run is not None:
+            self._run.exit_code = code
+        return code
+
+    @contextmanager
+    def _recorded(self, root: Path) -> Iterator[None]:
+        """The run's log; what is a bug leaves its traceback beside it."""
+        from alcli.system import run_log
+        from alcli.workspace.database import machine_errors
+
+        folder = root / "logs"
+        command = click.get_current_context().find_root().obj or sys.argv[1:]
+        with run_log.recorded(folder, command) as self._run:
+            self.console.run_id = self._run.id
+            try:
+                # Here too: what the machine refuses has its exit code in the log, and is no bug.
+                with machine_errors(root):
+                    yield
+            except (AlcliError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise
+            except Exception as error:
+                raise internal_error(error, folder, self._run.id) from error
+
+
+def shared(command: Command) -> Command:
+    """``-w --json -q -v`` and ``--set`` for a command; it is given a Session as ``session``."""
+
+    def called(
+        workspace: Path | None,
+        as_json: bool,
+        quiet: bool,
+        verbose: bool,
+        settings: tuple[str, ...],
+        **rest: Any,
+    ) -> Any:
+        console = Console(as_json, quiet, verbose)
+        overrides = [*settings, *(f"{place}={value}" for place, value in _overrides(rest))]
+        return command(session=Session(console, workspace, overrides), **rest)
+
+    called.__doc__, called.__name__ = command.__doc__, command.__name__
+    called.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in reversed(_SHARED):
+        called = option(called)
+    return called
+
+
+def setting(flag: str, place: str, help: str, **options: Any) -> Callable[[Command], Command]:
+    """A flag that stands for one ``section.key`` of the configuration."""
+    return click.option(flag, SETTING_PREFIX + place.replace(".", "__"), help=f"{help}  [{place}]", **options)
+
+
+SETTING_PREFIX = "setting_"
+
+
+def _overrides(rest: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Take the settings out of a command's arguments."""
+    names = [name for name in rest if name.startswith(SETTING_PREFIX)]
+    given = [(name.removeprefix(SETTING_PREFIX).replace("__", "."), rest.pop(name)) for name in names]
+    return [(place, value) for place, value in given if value is not None]
+
+
+_SHARED = [
+    click.option(
+        "-w",
+        "--workspace",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The workspace; default: the nearest folder upward with an alcli.toml.",
+    ),
+    click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting, for this run."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="Errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="More about what happens."),
+]
+
+budget = setting("--budget", "selection.budget", "How many images are asked for per cycle.", type=click.IntRange(1))
+strategy = setting("--strategy", "strategy.name", "How images are ranked; `alcli list strategies`.")
+validation = setting(
+    "--validation",
+    "train.validation",
+    "Share of the annotated images held out to measure on.",
+    type=click.FloatRange(0, 1),
+)
+wait = click.option(
+    "--wait", type=Duration(), default="0s", help="Wait so long for another run to end (30m, 2h) instead of exit 11."
+)
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
+top = click.option("--top", type=click.IntRange(1), help="Only the first N rows.")
+accept_shrink = click.option(
+    "--accept-shrink", is_flag=True, help="Believe a platform that has lost half of the known images."
+)

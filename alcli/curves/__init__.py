@@ -1,0 +1,1 @@
+"""The learning curve: its history, its forecast, and the statistics behind both."""

@@ -1,0 +1,129 @@
+"""One streaming pass over items: signals for strategies, predictions for people. Pure functions of model and items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from alcli.annotations import Annotation
+from alcli.config import ScoreOptions
+from alcli.engine.device import device, precision
+from alcli.engine.loading import batches
+from alcli.items import Refusal
+from alcli.models.loss_head import LossHead
+from alcli.signals import Signals
+from alcli.system.progress import Advance
+from alcli.tasks import Batch, Example, Task
+
+
+def signals(
+    task: Task,
+    model: nn.Module,
+    loss_head: LossHead,
+    examples: Sequence[Example],
+    needs: frozenset[str],
+    options: ScoreOptions,
+    advance: Advance = lambda units: None,
+    previous: nn.Module | None = None,
+) -> Iterator[tuple[Signals, list[Refusal]]]:
+    """What the model says about the examples, one part of ``options.shard`` items after the other.
+
+    A part is the same whichever part the pass starts with, so that an interrupted pass can go on.
+
+    Args:
+        previous: the earlier model that ``output_discrepancy`` compares with; without one it is 0.
+
+    Yields:
+        (signals, refusals): rows for the images that could be loaded, in the order given; and the others with reasons.
+    """
+    _ready(model, loss_head, *([previous] if previous else []))
+    order, sizes = _parts(len(examples), options)
+    stream = batches(task, examples, lambda _: order, options.workers)
+    for size in sizes:
+        ids: list[str] = []
+        arrays: dict[str, list[np.ndarray]] = {name: [] for name in needs}
+        refusals: list[Refusal] = []
+        for _ in range(size):
+            batch, refused = next(stream)
+            refusals += refused
+            advance(len(refused) + (len(batch.examples) if batch else 0))
+            if batch is None:
+                continue
+            ids += [example.item.id for example in batch.examples]
+            with torch.inference_mode(), precision(options.precision):
+                found = _found(task, model, loss_head, batch, needs, previous)
+            for name in needs:
+                kind = torch.float16 if name == "embedding" else torch.float32
+                arrays[name].append(found[name].to(kind).cpu().numpy())
+        joined = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in arrays.items()}
+        yield Signals(ids, joined), refusals
+
+
+def _found(
+    task: Task, model: nn.Module, loss_head: LossHead, batch: Batch, needs: frozenset[str], previous: nn.Module | None
+) -> dict[str, Tensor]:
+    found, features = task.signals(model, batch, needs)
+    if "predicted_loss" in needs:
+        found["predicted_loss"] = loss_head(features)
+    if "output_discrepancy" in needs:
+        found["output_discrepancy"] = (
+            task.discrepancy(model, previous, batch) if previous else torch.zeros(len(batch.sizes))
+        )
+    return found
+
+
+def predictions(
+    task: Task, model: nn.Module, examples: Sequence[Example], options: ScoreOptions
+) -> Iterator[Annotation]:
+    """What the model would annotate on each example that can be loaded, in the order given."""
+    _ready(model)
+    order = _parts(len(examples), options)[0]
+    for batch, _ in batches(task, examples, lambda _: order, options.workers):
+        if batch is not None:
+            with torch.inference_mode(), precision(options.precision):
+                yield from task.predictions(model, batch)
+
+
+def losses(
+    task: Task, model: nn.Module, loss_head: LossHead, examples: Sequence[Example], options: ScoreOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """(true (n,), predicted (n,)) losses of annotated examples: how well the loss head knows the model."""
+    rows = item_losses(task, model, loss_head, examples, options)
+    return np.array([true for _, true, _ in rows]), np.array([predicted for _, _, predicted in rows])
+
+
+def item_losses(
+    task: Task, model: nn.Module, loss_head: LossHead, examples: Sequence[Example], options: ScoreOptions
+) -> list[tuple[str, float, float]]:
+    """(item id, true loss, predicted loss) of each annotated example that can be loaded, in the order given."""
+    _ready(model, loss_head)
+    found: list[tuple[str, float, float]] = []
+    order = _parts(len(examples), options)[0]
+    for batch, _ in batches(task, examples, lambda _: order, options.workers):
+        if batch is not None:
+            with torch.inference_mode(), precision(options.precision):
+                actual, features = task.losses(model, batch)
+                expected = loss_head(features)
+            ids = [example.item.id for example in batch.examples]
+            found += zip(ids, actual.float().tolist(), expected.float().tolist(), strict=True)
+    return found
+
+
+def _ready(*modules: nn.Module) -> None:
+    for module in modules:
+        module.eval().to(device()).to(memory_format=torch.channels_last)
+
+
+def _parts(count: int, options: ScoreOptions) -> tuple[list[list[int]], list[int]]:
+    """Batches as positions, none across two parts; and the number of batches of each part."""
+    order: list[list[int]] = []
+    sizes = []
+    for start in range(0, count, options.shard):
+        stop = min(start + options.shard, count)
+        part = [list(range(i, min(i + options.batch_size, stop))) for i in range(start, stop, options.batch_size)]
+        order += part
+        sizes.append(len(part))
+    return order, sizes

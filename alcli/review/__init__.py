@@ -1,0 +1,1 @@
+"""What later labels say about earlier models, and models about labels."""

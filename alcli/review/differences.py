@@ -1,0 +1,106 @@
+"""Which annotations to look at again: those on which the model fails far more than it expected to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+
+from alcli.annotations import Annotation, Box
+
+MISSING, EXTRA, WRONG, SHIFTED, DIFFERENT = "missing box", "extra box", "wrong class", "shifted box", "different"
+LEARNT = "an earlier model saw something else; the newest agrees"
+SURE = 0.5
+"""The score from which a predicted box counts."""
+SAME, TOUCHING = 0.5, 0.1
+"""Intersection over union of two boxes around the same object, and of two that have to do with each other."""
+FEWEST = 20
+SPREAD = 1.15
+"""Three of four normal values lie no more standard deviations from their middle."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How an annotation and a prediction differ: the kind, and the classes in words.
+
+    Attributes:
+        agrees: the model says the same as far as can be told.
+    """
+
+    kind: str
+    detail: str
+    agrees: bool = False
+
+
+def excess(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(n,) how far true losses lie above what was to be expected of images that looked as hard, in spreads.
+
+    A predicted loss has no unit: what it means is learnt from the items themselves, as the best rising function of it
+    (isotonic regression). With fewer than twenty items the middle of the true losses is expected of all. Spread: what
+    three of four lie within, as a standard deviation; a few wrong ones hardly widen it.
+    """
+    if not len(true):
+        return np.zeros(0)
+    if len(true) >= FEWEST:
+        expected = IsotonicRegression(out_of_bounds="clip").fit(predicted, true).predict(predicted)
+    else:
+        expected = np.full(len(true), np.median(true))
+    above = true - expected
+    spread = float(np.quantile(np.abs(above - np.median(above)), 0.75)) / SPREAD
+    return np.asarray((above - np.median(above)) / max(spread, 1e-9))
+
+
+def difference(said: Annotation, seen: Annotation) -> Difference:
+    """The most telling difference between what a person said and what a model sees."""
+    if said.labels or seen.labels:
+        return _of_labels(said, seen)
+    if said.boxes or seen.boxes:
+        return _of_boxes(said.boxes, [box for box in seen.boxes if (box.score or 0) >= SURE])
+    return Difference(DIFFERENT, "")
+
+
+def _of_labels(said: Annotation, seen: Annotation) -> Difference:
+    scores = dict(zip(seen.labels, seen.label_scores or (1.0,) * len(seen.labels), strict=True))
+    others = {name: score for name, score in scores.items() if name not in said.labels}
+    if not others:
+        return Difference(DIFFERENT, LEARNT, agrees=True)
+    name = max(others, key=lambda other: others[other])
+    return Difference(WRONG, f"labelled {', '.join(said.labels) or 'nothing'}, the model sees {name}")
+
+
+def _of_boxes(said: Sequence[Box], seen: Sequence[Box]) -> Difference:
+    """The surest of all differences; what the model is sure of counts most."""
+    overlaps = np.array([[overlap(ours, theirs) for theirs in seen] for ours in said]).reshape(len(said), len(seen))
+    found: list[tuple[float, Difference]] = []
+    for row, box in enumerate(said):
+        found += _of_box(box, seen, overlaps[row])
+    for column, box in enumerate(seen):
+        if not (overlaps[:, column] >= TOUCHING).any():
+            found.append((box.score or 0.0, Difference(MISSING, f"the model sees a {box.label}")))
+    return max(found, key=lambda pair: pair[0])[1] if found else Difference(DIFFERENT, LEARNT, agrees=True)
+
+
+def _of_box(box: Box, seen: Sequence[Box], overlaps: np.ndarray) -> list[tuple[float, Difference]]:
+    near = [(seen[column], overlaps[column]) for column in np.flatnonzero(overlaps >= TOUCHING).tolist()]
+    same = [overlap for other, overlap in near if other.label == box.label]
+    if any(overlap >= SAME for overlap in same):
+        return []
+    others = [other for other, overlap in near if overlap >= SAME]
+    if others:
+        best = max(others, key=lambda other: other.score or 0.0)
+        return [(best.score or 0.0, Difference(WRONG, f"labelled {box.label}, the model sees {best.label}"))]
+    if same:
+        return [(SURE, Difference(SHIFTED, f"the model sees the {box.label} elsewhere"))]
+    # That a model misses an object says least of all.
+    return [] if near else [(SURE / 2, Difference(EXTRA, f"the model sees no {box.label} there"))]
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union, in [0, 1]."""
+    width = min(one.x2, other.x2) - max(one.x1, other.x1)
+    height = min(one.y2, other.y2) - max(one.y1, other.y1)
+    both = max(width, 0.0) * max(height, 0.0)
+    areas = sum((box.x2 - box.x1) * (box.y2 - box.y1) for box in (one, other))
+    return both / (areas - both)

@@ -1,0 +1,210 @@
+"""A whole annotation project in a minute: scenes of real handwritten digits, and annotators who know the answers.
+
+The digits are those that scikit-learn ships (Alpaydin & Kaynak, 1998). Some classes are rare, sizes differ, and there
+is clutter that looks a little like a digit, so that some scenes are worth more annotations than others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from alcli.annotations import Annotation, Box
+from alcli.artifacts.trained import load_trained
+from alcli.context import Context
+from alcli.cycle import CycleResult, run_cycle
+from alcli.engine import inference
+from alcli.formats import voc
+from alcli.items import ImageFacts, Item
+from alcli.platforms.folder import path_to_uri
+from alcli.system.progress import Progress
+from alcli.tasks import Example, Task
+from alcli.workspace import Workspace
+
+SIDE = 160
+START, BUDGET, POOL, TEST = 60, 60, 300, 60
+RARITY = 0.75
+"""Each digit is so many times as frequent as the one before: 0 is common, 9 is rare."""
+SETTINGS: dict[str, Any] = {
+    "task.name": "detection",
+    "task.classes": [str(digit) for digit in range(10)],
+    "model.name": "ssd-tiny",
+    "train.epochs": 40,
+    "train.batch_size": 8,
+    "train.learning_rate": 3e-3,
+    "train.augment": "none",  # a mirrored digit is another sign
+    "train.init": "scratch",
+    "selection.budget": BUDGET,
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folders of the example: ``images``, ``annotations``, what the annotators know, and a test set apart."""
+
+    root: Path
+
+    @property
+    def images(self) -> Path:
+        """The photographs to annotate."""
+        return self.root / "images"
+
+    @property
+    def annotations(self) -> Path:
+        """What has been annotated so far."""
+        return self.root / "annotations"
+
+    @property
+    def answers(self) -> Path:
+        """What the annotators will say when asked."""
+        return self.root / "answers"
+
+    @property
+    def test(self) -> Path:
+        """Scenes that never enter the pool, to measure on."""
+        return self.root / "test"
+
+
+def make_project(root: Path, seed: int = 0) -> Project:
+    """Draw the scenes and write the first annotations; the same seed draws the same scenes."""
+    project = Project(root)
+    for folder in (project.images, project.annotations, project.answers, project.test):
+        folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    digits, values = _digits()
+    for number in range(POOL + TEST):
+        name = f"scene_{number:04d}"
+        picture, annotation = _scene(name + ".jpg", digits, values, rng)
+        if number >= POOL:
+            _save(picture, annotation, project.test, project.test, name)
+        else:
+            _save(picture, annotation, project.images, project.annotations if number < START else project.answers, name)
+    return project
+
+
+def make_workspace(project: Project) -> Workspace:
+    """A workspace beside the images, ready for ``alcli cycle``; raises UsageError when there is one."""
+    settings = {
+        "platform.name": "folder",
+        "platform.images": "images",
+        "platform.annotations": "annotations",
+        **SETTINGS,
+    }
+    return Workspace.create(project.root, settings)
+
+
+def run(
+    project: Project, workspace: Workspace, progress: Progress, report: Callable[[CycleResult], None]
+) -> list[tuple[CycleResult, float]]:
+    """Two cycles with the annotators answering in between: each cycle and its mAP on the test scenes."""
+    outcomes = []
+    for turn in range(2):
+        with workspace.lock():
+            context = Context(workspace, workspace.configuration(), progress)
+            if turn:
+                answer(context, project)
+            result = run_cycle(context)
+            report(result)
+            outcomes.append((result, _test_map(context, result, project)))
+    return outcomes
+
+
+def answer(context: Context, project: Project) -> list[str]:
+    """Do as annotators do: annotate the first of the queue; returns the names."""
+    asked = [place.name for place in context.platform.queue() if place.asked]
+    context.progress.say(f"The annotators take the first {len(asked)} of the queue: {asked[0]}, {asked[1]}, …")
+    for name in asked:
+        xml = Path(name).with_suffix(".xml").name
+        (project.answers / xml).replace(project.annotations / xml)
+    return asked
+
+
+def _test_map(context: Context, result: CycleResult, project: Project) -> float:
+    record = context.workspace.step(result.number or 0, "train")
+    assert record is not None
+    task, model, _, _ = load_trained(context, record)
+    examples = _test_examples(task, project)
+    found = inference.predictions(task, model, examples, context.config.score)
+    return task.evaluate(examples, found)["map"]
+
+
+def _test_examples(task: Task, project: Project) -> list[Example]:
+    names = sorted(path.name for path in project.test.glob("*.jpg"))
+    labels = voc.Voc(project.test)
+    labels.labeled(names)
+    facts = ImageFacts("", SIDE, SIDE)
+    items = [Item(name, name, path_to_uri(project.test / name)) for name in names]
+    return [task.encode(item, project.test / item.name, facts, labels.read(item.name)) for item in items]
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """(n, 8, 8) grey values in [0, 1], and the (n,) digits they show."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return data.images / 16.0, data.target
+
+
+def _scene(
+    name: str, digits: np.ndarray, values: np.ndarray, rng: np.random.Generator
+) -> tuple[Image.Image, Annotation]:
+    picture = _background(rng)
+    boxes: list[Box] = []
+    for _ in range(int(rng.integers(3, 12))):
+        share = RARITY ** np.arange(10)
+        value = int(rng.choice(10, p=share / share.sum()))
+        shape = digits[rng.choice(np.flatnonzero(values == value))]
+        corner, side = rng.integers(0, SIDE - 24, 2), int(rng.integers(24, 64))
+        box = _paste(picture, shape, int(corner[0]), int(corner[1]), side, str(value), boxes, rng)
+        boxes += [box] if box else []
+    noise = rng.normal(0, rng.uniform(2, 14), (SIDE, SIDE, 3))
+    pixels = np.clip(np.asarray(picture, dtype=np.float64) + noise, 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels), Annotation(name, tuple(boxes), (SIDE, SIDE))
+
+
+def _background(rng: np.random.Generator) -> Image.Image:
+    """A soft coloured ground with strokes that are no digits."""
+    coarse = rng.integers(20, 130, (5, 5, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(0, 7))):
+        x, y = rng.integers(0, SIDE, 2).tolist()
+        reach = rng.integers(-30, 30, 4).tolist()
+        ink = tuple(rng.integers(90, 220, 3).tolist())
+        draw.line([(x, y), (x + reach[0], y + reach[1]), (x + reach[2], y + reach[3])], fill=ink, width=3)
+    return picture.filter(ImageFilter.GaussianBlur(0.8))
+
+
+def _paste(
+    picture: Image.Image,
+    shape: np.ndarray,
+    x: int,
+    y: int,
+    side: int,
+    label: str,
+    taken: Sequence[Box],
+    rng: np.random.Generator,
+) -> Box | None:
+    """Put one digit into the picture; None when it would cover another or leave the picture."""
+    ink = Image.fromarray((shape * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    left, top, right, bottom = ink.point(lambda value: 255 * (value > 60)).getbbox() or (0, 0, side, side)
+    box = Box(label, x + left, y + top, x + right, y + bottom)
+    if x + side > SIDE or y + side > SIDE or any(_overlap(box, other) for other in taken):
+        return None
+    colour = Image.new("RGB", (side, side), tuple(rng.integers(150, 256, 3).tolist()))
+    picture.paste(colour, (x, y), ink)
+    return box
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a.x1 < b.x2 and b.x1 < a.x2 and a.y1 < b.y2 and b.y1 < a.y2
+
+
+def _save(picture: Image.Image, annotation: Annotation, images: Path, labels: Path, name: str) -> None:
+    picture.save(images / f"{name}.jpg", quality=90)
+    voc.write(labels / f"{name}.xml", f"{name}.jpg", annotation)

@@ -1,0 +1,190 @@
+"""Replay active learning on the labels of a workspace: plan, runs, results."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alcli.artifacts.examples import make_task
+from alcli.config import Config
+from alcli.context import Context
+from alcli.errors import UsageError, WorkspaceDamaged
+from alcli.items import Refusal
+from alcli.simulation.labels import Labels, gather, weights_of
+from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
+from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
+from alcli.simulation.runs import Engine, Job, execute, threads_for
+from alcli.system.files import SHARED, atomic_write
+from alcli.system.hashing import sha256_of_text
+from alcli.system.progress import Progress
+
+PLAN_FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks to be simulated; sizes that are None follow from the number of labels."""
+
+    arms: Sequence[Arm]
+    seeds: int
+    cycles: int
+    start: int | None = None
+    budget: int | None = None
+    test: str = "0.3"
+    frozen: bool = False
+    inverse_strength: float = 1.0
+    processes: int | None = None
+    metric: str | None = None
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulation that is planned: nothing has run yet, and nothing needs the workspace any more.
+
+    Attributes:
+        threads: of each run; those of the first command also for what joins later.
+    """
+
+    folder: Path
+    config: Config
+    labels: Labels
+    plan: Plan
+    request: Request
+    problems: Sequence[Refusal]
+    threads: int
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every arm with every seed, seeds first: a part of them compares all arms."""
+        return [
+            Job(self.folder, arm, seed, self.plan) for seed in range(self.request.seeds) for arm in self.request.arms
+        ]
+
+    @property
+    def title(self) -> str:
+        """What was simulated, for people."""
+        model = make_task(self.config, self.labels.classes).model_name
+        kind = f"frozen features of {model}" if self.plan.frozen else model
+        return f"{self.config.task.name}, {kind}: {len(self.labels.pool)} images, {len(self.labels.test)} to test on"
+
+
+def plan(context: Context, request: Request) -> Simulation:
+    """Check everything and find the folder; the workspace must be locked meanwhile, and no longer.
+
+    The same labels, settings and sizes have the same folder: what has run there is not run again, and further seeds and
+    strategies join what is there.
+
+    Raises:
+        UsageError: a strategy whose signals the task cannot give, or frozen features where they suit nothing.
+        DataError: too few labels.
+    """
+    from alcli.simulation.costs import unit_of
+
+    if not context.workspace.store.pool().items:
+        raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
+    if request.frozen:
+        check_frozen(context.config)
+    labels, problems = gather(context, request.test, unit_of(context.config.task.name))
+    sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
+    task = make_task(context.config, labels.classes)
+    check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}", request.frozen)
+    config = _comparable(context.config)
+    strength = str(request.inverse_strength) if request.frozen else ""
+    settings = (config.model_dump_json(), weights_of(config), json.dumps(sizes.settings()), strength)
+    key = sha256_of_text(labels.fingerprint, *settings)
+    folder = _folder(context.workspace.root / "simulations", key)
+    side_by_side = min(request.processes or os.cpu_count() or 1, request.seeds * len(request.arms))
+    # A linear head is too small to gain from a second thread.
+    fresh = 1 if request.frozen else threads_for(side_by_side)
+    threads = int(_planned(folder / PLAN_FILE).get("threads", fresh))
+    described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
+    with atomic_write(folder / PLAN_FILE) as stream:
+        json.dump({**described, "settings": config.model_dump(mode="json")}, stream, indent=2)
+    return Simulation(folder, context.config, labels, sizes, request, problems, threads)
+
+
+def run(simulation: Simulation, progress: Progress) -> Results:
+    """Do the runs that are missing, and write ``curves.csv``, ``table.md``, ``curves.png`` and ``curves.html``."""
+    processes = simulation.request.processes or os.cpu_count() or 1
+    missing = [job for job in simulation.jobs if not job.done]
+    if missing:
+        progress.say(
+            f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} trainings, {len(missing)} to do, "
+            f"{min(processes, len(missing))} at a time; in {simulation.folder}"
+        )
+        engine = _engine(simulation, processes, progress)
+        execute(simulation.jobs, engine, processes, simulation.threads, progress)
+    curves = curves_of(simulation.jobs)
+    request = simulation.request
+    results = summarise(curves, request.arms, simulation.labels.unit, request.metric)
+    write(simulation, results)
+    return results
+
+
+def write(simulation: Simulation, results: Results) -> None:
+    """Write the results beside the runs."""
+    from alcli.simulation.plot import write_pictures
+
+    with atomic_write(simulation.folder / "curves.csv", permissions=SHARED) as stream:
+        results.curves.to_csv(stream, index=False, lineterminator="\n")
+    with atomic_write(simulation.folder / "table.md", permissions=SHARED) as stream:
+        stream.write(f"# {simulation.title}\n\n{verdict(results)}\n\n{markdown(results)}")
+    write_pictures(simulation.folder, results, simulation.title)
+
+
+def _engine(simulation: Simulation, processes: int, progress: Progress) -> Callable[[], Engine]:
+    config, labels = simulation.config, simulation.labels
+    if simulation.plan.frozen:
+        from alcli.simulation.features import extract
+        from alcli.simulation.frozen import FrozenEngine
+
+        examples = sorted([*labels.pool, *labels.test], key=lambda row: row.item.id)
+        features = extract(config, examples, simulation.folder.parent / "features", progress)
+        return functools.partial(FrozenEngine, config, labels, features, simulation.request.inverse_strength)
+    from alcli.simulation.trained import TrainedEngine, prepare_answers, remove_finished
+
+    remove_finished(simulation.jobs)
+    prepare_answers(simulation.folder, labels)
+    workers = 0 if processes > 1 else config.train.workers
+    return functools.partial(TrainedEngine, config, labels, workers)
+
+
+def _comparable(config: Config) -> Config:
+    """The settings that a run depends on; the strategy, seeds and platform are each run's own."""
+    from alcli.config import PlatformOptions, SelectionOptions
+
+    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0, "checkpoint_every": 0})
+    score = config.score.model_copy(update={"workers": None})
+    strategy = config.strategy.model_copy(update={"name": "random"})
+    own = {"train": train, "score": score, "strategy": strategy}
+    return config.model_copy(update={**own, "platform": PlatformOptions(), "selection": SelectionOptions()})
+
+
+def _folder(root: Path, key: str) -> Path:
+    """``simulations/0001``: the one with this key, or the next free."""
+    root.mkdir(exist_ok=True, mode=0o700)
+    numbers = sorted(int(path.name) for path in root.iterdir() if path.name.isdigit())
+    for number in numbers:
+        file = root / f"{number:04d}" / PLAN_FILE
+        if _planned(file).get("key") == key:
+            return file.parent
+    folder = root / f"{numbers[-1] + 1 if numbers else 1:04d}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _planned(file: Path) -> dict[str, Any]:
+    """What the file of a plan says; nothing where there is none."""
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise WorkspaceDamaged(
+            f"{file} is not what a simulation wrote.", do=f"Delete {file.parent}, or move it away, and run again."
+        ) from None

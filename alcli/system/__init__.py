@@ -1,0 +1,1 @@
+"""Files, hashes, processes, locks, signals, logs, clocks, texts: nothing here knows an image."""

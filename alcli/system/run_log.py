@@ -1,0 +1,142 @@
+"""What every run of a workspace did: JSON lines in ``logs/alcli.jsonl``, for whoever asks later what happened.
+
+A line has ``time`` (UTC), ``run`` (the same in every line of one run), ``level``, ``event`` and ``message``; some
+events have more. A run without an ``end`` was killed. A log that cannot be written never stops or fails a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import logging.handlers
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from alcli.errors import DONE, exit_of
+from alcli.system.progress import LOG
+from alcli.system.redaction import redacted
+
+FILE_NAME = "alcli.jsonl"
+MOST_BYTES = 5_000_000
+FILES = 5
+
+
+class Run:
+    """One run of a command that writes.
+
+    Attributes:
+        id: short and random, in every line of the log.
+        exit_code: how the run ends; its owner sets it before a good end.
+    """
+
+    def __init__(self) -> None:
+        self.id = secrets.token_hex(4)
+        self.exit_code = DONE
+
+
+@contextlib.contextmanager
+def recorded(folder: Path, command: Sequence[str]) -> Iterator[Run]:
+    """Write what is said and done in the block, its start and its end, to the log in ``folder``.
+
+    The caller holds the workspace: two runs must not rotate the files of one log.
+    """
+    run, started = Run(), time.monotonic()
+    handler = _Handler(folder / FILE_NAME, run.id)
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.DEBUG)
+    try:
+        LOG.info(" ".join(["alcli", *command]), extra=_event("start", pid=os.getpid()))
+        try:
+            yield run
+        except BaseException as error:
+            code, message = exit_of(error)
+            LOG.error(message, extra=_ending(code, started))
+            raise
+        LOG.info("", extra=_ending(run.exit_code, started))
+    finally:
+        LOG.setLevel(logging.NOTSET)
+        LOG.removeHandler(handler)
+        handler.close()
+
+
+def _event(name: str, **facts: object) -> dict[str, Any]:
+    return {"event": name, "facts": facts}
+
+
+def _ending(code: int, started: float) -> dict[str, Any]:
+    return _event("end", exit_code=code, seconds=round(time.monotonic() - started, 3))
+
+
+class _Handler(logging.handlers.RotatingFileHandler):
+    """A private file that is rotated, and whose failures nobody hears of."""
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        super().__init__(path, maxBytes=MOST_BYTES, backupCount=FILES - 1, encoding="utf-8", delay=True)
+        self.setFormatter(_Lines(run_id))
+
+    def _open(self) -> io.TextIOWrapper:
+        path = Path(self.baseFilename)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        # Text that is no Unicode (names of files) becomes the escapes that JSON has for it.
+        stream = os.fdopen(_private(path), "a+", encoding="utf-8", errors="backslashreplace", newline="")
+        if _is_broken_off(path):
+            stream.write("\n")
+        return stream
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Nothing: the disk may be full, and the run goes on."""
+
+    def close(self) -> None:
+        """Close the file; what could not be written until now is lost."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+def _private(path: Path) -> int:
+    # Not through a link, and never waiting for the reader of a pipe.
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+
+
+def _is_broken_off(path: Path) -> bool:
+    """Whether a killed run left its last line without an end."""
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
+class _Lines(logging.Formatter):
+    """One JSON object a line, without secrets."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self._run_id = run_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "run": self._run_id,
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", "said"),
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        return json.dumps(_without_secrets(line), ensure_ascii=False, default=str)
+
+
+def _without_secrets(value: Any) -> Any:
+    # Before JSON escapes anything: a secret with a quotation mark would look different after it.
+    if isinstance(value, Mapping):
+        return {redacted(str(key)): _without_secrets(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(part) for part in value]
+    return redacted(value) if isinstance(value, str) else value

@@ -1,0 +1,248 @@
+"""The workspace: one folder that remembers everything, and survives being killed.
+
+``alcli.toml`` the configuration · ``alcli.db`` items, annotations, cycles, steps, receipts, quarantine ·
+``cycles/0007/`` the files of one cycle · ``cache/`` what can be made again · ``logs/``.
+
+A step is done only when its row says so and the file it names still has the recorded SHA-256. Files are written
+first, whole or not at all; the row that names them comes after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alcli import config
+from alcli.errors import (
+    MachineError,
+    UsageError,
+    WorkspaceDamaged,
+    WorkspaceMissing,
+)
+from alcli.system import lock
+from alcli.system.clock import now
+from alcli.system.files import PRIVATE, TEMPORARY_PREFIX, remove_leftovers, sync_folder
+from alcli.system.hashing import sha256_of
+from alcli.workspace import database
+from alcli.workspace.database import DATABASE, machine_errors
+from alcli.workspace.store import Store, newest_version
+
+LOCK = "alcli.lock"
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What the database knows of one finished step."""
+
+    cycle: int
+    step: str
+    inputs: str
+    file: Path | None
+    sha256: str | None
+    summary: dict[str, Any]
+    finished: str
+
+
+class Workspace:
+    """An existing workspace; open it with ``Workspace.open`` or ``Workspace.find``.
+
+    Attributes:
+        copy_before: of the database as an older alcli left it, when this one has changed its schema.
+    """
+
+    def __init__(self, root: Path, connection: database.Connection) -> None:
+        self.root = root
+        self.copy_before: Path | None = None
+        self.store = Store(connection)
+        self._connection = connection
+
+    @classmethod
+    def create(cls, root: Path, settings: dict[str, Any]) -> Workspace:
+        """Make a new workspace with ``section.key`` settings.
+
+        Raises:
+            UsageError: there is one already.
+            MachineError: the folder cannot be written.
+        """
+        if (root / config.FILE_NAME).exists():
+            raise UsageError(f"{root} is a workspace already.", do="Choose another folder, or edit its alcli.toml.")
+        with machine_errors(root):
+            for folder in (root, root / "cycles", root / "cache", root / "logs"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # A database without a configuration is what a killed init left.
+            for leftover in root.glob(f"{DATABASE}*"):
+                leftover.unlink()
+            connection = database.connect(root / DATABASE, read_only=False)
+            Store(connection).create()
+            database.make_durable(connection)
+            (root / DATABASE).chmod(0o600)
+            # The configuration comes last: only a folder that has it is a workspace.
+            config.write(root / config.FILE_NAME, settings)
+        return cls(root, connection)
+
+    @classmethod
+    def find(cls, start: Path) -> Path:
+        """The nearest folder upward that has an ``alcli.toml``; raises WorkspaceMissing."""
+        for folder in (start.resolve(), *start.resolve().parents):
+            if (folder / config.FILE_NAME).is_file():
+                return folder
+        raise WorkspaceMissing(
+            f"There is no {config.FILE_NAME} in {start.resolve()} or above.",
+            do="Make a workspace with `alcli init`, or name one with -w.",
+        )
+
+    @classmethod
+    def open(cls, root: Path, read_only: bool = False) -> Workspace:
+        """Open a workspace; readers never wait for writers.
+
+        An older alcli's database gets its new schema when a writer holds the lock; until then readers see it in memory.
+
+        Raises:
+            WorkspaceMissing, WorkspaceTooNew, WorkspaceDamaged: as their names say.
+            MachineError: a writer meets a read-only folder.
+        """
+        if not (root / config.FILE_NAME).is_file():
+            raise WorkspaceMissing(f"{root} is not a workspace.", do="Make one with `alcli init`.")
+        if not (root / DATABASE).is_file():
+            raise WorkspaceDamaged(f"{root / DATABASE} is missing.", do="Restore it from a backup.")
+        if not read_only and not os.access(root, os.W_OK):
+            raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
+        connection = database.connect(root / DATABASE, read_only=True)
+        version = database.checked_version(connection, root)
+        if read_only:
+            return cls(root, connection if version == newest_version() else database.migrated_in_memory(connection))
+        # Only now: a writer's connection changes the file even by being closed.
+        connection.close()
+        connection = database.connect(root / DATABASE, read_only=False)
+        database.make_durable(connection)
+        return cls(root, connection)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def configuration(self, overrides: Iterable[str] = ()) -> config.Config:
+        """The workspace's configuration with flags applied."""
+        return config.load(self.root, overrides)
+
+    @contextlib.contextmanager
+    def lock(self, wait: float = 0.0) -> Iterator[None]:
+        """Hold the workspace against other writers; raises WorkspaceLocked naming the holder after ``wait`` seconds.
+
+        What a killed run left half written is removed, and an older alcli's database brought to the newest schema.
+        """
+        with lock.held(self.root / LOCK, wait):
+            folders = ("cycles/*", "cycles/*/signals*", "cache/*")
+            remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
+            self._migrate()
+            yield
+
+    def holder(self) -> str:
+        """Who else holds the lock, in words; empty when nobody does. Not inside ``lock`` of the same workspace."""
+        return lock.holder(self.root / LOCK)
+
+    def _migrate(self) -> None:
+        """Bring an older alcli's database to the newest schema; a copy of the old one is kept."""
+        if self.store.version() >= newest_version():
+            return
+        copy = self.root / f"{DATABASE}.before-{newest_version()}"
+        temporary = self.root / f"{TEMPORARY_PREFIX}{copy.name}"
+        self.copy_database(temporary)
+        temporary.chmod(PRIVATE)
+        temporary.replace(copy)
+        sync_folder(self.root)
+        self.store.migrate()
+        self.copy_before = copy
+
+    def copy_database(self, path: Path) -> None:
+        """A consistent copy of the database by SQLite's own backup, also while another process writes.
+
+        Raises:
+            WorkspaceDamaged: what was copied is no sound database.
+        """
+        problem = database.copied(self._connection, path)
+        if problem:
+            raise WorkspaceDamaged(
+                f"{self.root / DATABASE} is damaged: {problem}.", do="Restore it from an earlier backup."
+            )
+
+    # Cycles and steps
+
+    def cycle_folder(self, cycle: int) -> Path:
+        """``cycles/0007`` of cycle 7, made when missing."""
+        folder = self.root / "cycles" / f"{cycle:04d}"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def finish_step(
+        self,
+        cycle: int,
+        step: str,
+        inputs: str,
+        file: Path | None = None,
+        summary: dict[str, Any] | None = None,
+    ) -> StepRecord:
+        """Record that a step is done; the file must be on disk already."""
+        sha256 = sha256_of(file) if file else None
+        relative = str(file.relative_to(self.root)) if file else None
+        self.store.put_step(cycle, step, inputs, relative, sha256, json.dumps(summary or {}), now())
+        record = self.step(cycle, step)
+        assert record is not None
+        return record
+
+    def step(self, cycle: int, step: str) -> StepRecord | None:
+        """The record of a finished step, unverified; None when the step is not done."""
+        row = self.store.get_step(cycle, step)
+        if row is None:
+            return None
+        try:
+            summary = dict(json.loads(row["summary"]))
+            file = self._inside(row["file"]) if row["file"] else None
+        except (ValueError, TypeError) as error:
+            what = f"the row of {step} in cycle {cycle} is not what was written ({error})"
+            raise WorkspaceDamaged(
+                f"{self.root / DATABASE} is damaged: {what}.", do="Restore it from a backup."
+            ) from None
+        return StepRecord(cycle, step, row["inputs"], file, row["sha256"], summary, row["finished"])
+
+    def newest(self, step: str, before: int | None = None) -> StepRecord | None:
+        """The record of this step in the newest cycle where it is done, unverified.
+
+        Args:
+            before: look only at cycles with a smaller number.
+        """
+        cycle = self.store.newest_step(step, before)
+        return self.step(cycle, step) if cycle is not None else None
+
+    def _inside(self, relative: str) -> Path:
+        """A file of the workspace; ValueError for a name that leads out of it, as in a backup made by a stranger."""
+        if Path(relative).is_absolute() or ".." in Path(relative).parts or "\0" in relative:
+            raise ValueError(f"{relative!r} lies outside")
+        return self.root / relative
+
+    def done(self, cycle: int, step: str, inputs: str) -> StepRecord | None:
+        """The record if the step is done with exactly these inputs and its file is intact, else None."""
+        record = self.step(cycle, step)
+        if record is None or record.inputs != inputs:
+            return None
+        if record.file and (not record.file.is_file() or sha256_of(record.file) != record.sha256):
+            return None
+        return record
+
+    def verified_file(self, record: StepRecord) -> Path:
+        """The file of a step; raises WorkspaceDamaged when it is not what was written."""
+        if record.file is None or not record.file.is_file():
+            raise WorkspaceDamaged(
+                f"{record.file} of cycle {record.cycle} is missing.", do=f"Run `alcli {record.step}` again."
+            )
+        if sha256_of(record.file) != record.sha256:
+            raise WorkspaceDamaged(
+                f"{record.file} is not what cycle {record.cycle} wrote (its SHA-256 differs).",
+                do=f"Delete it and run `alcli {record.step}` again, or restore a backup.",
+            )
+        return record.file

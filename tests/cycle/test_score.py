@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from alcli.system.tables import read
+
+
+def test_images_known_to_be_broken_are_not_asked_for_at_random(alcli, workspace, photos):
+    for number in (9, 10):
+        (photos.images / photos.name(number)).write_bytes(b"")
+    assert alcli("cycle", "-w", workspace)[0] == 3
+    code, out, _ = alcli("score", "-w", workspace, "--strategy", "random", "--json")
+    assert (code, json.loads(out)["scored"]) == (0, 2)
+    assert alcli("push", "-w", workspace)[0] == 0
+    assert {row["name"] for row in read(photos.annotations / "queue.csv")} == {photos.name(8), photos.name(11)}
+
+
+def test_a_try_with_another_strategy_is_undone_by_the_next_cycle(alcli, workspace, photos):
+    alcli("cycle", "-w", workspace)
+    before = (photos.annotations / "queue.csv").read_bytes()
+    alcli("score", "-w", workspace, "--strategy", "entropy")
+    alcli("push", "-w", workspace)
+    code, out, err = alcli("cycle", "-w", workspace, "--json")
+    assert code == 0
+    assert "making it again" in err
+    assert json.loads(out)["cycle"] == 1
+    assert (photos.annotations / "queue.csv").read_bytes() == before
+    assert alcli("cycle", "-w", workspace)[1].startswith("Nothing new")
+
+
+def test_a_list_that_is_gone_is_made_again(alcli, workspace):
+    alcli("cycle", "-w", workspace)
+    expected = (workspace / "cycles/0001/scores.csv").read_bytes()
+    (workspace / "cycles/0001/scores.csv").unlink()
+    assert alcli("cycle", "-w", workspace)[0] == 0
+    assert (workspace / "cycles/0001/scores.csv").read_bytes() == expected
+
+
+def test_a_kill_between_a_file_and_its_row_is_healed_by_the_next_cycle(alcli, workspace, monkeypatch):
+    from alcli.workspace import Workspace
+
+    alcli("cycle", "-w", workspace)
+    real = Workspace.finish_step
+
+    def killed(self, cycle, step, *rest, **more):
+        if step == "score":
+            raise KeyboardInterrupt
+        return real(self, cycle, step, *rest, **more)
+
+    monkeypatch.setattr(Workspace, "finish_step", killed)
+    assert alcli("score", "-w", workspace, "--strategy", "random")[0] == 130
+    monkeypatch.undo()
+    code, _, err = alcli("export-csv", "-w", workspace, "-o", "-")
+    assert code == 2
+    assert "Nothing has been scored yet" in err
+    assert alcli("cycle", "-w", workspace)[0] == 0
+    assert alcli("export-csv", "-w", workspace, "-o", "-")[0] == 0
+
+
+def test_more_workers_are_nothing_new(alcli, workspace):
+    alcli("cycle", "-w", workspace)
+    assert alcli("cycle", "-w", workspace, "--set", "score.workers=1")[1].startswith("Nothing new")
+
+
+def test_a_share_of_autos_list_is_a_random_control_that_says_so(alcli, workspace):
+    code, _, err = alcli("cycle", "-w", workspace, "--set", "strategy.random_share=0.5", "--set", "selection.budget=4")
+    assert code == 0, err
+    rows = read(workspace / "cycles/0001/priorities.wide.csv")
+    control = [row for row in rows if row["reason"] == "random control"]
+    assert len(control) == 2
+    assert all(row["asked"] == "yes" and row["strategy"] == "auto" for row in control)
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+    assert alcli("cycle", "-w", workspace, "--set", "strategy.random_share=0.5", "--set", "selection.budget=4")[
+        1
+    ].startswith("Nothing new")
+
+
+def test_without_annotations_pretrained_features_choose_typical_images(alcli, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(24):
+        pixels = rng.integers(0, 60, (40, 40, 3), dtype=np.uint8)
+        pixels[..., number % 3] += 150
+        Image.fromarray(pixels).save(tmp_path / f"images/{number:02}.png")
+    (tmp_path / "labels.csv").write_text("name,label\n")
+    save_file(torchvision.models.mobilenet_v3_small().state_dict(), tmp_path / "weights.safetensors")
+    code, _, err = alcli(
+        "init", tmp_path / "W", "--task", "classification", "--images", tmp_path / "images", "--annotations",
+        tmp_path / "labels.csv", "--weights", tmp_path / "weights.safetensors", "--budget", 3,
+        "--set", "model.input_size=64", "--set", "score.workers=0",
+    )  # fmt: skip
+    assert code == 0, err
+    code, out, err = alcli("cycle", "-w", tmp_path / "W")
+    assert code == 0, err
+    assert "cold start" in out
+    rows = read(tmp_path / "W/cycles/0001/priorities.wide.csv")
+    assert len(rows) == 24
+    assert {row["strategy"] for row in rows} == {"typiclust"}
+    assert {row["reason"] for row in rows} == {"cold start: the most typical of each cluster"}
+    # Three colours, three images asked for: one of each.
+    assert len({int(row["name"][:2]) % 3 for row in rows if row["asked"] == "yes"}) == 3
+    assert alcli("cycle", "-w", tmp_path / "W")[1].startswith("Nothing new")
+    assert alcli("cycle", "-w", tmp_path / "W", "--set", "strategy.cold_start=random")[0] == 0
+    assert read(tmp_path / "W/cycles/0002/priorities.wide.csv")[0]["strategy"] == "random"
+
+
+def test_near_duplicates_are_put_off_and_counted(alcli, workspace, photos):
+    # One pixel apart, so that no hash would find them.
+    for number in (9, 10):
+        copy = Image.open(photos.images / photos.name(8))
+        copy.putpixel((number, 0), (0, 0, 0))
+        copy.save(photos.images / photos.name(number), quality=95)
+    flags = ("--set", "selection.min_distance=0.15", "--set", "strategy.random_share=0", "--strategy", "margin")
+    code, out, err = alcli("cycle", "-w", workspace, "--json", "--budget", 3, *flags)
+    assert code == 0, err
+    rows = read(workspace / "cycles/0001/priorities.wide.csv")
+    asked = {row["name"] for row in rows if row["asked"] == "yes"}
+    copies = {photos.name(number) for number in (8, 9, 10)}
+    assert len(asked) == 2
+    assert len(asked & copies) == 1
+    told = json.loads(out)["steps"]["score"]
+    assert (told["asked"], told["put_off"]) == (2, 2)
+    put_off = [row["reason"] for row in rows if row["reason"].startswith("near-duplicate")]
+    assert put_off and all(any(name in reason for name in asked) for reason in put_off)
+    assert "put off: too much like others" in err
+
+
+def test_a_group_gives_no_more_than_its_share(alcli, workspace, photos):
+    alcli("cycle", "-w", workspace, "--set", "selection.per_group=1", "--set", "strategy.random_share=0")
+    rows = read(workspace / "cycles/0001/priorities.wide.csv")
+    assert [row["asked"] for row in rows] == ["yes", "no", "no", "no"]
+    assert all(row["reason"] == "group photo_ has its 1" for row in rows[1:])

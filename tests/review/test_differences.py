@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from alcli.annotations import Annotation, Box
+from alcli.review.differences import DIFFERENT, EXTRA, MISSING, SHIFTED, WRONG, difference, excess, overlap
+
+
+def test_excess_is_what_lies_above_the_losses_of_images_that_looked_as_hard():
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(0, 1, 400)
+    true = np.exp(3 * predicted) * rng.uniform(0.8, 1.2, 400)
+    hard = int(predicted.argmax())
+    easy = int(predicted.argmin())
+    true[easy] = 15.0
+    found = excess(true, predicted)
+    assert found.argmax() == easy
+    assert found[easy] > 3
+    assert true[hard] > true[easy] and found[hard] < 3
+
+
+def test_few_items_are_compared_with_their_middle_and_equal_ones_have_no_excess():
+    found = excess(np.array([1.0, 1.1, 0.9, 1.0, 9.0]), np.zeros(5))
+    assert found.argmax() == 4
+    assert excess(np.ones(30), np.arange(30.0)).tolist() == [0.0] * 30
+    assert len(excess(np.zeros(0), np.zeros(0))) == 0
+
+
+def test_losses_of_both_sides_may_be_in_any_unit():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.uniform(0, 1, 50), rng.uniform(0, 1, 50)
+    assert np.allclose(excess(true, predicted), excess(1000 * true, 5 + 0.001 * predicted))
+
+
+BOX = Box("cat", 10, 10, 30, 30)
+FAR = Box("dog", 50, 50, 60, 60)
+
+
+def seen(*boxes: Box) -> Annotation:
+    return Annotation("x", boxes)
+
+
+@pytest.mark.parametrize(
+    ("said", "model", "kind"),
+    [
+        ((BOX,), (Box("cat", 11, 11, 31, 31, 0.9),), DIFFERENT),
+        ((), (Box("cat", 11, 11, 31, 31, 0.9),), MISSING),
+        ((), (Box("cat", 11, 11, 31, 31, 0.3),), DIFFERENT),
+        ((BOX,), (), EXTRA),
+        ((BOX,), (Box("dog", 11, 11, 31, 31, 0.9),), WRONG),
+        ((BOX,), (Box("cat", 22, 20, 42, 40, 0.9),), SHIFTED),
+        (
+            (BOX, Box("dog", 50, 50, 60, 60)),
+            (Box("cat", 11, 11, 31, 31, 0.9), Box("dog", 80, 80, 90, 90, 0.8)),
+            MISSING,
+        ),
+    ],
+)
+def test_the_kind_of_a_box_that_is_wrong(said, model, kind):
+    assert difference(Annotation("x", said), seen(*model)).kind == kind
+
+
+def test_what_the_model_is_surest_of_is_named():
+    model = seen(Box("dog", 11, 11, 31, 31, 0.6), Box("cow", 70, 70, 90, 90, 0.95))
+    told = difference(Annotation("x", (BOX,)), model)
+    assert (told.kind, told.detail) == (MISSING, "the model sees a cow")
+
+
+def test_labels():
+    said = Annotation("x", labels=("cat",))
+    told = difference(said, Annotation("x", labels=("dog",), label_scores=(0.9,)))
+    assert (told.kind, told.detail) == (WRONG, "labelled cat, the model sees dog")
+    assert difference(said, Annotation("x", labels=("cat",), label_scores=(0.9,))).kind == DIFFERENT
+    assert difference(Annotation("x"), Annotation("x")).kind == DIFFERENT
+
+
+def test_overlap():
+    assert overlap(BOX, BOX) == 1
+    assert overlap(BOX, Box("cat", 30, 30, 40, 40)) == 0
+    assert overlap(BOX, Box("cat", 20, 10, 40, 30)) == pytest.approx(1 / 3)
