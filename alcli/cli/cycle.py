@@ -1,4 +1,4 @@
-"""``alcli cycle``."""
+"""Run one whole cycle: pull, train, score, export, push."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import _options as options
-from alcli.cli._console import measured
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from alcli.workspace.heartbeat import Heartbeat
 
 
-@click.command(short_help="Run one whole cycle; the line for cron.")
+@click.command()
 @options.budget
 @options.strategy
 @options.validation
@@ -26,16 +25,16 @@ if TYPE_CHECKING:
 @click.option(
     "--metrics-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a file for Prometheus' textfile collector, also when the run fails.",
+    help="Write metrics for Prometheus' textfile collector, also when the run fails.",
 )
 @options.dry_run
 @options.shared
 def command(
     session: options.Session, dry_run: bool, accept_shrink: bool, wait: float, metrics_file: Path | None
 ) -> int:
-    """Run one whole labelling cycle: pull, train, score, export, push. This is the line for cron.
+    """Run one whole labeling cycle: pull, train, score, export, push. This is the command to run from cron.
 
-    An interrupted cycle goes on where it stopped. With nothing new on the platform it says so and ends.
+    An interrupted cycle resumes where it stopped. If nothing is new on the platform, no cycle is started.
 
     \b
     Examples:
@@ -52,13 +51,13 @@ def command(
         if dry_run:
             return _dry_run(session, context, accept_shrink)
         root = context.workspace.root
-        # Inside as well: what the machine refuses is remembered with its exit code.
+        # Translated here as well, so that a full disk is recorded with its exit code.
         with (
             record_end(root, functools.partial(_publish, context.workspace, metrics_file)) as end,
             machine_errors(root),
         ):
             result = run_cycle(context, accept_shrink)
-            code = session.ending(result.problems)
+            code = session.exit_code(result.problems)
             end(code)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
@@ -67,12 +66,12 @@ def command(
         "nothing_new": result.nothing_new,
         "pool": pool,
         "steps": {step.step: dict(step.summary) for step in result.steps},
-        "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
+        "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
         "folder": folder,
     }
-    text = describe(result) if result.nothing_new else f"{describe(result)}\nThe list: {folder}/priorities.csv"
+    text = describe(result) if result.nothing_new else f"{describe(result)}\nRanked list: {folder}/priorities.csv"
     if "report" in document["steps"]:
-        text += f"\nThe report: {folder}/report.html"
+        text += f"\nReport: {folder}/report.html"
     session.console.problems(result.problems)
     session.console.result(document, text)
     return code
@@ -86,24 +85,26 @@ def _publish(workspace: Workspace, metrics_file: Path | None, beat: Heartbeat) -
 
 
 def describe(result: CycleResult) -> str:
-    """What a cycle did, in two sentences for people."""
+    """What a cycle did, in two sentences."""
+    from alcli.cli._console import metrics_in_words
+
     if result.nothing_new:
         return f"Nothing new since cycle {result.number}: nothing to do."
     summaries = {step.step: step.summary for step in result.steps}
     train, score, push = (summaries[name] for name in ("train", "score", "push"))
-    metrics = measured(train.get("metrics", {}))
+    metrics = metrics_in_words(train.get("metrics", {}))
     learned = f"trained on {train['trained_on']} images" + (
-        f" ({metrics} on {train['held_out']} held out)" if metrics else ""
+        f" ({metrics} on {train['held_out']} held-out images)" if metrics else ""
     )
     if train.get("cold_start"):
-        learned = "no annotation to learn from: cold start"
+        learned = "nothing is annotated yet (cold start)"
     if "reused_from" in train:
-        learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
-    again = f", {len(score['rechecks'])} annotations to look at again" if score.get("rechecks") else ""
+        learned += f", reusing the model of cycle {train['reused_from']}, because nothing it learns from has changed"
+    again = f", {len(score['rechecks'])} annotations to re-check" if score.get("rechecks") else ""
     return (
         f"Cycle {result.number}: {learned}.\n"
-        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for{again}; "
-        f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left."
+        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for{again}. "
+        f"Queue: {push['new']} new, {push['moved']} moved, {push['leaving']} removed."
     )
 
 

@@ -1,4 +1,4 @@
-"""``alcli init``."""
+"""Create a workspace for a project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from alcli.cli._console import Console
 
 
-@click.command(short_help="Make a workspace.")
+@click.command()
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--task", "task__name", help="detection (default); `alcli list tasks`.")
 @click.option("--platform", "platform__name", help="folder (default); `alcli list platforms`.")

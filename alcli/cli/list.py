@@ -1,4 +1,4 @@
-"""``alcli list``."""
+"""List strategies, models, exit codes, quarantined images, …"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alcli.cli import _options as options
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
-@click.command(short_help="List strategies, models, quarantine, …")
+@click.command()
 @click.argument(
     "what",
     type=click.Choice(

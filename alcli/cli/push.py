@@ -1,4 +1,4 @@
-"""``alcli push``."""
+"""Move the ranked list into the annotators' queue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from alcli.cli import _options as options
 
 
-@click.command(short_help="Put the list into the annotators' queue.")
+@click.command()
 @options.top
 @click.option("--assign", metavar="USER[,USER…]", help="Deal the images asked for to these people, round robin.")
 @click.option("--status", default="", metavar="NAME", help="Give the images asked for a status of the workflow.")
@@ -53,7 +53,7 @@ def command(
             result = push.restore(context, dry_run)
         else:
             result = push.push(context, top=top, dry_run=dry_run, handover=handover)
-        code = session.ending(result.problems)
+        code = session.exit_code(result.problems)
     problems = [{"name": row.name, "reason": row.reason} for row in result.problems]
     session.console.problems(result.problems)
     session.console.result(

@@ -1,4 +1,4 @@
-"""``alcli quickstart``."""
+"""Try alcli on generated images of handwritten digits: start here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from alcli.cli._console import Console
 
 
-@click.command(short_help="Play two cycles on handwritten digits; try this first.")
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("alcli-quickstart"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")

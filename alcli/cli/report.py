@@ -1,4 +1,4 @@
-"""``alcli report``."""
+"""Write a cycle as one HTML page: images, reasons, learning curve."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from alcli.cli import _options as options
 
 
-@click.command(short_help="Show a cycle as one page: images, reasons, course.")
+@click.command()
 @click.option("--cycle", type=click.IntRange(1), help="Which cycle; default: the newest that has a list.")
 @click.option("--target", type=float, help="The metric to reach, for the forecast: 0.75.  [report.target]")
 @options.wait

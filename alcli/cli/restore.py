@@ -1,4 +1,4 @@
-"""``alcli restore``."""
+"""Create a workspace from a backup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from alcli.cli._console import Console
 
 
-@click.command(short_help="Make a workspace from a backup.")
+@click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True, help="The new workspace's folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")

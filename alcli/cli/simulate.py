@@ -1,4 +1,4 @@
-"""``alcli simulate``."""
+"""Replay your labels: does a strategy beat random, and how surely?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alcli.simulation.results import Results
 
 
-@click.command(short_help="Replay the labels you have: which strategy beats random, and how surely?")
+@click.command()
 @click.option(
     "--strategies",
     multiple=True,
@@ -74,7 +74,7 @@ def command(
     request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
     with session.writing() as context:
         planned = simulate.plan(context, request)
-        code = session.ending(planned.problems)
+        code = session.exit_code(planned.problems)
     with machine_errors(planned.folder):
         results = simulate.run(planned, session.console)
     session.console.problems(planned.problems)

@@ -1,4 +1,4 @@
-"""``alcli skip``."""
+"""Exclude images from all future lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STDIN = "-"
 
 
-@click.command(short_help="Never ask for these images again.")
+@click.command()
 @click.argument("listed", metavar="LIST", required=False)
 @click.option("--undo", is_flag=True, help="Ask for these again; without LIST: for all.")
 @options.wait

@@ -1,4 +1,4 @@
-"""``alcli status``."""
+"""Show the pool, the last cycles, and what to do next."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 10
 LIGHTS = {"go on": ("green", "●"), "unsure": ("yellow", "●"), "stop": ("red", "●")}
 
 
-@click.command(short_help="Show pool, cycles, whether to go on, and the next command.")
+@click.command()
 @click.option("--exit-code", is_flag=True, help="Exit 20 when stopping is advised; for cron.")
 @options.shared
 def command(session: options.Session, exit_code: bool) -> int:

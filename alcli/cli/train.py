@@ -1,4 +1,4 @@
-"""``alcli train``."""
+"""Train the model on the annotated images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from alcli.cli import _options as options
 from alcli.cli._console import measured
 
 
-@click.command(short_help="Train the model and its loss head.")
+@click.command()
 @options.validation
 @options.setting("--epochs", "train.epochs", "Passes over the annotated images.", type=click.IntRange(1))
 @options.wait
@@ -29,7 +29,7 @@ def command(session: options.Session, wait: float) -> int:
     with session.writing(wait) as context:
         number = open_cycle(context)
         result = train(context, number)
-        code = session.ending(result.problems)
+        code = session.exit_code(result.problems)
     metrics = measured(result.summary.get("metrics", {}))
     session.console.problems(result.problems)
     session.console.result(
