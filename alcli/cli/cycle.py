@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import _options as options
+from alcli.cli._console import metrics_in_words
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
@@ -66,7 +67,7 @@ def command(
         "nothing_new": result.nothing_new,
         "pool": pool,
         "steps": {step.step: dict(step.summary) for step in result.steps},
-        "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
+        "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
         "folder": folder,
     }
     text = describe(result) if result.nothing_new else f"{describe(result)}\nRanked list: {folder}/priorities.csv"
@@ -86,25 +87,23 @@ def _publish(workspace: Workspace, metrics_file: Path | None, beat: Heartbeat) -
 
 def describe(result: CycleResult) -> str:
     """What a cycle did, in two sentences."""
-    from alcli.cli._console import metrics_in_words
-
     if result.nothing_new:
         return f"Nothing new since cycle {result.number}: nothing to do."
     summaries = {step.step: step.summary for step in result.steps}
     train, score, push = (summaries[name] for name in ("train", "score", "push"))
     metrics = metrics_in_words(train.get("metrics", {}))
     learned = f"trained on {train['trained_on']} images" + (
-        f" ({metrics} on {train['held_out']} held-out images)" if metrics else ""
+        f" ({metrics} on {train['held_out']} held out)" if metrics else ""
     )
     if train.get("cold_start"):
-        learned = "nothing is annotated yet (cold start)"
+        learned = "no annotation to learn from: cold start"
     if "reused_from" in train:
-        learned += f", reusing the model of cycle {train['reused_from']}, because nothing it learns from has changed"
-    again = f", {len(score['rechecks'])} annotations to re-check" if score.get("rechecks") else ""
+        learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
+    again = f", {len(score['rechecks'])} annotations to look at again" if score.get("rechecks") else ""
     return (
         f"Cycle {result.number}: {learned}.\n"
-        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for{again}. "
-        f"Queue: {push['new']} new, {push['moved']} moved, {push['leaving']} removed."
+        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for{again}; "
+        f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left."
     )
 
 
@@ -114,6 +113,6 @@ def _dry_run(session: options.Session, context: Any, accept_shrink: bool) -> int
     summary = dict(pull(context, dry_run=True, accept_shrink=accept_shrink).summary)
     text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
     session.console.result(
-        {"dry_run": True, "pull": summary}, f"A cycle would start from: {text}. Nothing was changed."
+        {"dry_run": True, "pull": summary}, f"The cycle would start with: {text}. Nothing was changed."
     )
     return 0

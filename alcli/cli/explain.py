@@ -56,7 +56,7 @@ def _explanation(workspace: Workspace, item: Item, state: str) -> dict[str, Any]
     from alcli.annotations import in_words
 
     store = workspace.store
-    annotations = store.annotations([item.id])
+    said = store.annotations([item.id])
     skipped = {row["item_id"]: row["since"] for row in store.skips()}
     left_out = next((row["reason"] for row in store.quarantined() if row["item_id"] == item.id), None)
     return {
@@ -64,7 +64,7 @@ def _explanation(workspace: Workspace, item: Item, state: str) -> dict[str, Any]
         "folder": item.folder,
         "id": item.id,
         "state": state,
-        "annotated": in_words(annotations[0]) if annotations else None,
+        "annotated": in_words(said[0]) if said else None,
         "left_out": left_out,
         "skipped_since": skipped.get(item.id),
         "lists": _lists(workspace, item),
@@ -72,10 +72,10 @@ def _explanation(workspace: Workspace, item: Item, state: str) -> dict[str, Any]
 
 
 def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
-    """The item's position in the list of every cycle that ranked it, newest first."""
+    """Its row in the list of every cycle that has one, newest first."""
     from alcli.system.tables import read
 
-    positions = []
+    found = []
     for number in reversed([row["number"] for row in workspace.store.cycles()]):
         record = workspace.step(number, "score")
         if record is None or record.file is None or not record.file.is_file():
@@ -83,7 +83,7 @@ def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
         row = next((row for row in read(record.file) if row["id"] == item.id), None)
         if row is not None:
             signals = {key: value for key, value in row.items() if value and key not in NOT_SIGNALS}
-            positions.append(
+            found.append(
                 {
                     "cycle": number,
                     "rank": int(row["rank"]),
@@ -95,7 +95,7 @@ def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
                     "signals": signals,
                 }
             )
-    return positions
+    return found
 
 
 def _lines(explanation: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from alcli.cli import _options as options
 @options.wait
 @options.shared
 def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: float) -> int:
-    """Read the platform's items and annotations into the workspace; only what changed is read.
+    """Read the platform's images and annotations into the workspace; only changed annotations are read.
 
     \b
     Examples:

@@ -11,11 +11,11 @@ from alcli.cli import _options as options
 
 @click.command()
 @options.top
-@click.option("--assign", metavar="USER[,USER…]", help="Deal the images asked for to these people, round robin.")
-@click.option("--status", default="", metavar="NAME", help="Give the images asked for a status of the workflow.")
-@click.option("--subset", default="", metavar="NAME", help="Put the images asked for into a subset, like cycle-0007.")
-@click.option("--prelabels", is_flag=True, help="Upload the model's predictions for them; statuses are kept.")
-@click.option("--restore", is_flag=True, help="Put the queue back that stood before the newest cycle's push.")
+@click.option("--assign", metavar="USER[,USER…]", help="Assign the images asked for to these annotators, round robin.")
+@click.option("--status", default="", metavar="NAME", help="Set this workflow status on the images asked for.")
+@click.option("--subset", default="", metavar="NAME", help="Add the images asked for to a subset, such as cycle-0007.")
+@click.option("--prelabels", is_flag=True, help="Upload predictions for the images asked for; statuses are kept.")
+@click.option("--restore", is_flag=True, help="Restore the queue from before the newest cycle's push.")
 @options.dry_run
 @options.wait
 @options.shared
@@ -30,9 +30,10 @@ def command(
     dry_run: bool,
     wait: float,
 ) -> int:
-    """Put the ranked list into the platform's queue, then read it back and compare.
+    """Write the ranked list to the platform's queue, then read the queue back and compare.
 
-    Images annotated, assigned or deleted since the pull are left out. A second push changes nothing.
+    Images that were annotated, assigned or deleted since the pull are left out. Pushing the same list again changes
+    nothing.
 
     \b
     Examples:
@@ -47,7 +48,7 @@ def command(
     people = tuple(name.strip() for name in (assign or "").split(",") if name.strip())
     handover = Handover(people, status, subset, prelabels)
     if restore and (top or handover.wanted):
-        raise click.UsageError("--restore goes with --dry-run only.")
+        raise click.UsageError("--restore can only be combined with --dry-run.")
     with session.writing(wait) as context:
         if restore:
             result = push.restore(context, dry_run)

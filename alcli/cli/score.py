@@ -14,12 +14,12 @@ from alcli.cli import _options as options
 @options.budget
 @options.top
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the CSV; - is stdout."
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the list as CSV; - is stdout."
 )
 @options.wait
 @options.shared
 def command(session: options.Session, top: int | None, output: Path | None, wait: float) -> int:
-    """Rank the unannotated images with the model of the last finished training.
+    """Rank the images that are not annotated yet, with the model of the last finished training.
 
     \b
     Examples:

@@ -18,15 +18,16 @@ STDIN = "-"
 
 @click.command()
 @click.argument("listed", metavar="LIST", required=False)
-@click.option("--undo", is_flag=True, help="Ask for these again; without LIST: for all.")
+@click.option("--undo", is_flag=True, help="Include these images again; without LIST, all of them.")
 @options.wait
 @options.dry_run
 @options.shared
 def command(session: options.Session, listed: str | None, undo: bool, dry_run: bool, wait: float) -> int:
-    """Never ask for these images again: a file with one name a line, - for stdin, or one name.
+    """Exclude images from all future lists; the next `alcli push` also removes them from the queue.
 
-    Remembered across cycles, and across platforms that keep names and folders. `FOLDER/NAME` is one image, a bare NAME
-    all of that name. Without LIST it shows what is skipped. `alcli push` then takes them out of the queue.
+    LIST is a file with one name per line, - for stdin, or a single name. FOLDER/NAME is one image; NAME alone is every
+    image with that name. Without LIST, the excluded images are shown. The exclusion is kept across cycles, and even on
+    another platform if names and folders stay the same.
 
     \b
     Examples:
@@ -53,11 +54,11 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
             missing = _unknown(names or [], [(item.folder, item.name) for item in items])
             if not dry_run:
                 store.skip(items, now())
-    verb = "asked for again" if undo else "never asked for again"
-    text = f"{len(ids)} images {verb}." + (" Nothing was changed." if dry_run else "")
+    outcome = "are no longer excluded" if undo else "are excluded from now on"
+    text = f"{len(ids)} images {outcome}." + (" Nothing was changed." if dry_run else "")
     session.console.result({"undo": undo, "dry_run": dry_run, "images": len(ids), "unknown": missing}, text)
     for name in missing[:5]:
-        session.console.say(f"  unknown: {name}")
+        session.console.say(f"  unknown name: {name}")
     return 3 if missing else 0
 
 
@@ -66,12 +67,12 @@ def _show(session: options.Session) -> int:
         rows = [(row["name"], row["folder"], row["since"]) for row in workspace.store.skips()]
     header = ("name", "folder", "since")
     session.console.result({"skipped": [dict(zip(header, row, strict=True)) for row in rows]})
-    session.console.table("Never asked for", header, rows)
+    session.console.table("Excluded images", header, rows)
     return 0
 
 
 def _names(listed: str) -> list[str]:
-    """The lines of the file, or the one name."""
+    """The names in the file or on stdin, or the single name itself."""
     if listed == STDIN:
         text = sys.stdin.read()
     elif Path(listed).is_file():
@@ -88,7 +89,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", do="Name a file with one name a line.") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", do="Give a file with one name per line.") from None
 
 
 def _is_one(item: Item, names: set[str]) -> bool:
@@ -100,6 +101,6 @@ def _called(row: object, names: list[str]) -> bool:
     return name in names or row["item_id"] in names or f"{folder}/{name}" in names  # type: ignore[index]
 
 
-def _unknown(names: list[str], found: list[tuple[str, str]]) -> list[str]:
-    known = {name for _, name in found} | {f"{folder}/{name}" for folder, name in found}
+def _unknown(names: list[str], images: list[tuple[str, str]]) -> list[str]:
+    known = {name for _, name in images} | {f"{folder}/{name}" for folder, name in images}
     return [name for name in names if name not in known]
