@@ -18,7 +18,7 @@ from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.items import LABELED, ImageFacts, Item, Refusal
 from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
-from alcli.system.processes import CHUNK, Died, in_processes, worker_count
+from alcli.system.processes import CHUNK, Died, map_in_processes, worker_count
 from alcli.tasks import Example, Task
 
 FULL_CIRCLE = 16**8
@@ -135,7 +135,7 @@ def _looked_at(
     with context.progress.track("Looking at images", len(new)) as advance:
         # At least one process: a decoder that dies on an image must not take the run with it.
         workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
-        for item, answer in zip(new, in_processes(_looked, [paths[item.id] for item in new], workers), strict=True):
+        for item, answer in zip(new, map_in_processes(_looked, [paths[item.id] for item in new], workers), strict=True):
             if isinstance(answer, ImageFacts):
                 found.append((item, answer))
             else:

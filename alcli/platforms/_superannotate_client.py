@@ -16,7 +16,7 @@ from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageE
 from alcli.platforms import _superannotate_sdk as sdk
 from alcli.platforms._superannotate_token import find
 from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, lay, pause
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
 from alcli.system.text import did_you_mean
 
 PAGE = 2000
@@ -304,7 +304,7 @@ class Client:
     def _data(answer: Any) -> Any:
         """The content of an answer of the SDK; raises PlatformError with the service's own words."""
         if answer.errors:
-            raise PlatformError(redacted(f"SuperAnnotate refused: {answer.errors}."), kept=KEPT, do=AGAIN)
+            raise PlatformError(redact(f"SuperAnnotate refused: {answer.errors}."), kept=KEPT, do=AGAIN)
         return answer.data
 
     @contextlib.contextmanager
@@ -318,7 +318,7 @@ class Client:
         except Exception as error:
             if self.wire.failure:
                 raise self.wire.failure from None
-            text = redacted(f"{type(error).__name__}: {error}").strip().rstrip(".")
+            text = redact(f"{type(error).__name__}: {error}").strip().rstrip(".")
             if type(error).__name__ == "SAAuthError":
                 raise AuthError(
                     f"The token from {self.credentials.source} was refused: {text}.", do="Check the token and its team."
