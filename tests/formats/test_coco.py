@@ -117,7 +117,7 @@ def test_orphans_ambiguous_and_double_entries_are_refused(tmp_path):
         {"id": 5, "file_name": "x.jpg"},
     ]
     _, refusals = write(tmp_path, document).labeled(["a.jpg", "b.jpg", "p/x.jpg", "q/x.jpg"])
-    assert {row.name: row.reason for row in refusals} == {
+    assert {refusal.name: refusal.reason for refusal in refusals} == {
         "a.jpg": "a.jpg is listed twice",
         "gone.jpg": "annotation without an image",
         "x.jpg": "could belong to p/x.jpg or q/x.jpg; write the folder into file_name",

@@ -21,7 +21,7 @@ def yolo(folder, description: str) -> Yolo:
 @pytest.mark.parametrize(
     ("description", "why"),
     [
-        ("names: {0: a, x: b}\n", "the numbers are not 0 to 1"),
+        ("names: {0: a, x: b}\n", "the keys are not 0 to 1"),
         ("names: [a, no]\n", "False is not a name"),
         ("names: [a, null]\n", "None is not a name"),
         ("names: [a, [b]]\n", "is not a name"),
@@ -80,7 +80,7 @@ def test_tags_that_are_no_list_are_refused_and_an_endless_size_is_none():
 @pytest.mark.parametrize(
     ("region", "why"),
     [
-        ({"size": [2, 2], "counts": "0"}, r"segmentation.counts: 0 pixels, 2×2 has 4"),
+        ({"size": [2, 2], "counts": "0"}, r"it describes 0 pixels, 2×2 has 4"),
         ({"size": [2, 2], "counts": "oooo"}, "run lengths break off"),
         ({"size": [10**6, 10**6], "counts": [10**12]}, "more than the 100000000 allowed"),
     ],

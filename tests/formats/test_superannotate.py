@@ -165,7 +165,9 @@ def test_a_folder_of_new_and_old_files_is_recognised_and_read(tmp_path):
     folder = Superannotate(tmp_path)
     versions, refusals = folder.labeled(["sub/a.jpg", "b.jpg", "c.jpg"])
     assert set(versions) == {"sub/a.jpg", "b.jpg"}
-    assert [(row.name, row.reason) for row in refusals] == [("stray.jpg.json", "annotation without an image")]
+    assert [(refusal.name, refusal.reason) for refusal in refusals] == [
+        ("stray.jpg.json", "annotation without an image")
+    ]
     assert folder.read("sub/a.jpg").boxes == (Box("cat", 1, 2, 3, 4),)
 
 

@@ -88,9 +88,9 @@ def test_orphans_and_ambiguous_files_are_refused(tmp_path):
         (tmp_path / f"{name}.xml").write_text(XML.format(""))
     versions, refusals = voc.Voc(tmp_path).labeled(["a/x.jpg", "b/x.jpg"])
     assert versions == {}
-    assert {row.name: row.reason for row in refusals} == {
+    assert {refusal.name: refusal.reason for refusal in refusals} == {
         "gone.xml": "annotation without an image",
-        "x.xml": "could belong to a/x.jpg or b/x.jpg; give the images different names, or the XML its image's folder",
+        "x.xml": "could belong to a/x.jpg or b/x.jpg; use unique image names, or put the XML in the image's folder",
     }
 
 
