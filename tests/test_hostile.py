@@ -19,7 +19,7 @@ from alcli.errors import DataError, UsageError, WorkspaceDamaged
 from alcli.items import Item, Refusal
 from alcli.models import storage
 from alcli.platforms._downloads import Downloads
-from alcli.platforms._superannotate_token import normalised
+from alcli.platforms._superannotate_token import normalize_url
 from alcli.platforms._superannotate_wire import LONGEST_WAIT, retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.signals import Signals
@@ -87,7 +87,7 @@ def test_links_in_a_circle_are_no_path(tmp_path):
 def test_addresses_that_python_cannot_take_apart_are_refused(tmp_path):
     for url in ("https://[", "https://x:99999999", "https://x:a"):
         with pytest.raises(UsageError, match="is not the address of a service"):
-            normalised(url)
+            normalize_url(url)
     with pytest.raises(DataError, match="its address is not http or https"):
         Downloads(tmp_path, PlatformOptions()).file("key", lambda: ("https://[", {}))
 
@@ -104,11 +104,11 @@ def test_a_wait_that_cannot_be_read_is_none(text, seconds):
 def test_an_oracle_says_when_its_files_are_not_its_own(tmp_path, line):
     (tmp_path / "answers").write_text(line + "\n")
     oracle = Oracle(PlatformOptions(annotations=tmp_path / "answers", queue=tmp_path / "queue.csv"), tmp_path)
-    with pytest.raises(WorkspaceDamaged, match="is not what a simulation wrote"):
+    with pytest.raises(WorkspaceDamaged, match="is damaged, or a simulation did not write it"):
         list(oracle.items())
     (tmp_path / "revealed.json").write_text("7")
-    with pytest.raises(WorkspaceDamaged, match=r"revealed\.json is not what"):
-        oracle.revealed()
+    with pytest.raises(WorkspaceDamaged, match=r"revealed\.json is damaged"):
+        oracle.revealed_ids()
 
 
 @pytest.fixture

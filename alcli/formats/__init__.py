@@ -17,7 +17,7 @@ class Format(Protocol):
     """
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether the file or folder appears to be in this format."""
         ...
 

@@ -30,7 +30,7 @@ class ClassFolders:
         self._alone: dict[str, str] = {}
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether the folder holds images in its sub-folders only, and no file of another format."""
         if not path.is_dir() or any((path / name).exists() for name in OTHER_FORMATS):
             return False

@@ -31,7 +31,7 @@ class Coco:
         self._entries: dict[str, dict[str, Any]] = {}
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether the file name ends in .json."""
         return path.is_file() and path.suffix.lower() == ".json"
 

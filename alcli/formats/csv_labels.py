@@ -27,7 +27,7 @@ class CsvLabels:
         self._labels: dict[str, tuple[str, ...]] = {}
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether the file name ends in .csv."""
         return path.is_file() and path.suffix.lower() == ".csv"
 

@@ -32,7 +32,7 @@ class Masks:
         self._classes: list[str] = []
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether the folder contains classes.txt."""
         return (path / CLASS_LIST).is_file()
 

@@ -35,7 +35,7 @@ class Superannotate:
         self.ignored: Counter[str] = Counter()
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether the first JSON file in the folder is in this format."""
         first = next(_files(path), None) if path.is_dir() else None
         try:

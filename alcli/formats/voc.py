@@ -29,10 +29,10 @@ class Voc:
         self._files: dict[str, Path] = {}
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether the folder contains XML files.
 
-        VOC is also the format of a folder that no format recognises, for example before the first annotation.
+        VOC is also the format of a folder that no format recognizes, for example before the first annotation.
         """
         return path.is_dir() and next(path.rglob("*.xml"), None) is not None
 

@@ -39,7 +39,7 @@ class Yolo:
         self._joints: tuple[list[str], int] = ([], 0)
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
+    def recognizes(cls, path: Path) -> bool:
         """Whether it is a folder with data.yaml, or a file whose name ends in .yaml or .yml."""
         return (path / DESCRIPTION).is_file() or (path.is_file() and path.suffix.lower() in (".yaml", ".yml"))
 

@@ -61,12 +61,12 @@ def test_crowds_are_left_out(tmp_path):
     assert labels.read("a.jpg").boxes == ()
 
 
-def change(place: list, value: object) -> dict:
+def change(keys: list, value: object) -> dict:
     document = good()
     target = document
-    for key in place[:-1]:
+    for key in keys[:-1]:
         target = target[key]
-    target[place[-1]] = value
+    target[keys[-1]] = value
     return document
 
 

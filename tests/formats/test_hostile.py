@@ -55,7 +55,7 @@ def test_a_folder_called_like_an_annotation_is_refused(tmp_path):
     labels.labeled(["x.jpg"])
     with pytest.raises(DataError, match=r"x.txt: cannot be read: Is a directory"):
         labels.read("x.jpg")
-    assert not Superannotate.recognises(tmp_path)
+    assert not Superannotate.recognizes(tmp_path)
 
 
 @pytest.mark.parametrize(

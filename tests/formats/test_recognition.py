@@ -26,7 +26,7 @@ def write_files(root, files: dict[str, str]):
 
 
 def claims(path) -> list[str]:
-    return [name for name in plugins.names("formats") if plugins.load("formats", name).recognises(path)]
+    return [name for name in plugins.names("formats") if plugins.load("formats", name).recognizes(path)]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -33,10 +33,10 @@ def test_what_is_written_is_read(tmp_path_factory, objects):
     voc.write(folder / "x.xml", "x.jpg", Annotation("x.jpg", boxes, (10, 20)))
     labels = voc.Voc(folder)
     labels.labeled(["x.jpg"])
-    found = labels.read("x.jpg")
-    assert found.size == (10, 20)
-    assert [box.label for box in found.boxes] == [box.label for box in boxes]
-    for one, other in zip(found.boxes, boxes, strict=True):
+    annotation = labels.read("x.jpg")
+    assert annotation.size == (10, 20)
+    assert [box.label for box in annotation.boxes] == [box.label for box in boxes]
+    for one, other in zip(annotation.boxes, boxes, strict=True):
         assert (one.x1, one.y2) == pytest.approx((other.x1, other.y2), rel=1e-9)
 
 
