@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from alcli.curves.metrics import metric_name
-from alcli.errors import DONE, AlcliError, Interrupted, MachineError, Told
+from alcli.errors import DONE, AlcliError, Ending, Interrupted, MachineError
 from alcli.system.crash_reports import internal_error
 from alcli.system.progress import LOG
 from alcli.system.redaction import redact
@@ -193,12 +193,12 @@ def _nobody_reads() -> int:
     return 141
 
 
-def _fail(error: Told, as_json: bool) -> int:
+def _fail(error: Ending, as_json: bool) -> int:
     _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_sentences(error), err=True))
     return error.exit_code
 
 
-def _sentences(error: Told) -> str:
+def _sentences(error: Ending) -> str:
     return visible(redact("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
 
 

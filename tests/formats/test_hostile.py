@@ -80,8 +80,8 @@ def test_tags_that_are_no_list_are_refused_and_an_endless_size_is_none():
 @pytest.mark.parametrize(
     ("region", "why"),
     [
-        ({"size": [2, 2], "counts": "0"}, r"it describes 0 pixels, 2×2 has 4"),
-        ({"size": [2, 2], "counts": "oooo"}, "run lengths break off"),
+        ({"size": [2, 2], "counts": "0"}, r"it covers 0 pixels, but 2×2 is 4"),
+        ({"size": [2, 2], "counts": "oooo"}, "run lengths are truncated"),
         ({"size": [10**6, 10**6], "counts": [10**12]}, "more than the 100000000 allowed"),
     ],
 )
