@@ -24,7 +24,9 @@ from alcli.platforms._superannotate_wire import LONGEST_WAIT, retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.signals import Signals
 from alcli.system import tables
+from alcli.system.arrays import is_intact
 from alcli.workspace import Workspace, heartbeat
+from alcli.workspace.records import Scored
 
 NOTES = [None, "7", "[]", "{}", "[" * 100_000, '{"position": 7}', '{"task": 1}']
 
@@ -119,7 +121,7 @@ def made(tmp_path):
     workspace.store.replace_items([item], [(item, Annotation("a"))])
     scores = workspace.cycle_folder(1) / "scores.csv"
     scores.write_text("rank\n")
-    workspace.finish_step(1, "score", "inputs", scores, {})
+    workspace.finish_step(1, "inputs", Scored(), scores)
     workspace.close()
     return tmp_path / "W"
 
@@ -135,16 +137,23 @@ def test_a_row_whose_file_lies_outside_is_damage(made, file):
     change(made, f"UPDATE steps SET file = '{file}'")
     workspace = Workspace.open(made)
     with pytest.raises(WorkspaceDamaged, match="lies outside"):
-        workspace.step(1, "score")
+        workspace.step(1, Scored)
     workspace.close()
 
 
-@pytest.mark.parametrize("statement", ["UPDATE steps SET summary = '['", "UPDATE annotations SET content = '{'"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE steps SET summary = '['",
+        'UPDATE steps SET summary = \'{"scored": "x"}\'',
+        "UPDATE annotations SET content = '{'",
+    ],
+)
 def test_rows_that_are_not_what_was_written_are_damage(made, statement):
     change(made, statement)
     workspace = Workspace.open(made)
     with pytest.raises(WorkspaceDamaged, match="is damaged"):
-        workspace.step(1, "score")
+        workspace.step(1, Scored)
         workspace.store.annotations(["a"])
     workspace.close()
 
@@ -169,7 +178,7 @@ def test_a_part_with_one_bit_changed_is_not_intact(tmp_path):
         changed = bytearray(content)
         changed[bit // 8] ^= 1 << bit % 8
         (tmp_path / "part").write_bytes(changed)
-        assert not signal_parts.is_intact(tmp_path / "part")
+        assert not is_intact(tmp_path / "part")
         with pytest.raises(WorkspaceDamaged, match="is not what the scoring pass wrote"):
             signal_parts.read(tmp_path / "part", items)
 

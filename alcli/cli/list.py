@@ -103,13 +103,13 @@ def _items(session: options.Session) -> Table:
 
 def _quarantine(session: options.Session) -> Table:
     with session.reading() as workspace:
-        rows = [(row["name"], row["reason"], row["since"]) for row in workspace.store.quarantined()]
+        rows = [(entry.name, entry.reason, entry.since) for entry in workspace.store.quarantined()]
     return ("name", "reason", "since"), rows
 
 
 def _cycles(session: options.Session) -> Table:
     with session.reading() as workspace:
-        rows = [(row["number"], row["started"], row["finished"] or "open") for row in workspace.store.cycles()]
+        rows = [(cycle.number, cycle.started, cycle.finished or "open") for cycle in workspace.store.cycles()]
     return ("cycle", "started", "finished"), rows
 
 

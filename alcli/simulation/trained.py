@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alcli.artifacts.trained import load_trained
+from alcli.artifacts.trained import load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context
 from alcli.cycle import open_cycle, run_cycle
@@ -22,6 +22,7 @@ from alcli.simulation.plan import Arm
 from alcli.simulation.runs import Job, Point
 from alcli.system.progress import Silent
 from alcli.workspace import Workspace
+from alcli.workspace.records import Scored
 
 ANSWERS = "answers.jsonl"
 
@@ -75,14 +76,12 @@ class TrainedEngine:
         return Context(workspace, config.model_copy(update={"platform": platform}), Silent())
 
     def _metrics(self, context: Context, number: int) -> dict[str, float]:
-        record = context.workspace.step(number, "train")
-        assert record is not None
-        task, model, _, _ = load_trained(context, record)
-        found = list(inference.predictions(task, model, self.labels.test, context.config.score))
-        seen = {row.item_id for row in found}
-        lost = [row.item for row in self.labels.test if row.item.id not in seen]
+        trained = load_trained(context, newest_training(context, number))
+        predictions = list(inference.predictions(trained.task, trained.model, self.labels.test, context.config.score))
+        seen = {prediction.item_id for prediction in predictions}
+        lost = [example.item for example in self.labels.test if example.item.id not in seen]
         _check([Refusal(item.id, item.name, "the image cannot be loaded", item.version) for item in lost])
-        return task.evaluate(self.labels.test, found)
+        return trained.task.evaluate(self.labels.test, predictions)
 
 
 def run_config(
@@ -123,8 +122,8 @@ def _whole_cycle(context: Context) -> tuple[int, int]:
     result = run_cycle(context)
     assert result.number is not None
     _check(result.problems)
-    score = context.workspace.step(result.number, "score")
-    return result.number, int(score.summary["at_random"]) if score else 0
+    scored = context.workspace.step(result.number, Scored)
+    return result.number, scored.summary.at_random if scored else 0
 
 
 def _train_only(context: Context) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def round_trip(count: int, seed: int, scratch: Path) -> tuple[int, int]:
     finally:
         workspace.close()
     query = [QueryRow(rank, item, 1.0 / rank, asked=True) for rank, item in enumerate(kept, 1)]
-    wide = priorities.write_files(scratch / "list.csv", query, {})
+    wide = priorities.write_files(scratch / "list.csv", query, priorities.Origin(1, "s", "m"))
     assert wide is not None
     narrow = [row["name"] for row in tables.read(scratch / "list.csv")]
     places = {item.name: os.fsencode(uri_to_path(item.uri).name) for item in kept}

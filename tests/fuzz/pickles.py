@@ -34,8 +34,8 @@ from alcli.formats.yolo import Yolo
 from alcli.items import Item
 from alcli.models import storage, weights
 from alcli.platforms.oracle import Oracle
-from alcli.simulation import features
 from alcli.system import tables
+from alcli.system.arrays import is_intact
 from alcli.workspace import Workspace, backup
 
 REFUSED = (2, 4, 5, 12)
@@ -89,8 +89,8 @@ def slots(folder: Path) -> dict[str, tuple[str, Callable[[Path], Any]]]:
         "model": ("model.safetensors", storage.read),
         "checkpoint": ("checkpoint-a.safetensors", training_state.read),
         "signal part": ("part.safetensors", lambda path: signal_parts.read(path, [Item("a", "a", "u")])),
-        "signal part, looked at": ("part2.safetensors", signal_parts.is_intact),
-        "simulation's features": ("features.safetensors", features.is_intact),
+        "signal part, looked at": ("part2.safetensors", is_intact),
+        "simulation's features": ("features.safetensors", is_intact),
         "settings": ("settings/alcli.toml", lambda path: config.load(path.parent, (), {})),
         "coco": ("c.json", lambda path: _read(Coco(path))),
         "voc": ("voc/x.xml", lambda path: _read(Voc(path.parent))),

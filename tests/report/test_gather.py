@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alcli.annotations import Box
+from alcli.review.retrospective import LaterLosses
 from alcli.workspace import Workspace
 
 HOSTILE = ("<script>alert(1)</script>.jpg", "[/b].jpg", "\u202egpj.exe\u2066.jpg", "שלום & {{ 7*7 }}.jpg")
@@ -174,7 +175,7 @@ def test_how_the_losses_turned_out_is_computed_once(alcli, two_cycles, monkeypat
 
     report(alcli, two_cycles)
     workspace = Workspace.open(two_cycles, read_only=True)
-    rows = workspace.step(1, "hindsight").summary["rows"]
+    rows = workspace.step(1, LaterLosses).summary.rows
     workspace.close()
     assert sorted(item_id for item_id, _, _ in rows) == ["photo_08.jpg", "photo_09.jpg"]
     monkeypatch.setattr(inference, "item_losses", None)
@@ -187,7 +188,7 @@ def test_a_model_that_is_gone_leaves_its_cycles_worth_unknown(alcli, two_cycles)
     (two_cycles / "cycles/0001/model.safetensors").unlink()
     code, _, err = alcli("report", "-w", two_cycles)
     assert code == 0
-    assert "What cycle 1 was worth stays unknown." in err
+    assert "Cycle 1 could not be evaluated." in err
     (two_cycles / "cycles/0002/model.safetensors").unlink()
     assert alcli("report", "-w", two_cycles)[0] == 12
 
