@@ -112,7 +112,9 @@ def _key(context: Context, training: StepRecord, needs: frozenset[str], items: S
     # The weights of a cold start are no training's.
     weights = str(training.sha256) if training.file else context.config.model.model_dump_json()
     listed = (part for item in items for part in (item.id, item.version)) if needs else ()
-    return sha256_of_text(weights, context.config.task.model_dump_json(), json.dumps(options), *sorted(needs), *listed)
+    return sha256_of_text(
+        weights, context.config.options_of("task").model_dump_json(), json.dumps(options), *sorted(needs), *listed
+    )
 
 
 def _passed(

@@ -54,8 +54,7 @@ def before_any_label(config: Config) -> tuple[Task, nn.Module, LossHead]:
     """The same before the first annotation: with the configured classes, or with one that stands for them."""
     if config.task.classes:
         return untrained(config, config.task.classes)
-    # What speaks of joints by name can only be checked when they are known.
-    task = config.task.model_copy(update={"flip_pairs": (), "sigmas": {}})
+    task = config.options_of("task").before_any_class()
     return untrained(config.model_copy(update={"task": task}), NO_CLASS_YET)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from alcli.artifacts.scores import last_scores, scored_rows
 from alcli.context import Context, StepResult, noted
 from alcli.priorities import write_files
+from alcli.strategies import order_in_words
 from alcli.system.hashing import sha256_of_text
 from alcli.workspace import StepRecord
 
@@ -30,6 +31,6 @@ def export(context: Context, cycle: int) -> StepResult:
 def constants(scored: StepRecord) -> dict[str, Any]:
     """The columns of the wide CSV that are the same in every row."""
     model = f"{scored.summary['model']}@cycle{scored.summary['model_cycle']}"
-    order = "seeded random order" if scored.summary["strategy"] == "random" else "the most typical of each cluster"
-    reason = f"cold start: {order}" if scored.summary["cold_start"] else ""
+    cold = scored.summary["cold_start"]
+    reason = f"cold start: {order_in_words(scored.summary['strategy'])}" if cold else ""
     return {"cycle": scored.cycle, "strategy": scored.summary["strategy"], "model": model, "reason": reason}

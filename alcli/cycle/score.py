@@ -19,7 +19,7 @@ from alcli.selection.near_duplicates import spread
 from alcli.selection.query import Query, select, with_rechecks
 from alcli.selection.reasons import Grounds, explained, rare_classes, telling
 from alcli.signals import Signals
-from alcli.strategies import QueryStrategy, make_strategy, needs_labeled, supported_strategy
+from alcli.strategies import QueryStrategy, control_share, make_strategy, needs_labeled, supported_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.workspace import StepRecord
@@ -42,13 +42,13 @@ def score(context: Context, cycle: int) -> StepResult:
     training = _last_training(context, cycle)
     cold = bool(training.summary.get("cold_start"))
     name = _cold_start(context.config) if cold else _suited(context)
-    strategy: QueryStrategy = make_strategy(name)
+    strategy: QueryStrategy = make_strategy(name, context.config.strategy)
     # Images known to be broken are tried again: the list then does not depend on what an earlier run found out.
     # A strategy that looks at no image cannot find out: there they stay away.
     items = store.pool(forgiving=("image",) if strategy.needs else ()).in_state(UNLABELED)
     listed = Listed(items, store.pool().in_state(LABELED) if needs_labeled(strategy) else [])
     selection = context.config.selection
-    share = 0.0 if cold else context.config.strategy.control_share
+    share = 0.0 if cold else control_share(context.config.strategy)
     told = frozenset() if cold else _told(context, training, strategy)
     apart = [f"{selection.min_distance} {selection.per_group}"] if selection.min_distance or selection.per_group else []
     more = filter(None, [str(share) if share else "", rechecks_key(context, training)])

@@ -68,7 +68,7 @@ def _same_training(context: Context, cycle: int, inputs: str) -> StepRecord | No
 
 def _settings(config: Config) -> str:
     """What the weights depend on beside the examples, as text."""
-    sections = {"task": config.task, "model": config.model, "train": config.train}
+    sections = {"task": config.options_of("task"), "model": config.model, "train": config.train}
     content = {name: section.model_dump(mode="json") for name, section in sections.items()}
     for key in UNSHAPING:
         del content["train"][key]

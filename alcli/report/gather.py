@@ -27,6 +27,7 @@ from alcli.review.audit import write as write_audit
 from alcli.review.predictions import Looked, look, nearest_labeled
 from alcli.review.retrospective import Outcome, outcomes, summarised
 from alcli.selection.reasons import rare_classes
+from alcli.strategies import order_in_words
 from alcli.system.clock import now
 from alcli.system.files import SHARED, atomic_write
 from alcli.workspace import StepRecord
@@ -114,7 +115,7 @@ class _Desk:
             put_off=int(self.scored.summary.get("put_off", 0)),
             settings=self._settings(),
             versions=_versions(),
-            cold_start=_cold(str(self.scored.summary["strategy"])) if cold else "",
+            cold_start=order_in_words(str(self.scored.summary["strategy"])) if cold else "",
             colours=self.colours,
         )
 
@@ -181,7 +182,7 @@ class _Desk:
     def _card(self, row: QueryRow) -> Card:
         item = row.item
         said = self.looked.said.get(item.id)
-        sure = _sure(said, self.context.config.platform.prelabel_score) if said else None
+        sure = _sure(said, self.options.confidence) if said else None
         seen = in_words(sure) if sure else ""
         path = self.looked.paths.get(item.id)
         alt = f"{item.name}: the model sees {seen}" if seen else item.name
@@ -237,7 +238,7 @@ class _Desk:
 
     @property
     def _least(self) -> float:
-        return self.context.config.platform.prelabel_score
+        return self.options.confidence
 
     def _quarantined(self) -> list[Refusal]:
         rows = self.context.workspace.store.quarantined()
@@ -264,10 +265,6 @@ def _shares(said: Sequence[Annotation | None], least: float) -> dict[str, float]
     counts = object_counts(_sure(row, least) for row in said if row is not None)
     total = sum(counts.values())
     return {name: count / total for name, count in counts.items()} if total else {}
-
-
-def _cold(strategy: str) -> str:
-    return "a seeded random sample" if strategy == "random" else "the most typical of each cluster"
 
 
 def _versions() -> dict[str, str]:

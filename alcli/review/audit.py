@@ -96,7 +96,7 @@ def _by_newest(context: Context, training: StepRecord) -> list[list[tuple[str, f
     items = workspace.store.pool().in_state(LABELED)
     items = items[:: max(1, -(-len(items) // MOST_ITEMS))]
     versions = (part for item in items for part in (item.id, item.version))
-    inputs = sha256_of_text(str(training.sha256), context.config.task.model_dump_json(), *versions)
+    inputs = sha256_of_text(str(training.sha256), context.config.options_of("task").model_dump_json(), *versions)
     done = workspace.done(training.cycle, STEP, inputs)
     if done is None:
         done = workspace.finish_step(

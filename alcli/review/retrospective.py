@@ -110,7 +110,9 @@ def _known(
 ) -> list[tuple[str, tuple[float, float]]]:
     workspace = context.workspace
     versions = (part for item in items for part in (item.id, item.version))
-    inputs = sha256_of_text(str(training.sha256), json.dumps(context.config.task.model_dump(mode="json")), *versions)
+    inputs = sha256_of_text(
+        str(training.sha256), json.dumps(context.config.options_of("task").model_dump(mode="json")), *versions
+    )
     done = workspace.done(cycle, STEP, inputs)
     if done is None:
         try:

@@ -25,7 +25,7 @@ from alcli.signals import Signals
 from alcli.simulation.features import Features
 from alcli.simulation.labels import Labels
 from alcli.simulation.runs import Job, Point
-from alcli.strategies import QueryStrategy, make_strategy, needs_labeled
+from alcli.strategies import QueryStrategy, control_share, make_strategy, needs_labeled
 from alcli.system.hashing import seed_of
 from alcli.tasks import Task
 
@@ -51,8 +51,8 @@ class FrozenEngine:
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
         """All points after those given; the run is repeated from its start, which takes seconds."""
-        strategy: QueryStrategy = make_strategy(job.arm.strategy)
-        share = self.config.strategy.model_copy(update={"name": job.arm.strategy}).control_share
+        strategy: QueryStrategy = make_strategy(job.arm.strategy, self.config.strategy)
+        share = control_share(self.config.strategy, job.arm.strategy)
         pool = [row.item.id for row in self.labels.pool]
         revealed = job.plan.start_set(pool, job.seed)
         head = None
