@@ -185,10 +185,10 @@ def test_paths_of_every_section_and_plug_in_start_at_the_workspace(tmp_path):
         several: tuple[Path, ...] = ()
         named: dict[str, Path] = {}
 
-    read = Paths(one="a", several="b,c", named={"d": "e"}).resolved(tmp_path, "x")
+    read = Paths(one="a", several="b,c", named={"d": "e"}).resolve_paths(tmp_path, "x")
     assert (read.one, read.several) == (tmp_path / "a", (tmp_path / "b", tmp_path / "c"))
     assert read.named == {"d": tmp_path / "e"}
-    assert Paths().resolved(tmp_path, "x") == Paths()
+    assert Paths().resolve_paths(tmp_path, "x") == Paths()
 
 
 def test_a_configuration_is_completed_with_the_plug_ins_defaults(tmp_path):
@@ -236,4 +236,6 @@ def test_a_variable_that_is_nearly_one_is_refused_by_name(tmp_path):
     with pytest.raises(UsageError, match="Unknown variable ALCLI_TRAIN_EPOCH") as error:
         config.load(tmp_path, environ={"ALCLI_TRAIN_EPOCH": "6"})
     assert "ALCLI_TRAIN_EPOCHS" in error.value.do
+    with pytest.raises(UsageError, match=r"Unknown variable ALCLI_TRAIN_A\.B"):
+        config.load(tmp_path, environ={"ALCLI_TRAIN_A.B": "6"})
     assert config.load(tmp_path, environ={"ALCLI_DATA": "somewhere", "ALCLIENT": "x"}).train.epochs

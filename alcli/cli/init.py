@@ -69,12 +69,12 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     from alcli.workspace import Workspace
 
     given: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
-    given |= {place.replace("__", "."): value for place, value in flags.items() if value is not None}
+    given |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
     given |= dict(config.parse_override(text) for text in settings)
-    checked = _checked(given, workspace)
+    checked = _check_settings(given, workspace)
     content = checked.model_dump(mode="json")
-    values = {place: content[place.split(".")[0]][place.split(".")[1]] for place in given}
-    chosen = {place: value for place, value in values.items() if value is not None}
+    values = {setting: content[setting.split(".")[0]][setting.split(".")[1]] for setting in given}
+    chosen = {setting: value for setting, value in values.items() if value is not None}
     Workspace.create(workspace, chosen).close()
     Console(as_json, quiet, False).result(
         {"workspace": str(workspace), "settings": chosen},
@@ -83,17 +83,17 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     return 0
 
 
-def _checked(given: dict[str, Any], workspace: Path) -> Config:
+def _check_settings(given: dict[str, Any], workspace: Path) -> Config:
     """The settings, refused before anything is made: unknown keys and plug-ins, folders that are not there."""
     from alcli import config, plugins
 
     document: dict[str, Any] = {}
-    for place, value in given.items():
-        config.put(document, place, value)
+    for setting, value in given.items():
+        config.put(document, setting, value)
     checked = config.check(document)
     if checked.task.name not in plugins.names("tasks"):
         plugins.load("tasks", checked.task.name)
-    resolved = checked.resolve_paths(workspace.resolve())
+    resolved = checked.resolve_all(workspace.resolve())
     check = getattr(plugins.load("platforms", checked.platform.name), "check", None)
     if check is not None:
         check(resolved.options_of("platform"))

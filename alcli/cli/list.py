@@ -123,14 +123,14 @@ def _settings(session: options.Session) -> Table:
 
     rows: list[tuple[Any, ...]] = []
     for section in config.Config.model_fields:
-        rows += _described(section, config.shared_options(section).model_fields, "")
+        rows += _setting_rows(section, config.shared_options(section).model_fields, "")
         kind = config.KINDS.get(section)
         for name in plugins.names(kind) if kind else ():
-            rows += _described(section, config.fields_of_plug_in(section, name), name)
+            rows += _setting_rows(section, config.fields_of_plug_in(section, name), name)
     return ("name", "type", "default", "description", "plugin"), rows
 
 
-def _described(section: str, fields: Mapping[str, Any], plugin: str) -> list[tuple[Any, ...]]:
+def _setting_rows(section: str, fields: Mapping[str, Any], plugin: str) -> list[tuple[Any, ...]]:
     from alcli.system.typed_values import type_in_words
 
     return [
@@ -146,11 +146,11 @@ def _show_settings(session: options.Session, header: Sequence[str], rows: Sequen
     session.console.result({"settings": to_jsonable_python([dict(zip(header, row, strict=True)) for row in rows])})
     for (section, plugin), group in itertools.groupby(rows, key=lambda row: (row[0].split(".")[0], row[4])):
         title = f"{section}, only for {plugin}" if plugin else section
-        session.console.table(title, header[:4], [(*row[:2], _shown(row[2]), row[3]) for row in group])
+        session.console.table(title, header[:4], [(*row[:2], _default_in_words(row[2]), row[3]) for row in group])
     return 0
 
 
-def _shown(default: Any) -> str:
+def _default_in_words(default: Any) -> str:
     """A default as `--set` would take it."""
     if default is None or default == "" or default == () or default == {}:
         return ""

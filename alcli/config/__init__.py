@@ -96,10 +96,10 @@ class Config(Section):
         """The same with the own options of its platform, task and strategy, defaults filled in; imports all three."""
         return self.model_copy(update={section: self.options_of(section) for section in KINDS})
 
-    def resolve_paths(self, workspace: Path) -> Config:
+    def resolve_all(self, workspace: Path) -> Config:
         """The same with every relative path taken from the workspace; raises UsageError for what is no path."""
         return self.model_copy(
-            update={name: getattr(self, name).resolved(workspace, name) for name in Config.model_fields}
+            update={name: getattr(self, name).resolve_paths(workspace, name) for name in Config.model_fields}
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -122,12 +122,12 @@ def load(
     """
     document = _read(workspace / FILE_NAME)
     variables = _from_environment(environ)
-    for variable, place in variables.items():
-        put(document, place, Text(environ[variable]))
+    for variable, setting in variables.items():
+        put(document, setting, Text(environ[variable]))
     for override in overrides:
         put(document, *(parse_override(override) if isinstance(override, str) else override))
     _check_variables(document, variables)
-    return check(document).resolve_paths(workspace)
+    return check(document).resolve_all(workspace)
 
 
 def check(document: Mapping[str, Any]) -> Config:
@@ -160,16 +160,16 @@ def own_options(section: str, name: str) -> type[Section]:
         UsageError: there is no such plug-in, or its ``Options`` do not extend the section's.
     """
     shared = shared_options(section)
-    found: list[type[Section]] = []
+    own_classes: list[type[Section]] = []
     for part in name.split(":") if section == "strategy" else [name]:
         own = getattr(plugins.load(KINDS[section], part), "Options", shared)
         if not issubclass(own, shared):
             raise UsageError(f"The Options of the {section} {part} do not extend {shared.__name__}.")
-        if own is not shared and own not in found:
-            found.append(own)
-    if len(found) > 1:
-        return pydantic.create_model("Options", __base__=tuple(found))
-    return found[0] if found else shared
+        if own is not shared and own not in own_classes:
+            own_classes.append(own)
+    if len(own_classes) > 1:
+        return pydantic.create_model("Options", __base__=tuple(own_classes))
+    return own_classes[0] if own_classes else shared
 
 
 def rename_strategy(options: StrategyOptions, name: str) -> StrategyOptions:
@@ -198,15 +198,15 @@ def parse_override(text: str) -> tuple[str, Text]:
     Raises:
         UsageError: there is no ``section.key=``.
     """
-    place, separator, value = text.partition("=")
-    if not separator or place.count(".") != 1:
+    setting, separator, value = text.partition("=")
+    if not separator or setting.count(".") != 1:
         raise UsageError(f"{text!r} is not of the form section.key=value.", do="For example: --set train.epochs=8")
-    return place.strip(), Text(value.strip())
+    return setting.strip(), Text(value.strip())
 
 
-def put(document: dict[str, Any], place: str, value: Any) -> None:
+def put(document: dict[str, Any], setting: str, value: Any) -> None:
     """Set ``section.key`` of a document; a section that is no table is left for ``check`` to refuse."""
-    section, key = place.split(".")
+    section, key = setting.split(".", 1)
     table = document.setdefault(section, {})
     if isinstance(table, dict):
         table[key] = value
@@ -217,7 +217,7 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
     document = tomlkit.document()
     document.add(tomlkit.comment("alcli: active learning for this annotation project. `alcli --help`"))
     for name, field in Config.model_fields.items():
-        keys = {place.split(".")[1]: value for place, value in settings.items() if place.split(".")[0] == name}
+        keys = {setting.split(".")[1]: value for setting, value in settings.items() if setting.split(".")[0] == name}
         if not keys:
             continue
         table = tomlkit.table()
@@ -271,27 +271,27 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _check_variables(document: Mapping[str, Any], variables: Mapping[str, str]) -> None:
     """Raises UsageError for a variable whose key its section does not have."""
-    for variable, place in variables.items():
-        section, key = place.split(".", 1)
+    for variable, setting in variables.items():
+        section, key = setting.split(".", 1)
         table = document.get(section)
         fields = _options_for(section, table).model_fields
         if key in fields or not isinstance(table, Mapping):
             continue
         if owners := _owners(section, key):
-            raise UsageError(_belongs(place, owners, _name_in(section, table)), do=f"Unset {variable}.")
+            raise UsageError(_belongs(setting, owners, _name_in(section, table)), do=f"Unset {variable}.")
         known = [f"ALCLI_{name}_{each}".upper() for name in Config.model_fields
                  for each in _options_for(name, document.get(name, {})).model_fields]  # fmt: skip
         raise UsageError(f"Unknown variable {variable}.", do=did_you_mean(variable, known))
 
 
 def _complaint(section: str, options: type[Section], table: Any, detail: Any) -> str:
-    place = ".".join([section, *(str(part) for part in detail["loc"])])
+    setting = ".".join([section, *(str(part) for part in detail["loc"])])
     if detail["type"] != "extra_forbidden":
-        return f"{place} = {detail['input']!r}: {detail['msg'].lower()}."
+        return f"{setting} = {detail['input']!r}: {detail['msg'].lower()}."
     key = str(detail["loc"][0])
     if owners := _owners(section, key):
-        return _belongs(place, owners, _name_in(section, table))
-    return f"Unknown key {place!r}. {did_you_mean(key, options.model_fields)}"
+        return _belongs(setting, owners, _name_in(section, table))
+    return f"Unknown key {setting!r}. {did_you_mean(key, options.model_fields)}"
 
 
 def _owners(section: str, key: str) -> list[str]:
@@ -301,6 +301,6 @@ def _owners(section: str, key: str) -> list[str]:
     return [name for name in plugins.names(KINDS[section]) if key in fields_of_plug_in(section, name)]
 
 
-def _belongs(place: str, owners: list[str], name: str) -> str:
-    section = place.split(".")[0]
-    return f"{place} belongs to the {section} {' or '.join(owners)}; this workspace has {section}.name = {name}."
+def _belongs(setting: str, owners: list[str], name: str) -> str:
+    section = setting.split(".")[0]
+    return f"{setting} belongs to the {section} {' or '.join(owners)}; this workspace has {section}.name = {name}."

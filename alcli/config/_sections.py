@@ -36,7 +36,7 @@ class Section(BaseModel):
         return {key: read_value(fields[key].annotation, value) if key in fields else value
                 for key, value in table.items()}  # fmt: skip
 
-    def resolved(self, workspace: Path, name: str) -> Any:
+    def resolve_paths(self, workspace: Path, name: str) -> Any:
         """The same with every relative path taken from the workspace; raises UsageError for what is no path."""
         update = {}
         for key, field in type(self).model_fields.items():
@@ -186,18 +186,18 @@ class CostOptions(Section):
 def _resolve(workspace: Path, key: str, field: FieldInfo, value: Any) -> Any:
     """The setting with its relative paths taken from the workspace; the value itself where it holds no path."""
     if isinstance(value, Path):
-        return _resolved(workspace, key, value)
+        return _absolute(workspace, key, value)
     if isinstance(value, tuple | list) and any(isinstance(entry, Path) for entry in value):
         return type(value)(_resolve(workspace, key, field, entry) for entry in value)
     if isinstance(value, dict) and any(isinstance(entry, Path) for entry in value.values()):
         return {name: _resolve(workspace, key, field, entry) for name, entry in value.items()}
     marks = [mark for mark in field.metadata if isinstance(mark, PathUnless)]
     if marks and isinstance(value, str) and value not in marks[0].words:
-        return str(_resolved(workspace, key, Path(value)))
+        return str(_absolute(workspace, key, Path(value)))
     return value
 
 
-def _resolved(workspace: Path, key: str, path: Path) -> Path:
+def _absolute(workspace: Path, key: str, path: Path) -> Path:
     try:
         return (workspace / path).resolve()
     except (ValueError, RuntimeError, OSError) as error:

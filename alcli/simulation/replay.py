@@ -85,7 +85,7 @@ def plan(context: Context, request: Request) -> Simulation:
         DataError: too few labels.
     """
     from alcli.simulation.costs import unit_of
-    from alcli.simulation.trained import shaping_settings
+    from alcli.simulation.trained import relevant_settings
 
     if not context.workspace.store.pool().items:
         raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
@@ -96,7 +96,7 @@ def plan(context: Context, request: Request) -> Simulation:
     sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
     task = make_task(context.config, labels.classes)
     check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}", request.frozen)
-    settings = shaping_settings(context.config, request.frozen)
+    settings = relevant_settings(context.config, request.frozen)
     strength = str(request.inverse_strength) if request.frozen else ""
     texts = (json.dumps(content, sort_keys=True) for content in (settings, sizes.settings()))
     key = sha256_of_text(labels.fingerprint, *texts, strength)

@@ -109,7 +109,7 @@ def run_config(
     )
 
 
-def shaping_settings(config: Config, frozen: bool) -> dict[str, Any]:
+def relevant_settings(config: Config, frozen: bool) -> dict[str, Any]:
     """The settings that the result of a run depends on, by section: ``run_config`` without what no run reads.
 
     What ``run_config`` sets for each run has one value here. Weights from a file are its content, not its path. The

@@ -29,8 +29,8 @@ class QueryStrategy(Protocol):
 
 def needs_labeled(strategy: QueryStrategy) -> frozenset[str]:
     """The signals of annotated items that the strategy looks at; most look at none."""
-    found: frozenset[str] = getattr(strategy, "needs_labeled", frozenset())
-    return found
+    signals: frozenset[str] = getattr(strategy, "needs_labeled", frozenset())
+    return signals
 
 
 def make_strategy(name: str, section: Any = None) -> Any:
@@ -47,14 +47,14 @@ def make_strategy(name: str, section: Any = None) -> Any:
         UsageError: an unknown name, a wrapper with nothing in it, or something in a strategy that wraps nothing.
     """
     outer, colon, inner = name.partition(":")
-    made = plugins.load("strategies", outer)
-    wraps = getattr(made, "wraps", False)
+    strategy = plugins.load("strategies", outer)
+    wraps = getattr(strategy, "wraps", False)
     if wraps and not inner:
         raise UsageError(f"The strategy {outer} wraps another one.", do=f"Name it: {outer}:margin")
     if colon and not wraps:
         raise UsageError(f"The strategy {outer} wraps no other one, so {name!r} is none.", do=f"Use {outer} alone.")
-    options = {"options": _own_options(made.Options, outer, section)} if hasattr(made, "Options") else {}
-    return made(make_strategy(inner, section), **options) if wraps else made(**options)
+    options = {"options": _own_options(strategy.Options, outer, section)} if hasattr(strategy, "Options") else {}
+    return strategy(make_strategy(inner, section), **options) if wraps else strategy(**options)
 
 
 def control_share(section: Any, name: str | None = None) -> float:
@@ -81,15 +81,15 @@ def supported_strategy(name: str, signal_names: frozenset[str]) -> str:
     Raises:
         UsageError: there is no such strategy.
     """
-    made = make_strategy(name)
-    wanted = made.needs | needs_labeled(made)
-    return name if wanted <= signal_names else getattr(made, "otherwise", name)
+    strategy = make_strategy(name)
+    wanted = strategy.needs | needs_labeled(strategy)
+    return name if wanted <= signal_names else getattr(strategy, "otherwise", name)
 
 
 def tasks_giving(signal_names: Iterable[str]) -> str:
     """A sentence that names the tasks which give all these signals."""
-    found = [name for name in plugins.names("tasks") if plugins.load("tasks", name).signal_names >= set(signal_names)]
-    return f"Tasks that can: {', '.join(found)}." if found else "No installed task can."
+    names = [name for name in plugins.names("tasks") if plugins.load("tasks", name).signal_names >= set(signal_names)]
+    return f"Tasks that can: {', '.join(names)}." if names else "No installed task can."
 
 
 def _own_options(own: Any, name: str, section: Any) -> Any:
