@@ -32,7 +32,7 @@ class Context:
     def platform(self) -> Platform:
         """The configured platform; raises UsageError when its options are incomplete."""
         cache = self.workspace.root / "cache"
-        return plugins.load("platforms", self.config.platform.name)(self.config.platform, cache)
+        return plugins.load("platforms", self.config.platform.name)(self.config.options_of("platform"), cache)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import torch
 from alcli import config
 from alcli.annotations import Annotation, Keypoint, Pose
 from alcli.artifacts import signal_parts
-from alcli.config import PlatformOptions
 from alcli.engine import training_state
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
 from alcli.items import Item, Refusal
 from alcli.models import storage
 from alcli.platforms._downloads import Downloads
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_token import normalised
 from alcli.platforms._superannotate_wire import LONGEST_WAIT, retry_after
 from alcli.platforms.oracle import Oracle
@@ -91,7 +91,7 @@ def test_addresses_that_python_cannot_take_apart_are_refused(tmp_path):
         with pytest.raises(UsageError, match="is not the address of a service"):
             normalised(url)
     with pytest.raises(DataError, match="its address is not http or https"):
-        Downloads(tmp_path, PlatformOptions()).file("key", lambda: ("https://[", {}))
+        Downloads(tmp_path, SuperannotateOptions()).file("key", lambda: ("https://[", {}))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_wait_that_cannot_be_read_is_none(text, seconds):
 @pytest.mark.parametrize("line", ["{", "7", '{"id": 7}', '{"id": "a", "uri": 1, "version": "", "annotation": ""}'])
 def test_an_oracle_says_when_its_files_are_not_its_own(tmp_path, line):
     (tmp_path / "answers").write_text(line + "\n")
-    oracle = Oracle(PlatformOptions(annotations=tmp_path / "answers", queue=tmp_path / "queue.csv"), tmp_path)
+    oracle = Oracle(Oracle.Options(annotations=tmp_path / "answers", queue=tmp_path / "queue.csv"), tmp_path)
     with pytest.raises(WorkspaceDamaged, match="is not what a simulation wrote"):
         list(oracle.items())
     (tmp_path / "revealed.json").write_text("7")

@@ -74,15 +74,15 @@ def annotated_examples(context: Context, task: Task, items: Sequence[Item]) -> l
 
 def make_task(config: Config, classes: Sequence[str]) -> Task:
     """Make the configured task for these classes."""
-    return plugins.load("tasks", config.task.name)(config.task, config.model, classes)
+    return plugins.load("tasks", config.task.name)(config.options_of("task"), config.model, classes)
 
 
 def class_names(config: Config, annotations: Iterable[Annotation]) -> tuple[str, ...]:
     """The configured classes, or else all that occur, in alphabetical order."""
     if config.task.classes:
         return config.task.classes
-    task = plugins.load("tasks", config.task.name)
-    return tuple(sorted(set().union(*(task.vocabulary(annotation, config.task) for annotation in annotations))))
+    task, options = plugins.load("tasks", config.task.name), config.options_of("task")
+    return tuple(sorted(set().union(*(task.vocabulary(annotation, options) for annotation in annotations))))
 
 
 def split_held_out(

@@ -177,7 +177,8 @@ def _key(context: Context, training: StepRecord[Training], names: frozenset[str]
     # The weights of a cold start are no training's.
     weights = str(training.sha256) if training.file else context.config.model.model_dump_json()
     listed = fingerprint(items) if names else ""
-    return sha256_of_text(weights, context.config.task.model_dump_json(), json.dumps(options), listed, *sorted(names))
+    task = context.config.options_of("task").model_dump_json()
+    return sha256_of_text(weights, task, json.dumps(options), listed, *sorted(names))
 
 
 def _size(facts: dict[str, tuple[str, ImageFacts]], item: Item) -> tuple[int, int] | None:

@@ -99,8 +99,7 @@ def before_any_label(config: Config) -> tuple[Task, nn.Module, LossHead]:
     """Build the same before the first annotation: with the configured classes, or with a single stand-in."""
     if config.task.classes:
         return untrained_model(config, config.task.classes)
-    # What speaks of joints by name can only be checked when they are known.
-    task = config.task.model_copy(update={"flip_pairs": (), "sigmas": {}})
+    task = config.options_of("task").before_any_class()
     return untrained_model(config.model_copy(update={"task": task}), NO_CLASS_YET)
 
 

@@ -111,7 +111,7 @@ def open_cycle(context: Context) -> int:
         number = cycles[-1].number + 1 if cycles else 1
         store.start_cycle(number, "", now())
     with atomic_write(context.workspace.cycle_folder(number) / "config.json") as stream:
-        stream.write(json.dumps(context.config.model_dump(mode="json"), indent=2) + "\n")
+        stream.write(json.dumps(context.config.complete().model_dump(mode="json"), indent=2) + "\n")
     return number
 
 

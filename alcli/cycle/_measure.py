@@ -74,4 +74,4 @@ def _agreement(
     if previous is None:
         return None
     before = inference.predictions(task, previous, held_out, context.config.score)
-    return agreement(task, held_out, before, predictions.values(), context.config.task.multi_label)
+    return agreement(task, held_out, before, predictions.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alcli.artifacts.scores import last_scores, ranked_list
 from alcli.context import Context, StepResult, logged_step
 from alcli.priorities import Origin, write_files
+from alcli.strategies import order_in_words
 from alcli.system.hashing import sha256_of_text
 from alcli.workspace.records import Exported, Scored, StepRecord
 
@@ -34,6 +35,5 @@ def export_inputs(record: StepRecord[Scored]) -> str:
 def origin(record: StepRecord[Scored]) -> Origin:
     """The columns of the wide CSV that are the same in every row."""
     scored = record.summary
-    order = "seeded random order" if scored.strategy == "random" else "the most typical of each cluster"
-    reason = f"cold start: {order}" if scored.cold_start else ""
+    reason = f"cold start: {order_in_words(scored.strategy)}" if scored.cold_start else ""
     return Origin(record.cycle, scored.strategy, f"{scored.model}@cycle{scored.model_cycle}", reason)

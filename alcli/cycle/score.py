@@ -19,7 +19,7 @@ from alcli.selection.query import Query
 from alcli.selection.rank import Draw, further_signals, rank
 from alcli.selection.reasons import Grounds, rare_classes, signals_for_reasons
 from alcli.signals import Signals
-from alcli.strategies import make_strategy, supported_strategy
+from alcli.strategies import control_share, make_strategy, supported_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.workspace.records import Scored, StepRecord, Training
@@ -79,7 +79,7 @@ def _cold_start(config: Config) -> str:
 
 
 def _plan(context: Context, training: StepRecord[Training], name: str) -> ScorePlan:
-    store, strategy = context.workspace.store, make_strategy(name)
+    store, strategy = context.workspace.store, make_strategy(name, context.config.strategy)
     # Images known to be broken are tried again: the list then does not depend on what an earlier run had seen.
     # A strategy that looks at no image cannot notice: there they stay away.
     pool = store.pool(forgiving=("image",) if strategy.needs else ()).in_state(UNLABELED)
@@ -100,14 +100,14 @@ def _inputs(context: Context, training: StepRecord[Training], name: str, plan: S
 
 
 def _random_share(context: Context, training: StepRecord[Training]) -> float:
-    return 0.0 if training.summary.cold_start else context.config.strategy.control_share
+    return 0.0 if training.summary.cold_start else control_share(context.config.strategy)
 
 
 def _rank(context: Context, cycle: int, trained: TrainedModel, name: str, plan: ScorePlan, signals: Signals) -> Query:
     options, training = context.config.selection, trained.record
     cold = training.summary.cold_start
     query = rank(
-        make_strategy(name),
+        make_strategy(name, context.config.strategy),
         signals,
         {item.id: item for item in plan.pool},
         options,

@@ -69,7 +69,7 @@ def _same_training(context: Context, cycle: int, inputs: str) -> StepRecord[Trai
 
 def _settings(config: Config) -> str:
     """What the weights depend on in addition to the examples, as text."""
-    sections = {"task": config.task, "model": config.model, "train": config.train}
+    sections = {"task": config.options_of("task"), "model": config.model, "train": config.train}
     content = {name: section.model_dump(mode="json") for name, section in sections.items()}
     for key in WITHOUT_EFFECT:
         del content["train"][key]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from alcli.config import PlatformOptions
 from alcli.errors import AuthError, UsageError
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.system.redaction import keep_secret
 
 PUBLIC_URL = "https://api.superannotate.com"
@@ -30,7 +30,9 @@ class Credentials:
     url: str
 
 
-def find(options: PlatformOptions, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Credentials:
+def find(
+    options: SuperannotateOptions, environ: Mapping[str, str] = os.environ, home: Path | None = None
+) -> Credentials:
     """The first token found: ``SA_TOKEN``, ``platform.token_file``, ``~/.superannotate/config.ini``.
 
     Raises:

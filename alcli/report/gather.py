@@ -27,6 +27,7 @@ from alcli.review.audit import Suspect, audit, write_audit
 from alcli.review.predictions import Predictions, nearest_labeled, predict
 from alcli.review.retrospective import Outcome, outcomes, retrospectives
 from alcli.selection.reasons import rare_classes
+from alcli.strategies import order_in_words
 from alcli.system.clock import now
 from alcli.system.files import SHARED, atomic_write
 from alcli.workspace.records import Reported, Scored, StepRecord, Training
@@ -114,7 +115,7 @@ class _Material:
             put_off=scored.put_off,
             settings=self._settings(),
             versions=_versions(),
-            cold_start=_cold_start_order(scored.strategy) if scored.cold_start else "",
+            cold_start=order_in_words(scored.strategy) if scored.cold_start else "",
             colours=self.colours,
         )
 
@@ -252,7 +253,7 @@ class _Material:
 
     @property
     def _least(self) -> float:
-        return self.context.config.platform.prelabel_score
+        return self.options.confidence
 
     def _quarantined(self) -> list[Refusal]:
         entries = self.context.workspace.store.quarantined()
@@ -275,10 +276,6 @@ def _shares(predictions: Sequence[Annotation | None], least: float) -> dict[str,
     counts = object_counts(prediction.without_unlikely_objects(least) for prediction in known)
     total = sum(counts.values())
     return {name: count / total for name, count in counts.items()} if total else {}
-
-
-def _cold_start_order(strategy: str) -> str:
-    return "a seeded random sample" if strategy == "random" else "the most typical of each cluster"
 
 
 def _versions() -> dict[str, str]:

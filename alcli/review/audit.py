@@ -105,7 +105,7 @@ def _newest_losses(context: Context, trained: TrainedModel) -> tuple[Sequence[It
     workspace, record = context.workspace, trained.record
     items = workspace.store.pool().in_state(LABELED)
     items = items[:: max(1, -(-len(items) // MOST_ITEMS))]
-    inputs = sha256_of_text(str(record.sha256), context.config.task.model_dump_json(), fingerprint(items))
+    inputs = sha256_of_text(str(record.sha256), context.config.options_of("task").model_dump_json(), fingerprint(items))
     done = workspace.done(record.cycle, NewestLosses, inputs)
     if done is None:
         trained_on, held_out = _compute_losses(context, trained, items)
@@ -129,7 +129,7 @@ def _compare(context: Context, trained: TrainedModel, excesses: Mapping[str, flo
     predictions = predict(context, trained, [items[item_id] for item_id in excesses])
     labeled = annotated_examples(context, trained.task, [items[item_id] for item_id in excesses])
     examples = {example.item.id: example for example in labeled}
-    least = context.config.platform.prelabel_score
+    least = context.config.report.confidence
     suspects = []
     for item_id, value in excesses.items():
         prediction, example = predictions.annotations.get(item_id), examples.get(item_id)

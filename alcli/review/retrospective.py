@@ -132,7 +132,8 @@ def _losses(
 ) -> tuple[ItemLoss, ...]:
     """The losses of a cycle's model on these items, computed once; empty when the model is damaged."""
     workspace = context.workspace
-    inputs = sha256_of_text(str(training.sha256), context.config.task.model_dump_json(), fingerprint(items))
+    task = context.config.options_of("task").model_dump_json()
+    inputs = sha256_of_text(str(training.sha256), task, fingerprint(items))
     record = workspace.done(cycle, LaterLosses, inputs)
     if record is None:
         try:

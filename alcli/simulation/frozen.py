@@ -26,7 +26,7 @@ from alcli.signals import Signals
 from alcli.simulation.features import Features
 from alcli.simulation.labels import Labels
 from alcli.simulation.runs import Job, Point
-from alcli.strategies import QueryStrategy, make_strategy, needs_labeled
+from alcli.strategies import QueryStrategy, control_share, make_strategy, needs_labeled
 from alcli.system.hashing import seed_of
 from alcli.tasks import Task
 
@@ -52,7 +52,7 @@ class FrozenEngine:
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
         """All points after those given; the run is repeated from its start, which takes seconds."""
-        strategy: QueryStrategy = make_strategy(job.arm.strategy)
+        strategy: QueryStrategy = make_strategy(job.arm.strategy, self.config.strategy)
         pool = [row.item.id for row in self.labels.pool]
         revealed = job.plan.start_set(pool, job.seed)
         head = None
@@ -80,12 +80,12 @@ class FrozenEngine:
         return head
 
     def _query(self, head: _Head, job: Job, cycle: int, left: Sequence[str], revealed: Sequence[str]) -> Query:
-        strategy: QueryStrategy = make_strategy(job.arm.strategy)
+        strategy: QueryStrategy = make_strategy(job.arm.strategy, self.config.strategy)
         options = self.config.selection.model_copy(update={"budget": job.plan.budget})
         theirs = needs_labeled(strategy)
         labeled = self._signals(head, theirs, revealed) if theirs else None
         signals = self._signals(head, strategy.needs | further_signals(options), left, labeled)
-        share = self.config.strategy.model_copy(update={"name": job.arm.strategy}).control_share
+        share = control_share(self.config.strategy, job.arm.strategy)
         query = rank(strategy, signals, self._items, options, Draw(seed_of(job.seed, cycle), share))
         if query.unscored:
             refusal = query.unscored[0]

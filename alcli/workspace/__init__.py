@@ -113,7 +113,7 @@ class Workspace:
         """Close the database."""
         self._connection.close()
 
-    def configuration(self, overrides: Iterable[str] = ()) -> config.Config:
+    def configuration(self, overrides: Iterable[str | tuple[str, Any]] = ()) -> config.Config:
         """The workspace's configuration with flags applied."""
         return config.load(self.root, overrides)
 

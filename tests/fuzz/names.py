@@ -7,7 +7,6 @@ import random
 from pathlib import Path
 
 from alcli import priorities
-from alcli.config import PlatformOptions
 from alcli.items import Item, QueryRow
 from alcli.platforms.folder import Folder, uri_to_path
 from alcli.system import tables
@@ -41,7 +40,7 @@ def round_trip(count: int, seed: int, scratch: Path) -> tuple[int, int]:
     for name in raw:
         with open(os.path.join(os.fsencode(images), name), "wb"):  # noqa: PTH118, PTH123 (bytes, which no Path holds)
             pass
-    listed = [row for row in Folder(PlatformOptions(images=images), scratch).items() if isinstance(row, Item)]
+    listed = [row for row in Folder(Folder.Options(images=images), scratch).items() if isinstance(row, Item)]
     workspace = Workspace.create(scratch / "W", {"platform.images": str(images)})
     try:
         workspace.store.replace_items(listed, [])

@@ -22,7 +22,6 @@ import torch
 
 from alcli import config, images
 from alcli.artifacts import signal_parts
-from alcli.config import PlatformOptions
 from alcli.engine import training_state
 from alcli.errors import AlcliError
 from alcli.formats.coco import Coco
@@ -81,7 +80,7 @@ def payloads(canary: Path) -> Iterator[tuple[str, bytes]]:
 
 def slots(folder: Path) -> dict[str, tuple[str, Callable[[Path], Any]]]:
     """What reads a file → (the file's name, the reader, which raises an AlcliError or says False)."""
-    answers = PlatformOptions(annotations=folder / "answers.jsonl", queue=folder / "oracle/queue.csv")
+    answers = Oracle.Options(annotations=folder / "answers.jsonl", queue=folder / "oracle/queue.csv")
     (folder / "oracle").mkdir(parents=True, exist_ok=True)
     return {
         "weights": ("w.pt", weights.read),

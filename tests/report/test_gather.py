@@ -199,3 +199,16 @@ def test_a_cycle_can_end_with_its_report(alcli, workspace):
     assert (workspace / "cycles/0001/report.html").is_file()
     assert "The report: " in out
     assert alcli("cycle", "-w", workspace, "--set", "report.gallery=5")[1].startswith("Nothing new")
+
+
+def test_boxes_below_the_reports_confidence_are_not_counted_whatever_is_uploaded(alcli, workspace):
+    alcli("cycle", "-w", workspace, "--set", "selection.budget=4")
+    seen, nothing = (
+        report(alcli, workspace, "--set", f"report.confidence={least}", "--set", f"platform.prelabel_score={1 - least}")
+        for least in (0, 1)
+    )
+    of_all, of_none = (
+        [image["alt"] for image in page.all("img") if "sees" in image["alt"]] for page in (seen, nothing)
+    )
+    assert of_all and not any(alt.endswith("sees nothing") for alt in of_all)
+    assert of_none and all(alt.endswith("sees nothing") for alt in of_none)
