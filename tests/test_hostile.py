@@ -19,7 +19,7 @@ from alcli.items import Item, Refusal
 from alcli.models import storage
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_options import SuperannotateOptions
-from alcli.platforms._superannotate_token import normalised
+from alcli.platforms._superannotate_token import normalize_url
 from alcli.platforms._superannotate_wire import LONGEST_WAIT, retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.signals import Signals
@@ -61,7 +61,7 @@ def test_a_list_in_another_encoding_is_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "7", "[" * 100_000, '{"boxes": [{}]}', '{"boxes": 7}', '{"size": [1]}'])
 def test_an_annotation_that_nobody_wrote_is_refused(text):
-    with pytest.raises(DataError, match="is not what was written"):
+    with pytest.raises(DataError, match="is invalid"):
         Annotation.from_json("x", text)
 
 
@@ -89,7 +89,7 @@ def test_links_in_a_circle_are_no_path(tmp_path):
 def test_addresses_that_python_cannot_take_apart_are_refused(tmp_path):
     for url in ("https://[", "https://x:99999999", "https://x:a"):
         with pytest.raises(UsageError, match="is not the address of a service"):
-            normalised(url)
+            normalize_url(url)
     with pytest.raises(DataError, match="its address is not http or https"):
         Downloads(tmp_path, SuperannotateOptions()).file("key", lambda: ("https://[", {}))
 
@@ -106,11 +106,11 @@ def test_a_wait_that_cannot_be_read_is_none(text, seconds):
 def test_an_oracle_says_when_its_files_are_not_its_own(tmp_path, line):
     (tmp_path / "answers").write_text(line + "\n")
     oracle = Oracle(Oracle.Options(annotations=tmp_path / "answers", queue=tmp_path / "queue.csv"), tmp_path)
-    with pytest.raises(WorkspaceDamaged, match="is not what a simulation wrote"):
+    with pytest.raises(WorkspaceDamaged, match="is damaged, or a simulation did not write it"):
         list(oracle.items())
     (tmp_path / "revealed.json").write_text("7")
-    with pytest.raises(WorkspaceDamaged, match=r"revealed\.json is not what"):
-        oracle.revealed()
+    with pytest.raises(WorkspaceDamaged, match=r"revealed\.json is damaged"):
+        oracle.revealed_ids()
 
 
 @pytest.fixture
@@ -184,10 +184,10 @@ def test_a_part_with_one_bit_changed_is_not_intact(tmp_path):
 
 
 def test_names_that_are_no_text_are_refused_and_can_be_told():
-    with pytest.raises(DataError, match="no valid text"):
+    with pytest.raises(DataError, match="not valid text"):
         Item("1", "a\ud800.jpg", "u")
-    with pytest.raises(DataError, match="is no valid text"):
+    with pytest.raises(DataError, match="is not valid text"):
         Annotation("x", labels=("cat", "\ud800"))
-    with pytest.raises(DataError, match="is no valid text"):
+    with pytest.raises(DataError, match="is not valid text"):
         Annotation("x", poses=(Pose("man", (Keypoint("nose\udfff", 1, 2),)),))
     assert Refusal("1", "a\ud800", "b\udfff").name == "a\\ud800"

@@ -67,7 +67,7 @@ def test_a_signal_while_decoding_is_no_broken_image(tmp_path, monkeypatch):
     def stopped(*_):
         raise Interrupted(signal.SIGTERM)
 
-    for step in ("_check_size", "_rgb"):
+    for step in ("check_size", "to_rgb"):
         with monkeypatch.context() as patch:
             patch.setattr(images, step, stopped)
             with pytest.raises(Interrupted):

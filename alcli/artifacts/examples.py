@@ -18,7 +18,7 @@ from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.items import LABELED, ImageFacts, Item, Refusal
 from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
-from alcli.system.processes import CHUNK, Died, in_processes, worker_count
+from alcli.system.processes import CHUNK, Died, map_in_processes, worker_count
 from alcli.tasks import Example, Task
 
 FULL_CIRCLE = 16**8
@@ -136,7 +136,9 @@ def _inspect_images(
     with context.progress.track("Inspecting images", len(new)) as advance:
         # At least one process: a decoder that crashes on an image must not take the run with it.
         workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
-        for item, answer in zip(new, in_processes(_inspect, [paths[item.id] for item in new], workers), strict=True):
+        for item, answer in zip(
+            new, map_in_processes(_inspect, [paths[item.id] for item in new], workers), strict=True
+        ):
             if isinstance(answer, ImageFacts):
                 inspected.append((item, answer))
             else:

@@ -19,10 +19,10 @@ from typing import Any
 import click
 
 from alcli.curves.metrics import metric_name
-from alcli.errors import DONE, AlcliError, Interrupted, MachineError, Told
+from alcli.errors import DONE, AlcliError, Ending, Interrupted, MachineError
 from alcli.system.crash_reports import internal_error
 from alcli.system.progress import LOG
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
 from alcli.system.text import visible
 
 SCHEMA_VERSION = 1
@@ -72,7 +72,7 @@ class Console:
         if not self.quiet:
             # A lost terminal is no reason to lose the run.
             with contextlib.suppress(OSError):
-                click.echo(visible(redacted(text)), err=True)
+                click.echo(visible(redact(text)), err=True)
 
     def detail(self, text: str) -> None:
         """One line on stderr with ``--verbose``."""
@@ -193,20 +193,20 @@ def _nobody_reads() -> int:
     return 141
 
 
-def _fail(error: Told, as_json: bool) -> int:
+def _fail(error: Ending, as_json: bool) -> int:
     _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_sentences(error), err=True))
     return error.exit_code
 
 
-def _sentences(error: Told) -> str:
-    return visible(redacted("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
+def _sentences(error: Ending) -> str:
+    return visible(redact("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
 
 
 def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], Any]) -> None:
     show()
     if as_json:
         document = {"schema_version": SCHEMA_VERSION, "error": parts, "exit_code": code}
-        click.echo(redacted(json.dumps(document, indent=2)))
+        click.echo(redact(json.dumps(document, indent=2)))
 
 
 def _speak_utf8() -> None:

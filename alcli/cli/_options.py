@@ -101,7 +101,7 @@ class Session:
 
         folder = root / "logs"
         command = click.get_current_context().find_root().obj or sys.argv[1:]
-        with run_log.recorded(folder, command) as self._run:
+        with run_log.log_run(folder, command) as self._run:
             self.console.run_id = self._run.id
             try:
                 # Here too: what the machine refuses has its exit code in the log, and is no bug.

@@ -24,7 +24,7 @@ from alcli.models.weights import load_strictly
 from alcli.system.clock import now
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
-from alcli.system.interruption import postponed
+from alcli.system.interruption import postpone_signals
 from alcli.tasks import Task
 from alcli.workspace.records import StepRecord, Training
 
@@ -163,7 +163,7 @@ def _run_training(context: Context, cycle: int, inputs: str, examples: Examples,
     context.progress.say(f"Training {task.model_name} on {len(examples.training)} images, {options.epochs} epochs.")
     lost: dict[str, Refusal] = {}
     total = options.epochs * len(examples.training)
-    with context.progress.track("Training", total) as advance, postponed() as stop:
+    with context.progress.track("Training", total) as advance, postpone_signals() as stop:
         checkpoints = StepCheckpoints(context, cycle, sha256_of_text(inputs, str(options.learning_rate)), stop)
         state = checkpoints.load()
         advance(state.position.epoch * len(examples.training) if state else 0)

@@ -23,7 +23,7 @@ from alcli.engine.device import device
 from alcli.errors import DataError, MachineError, Unreadable
 from alcli.items import Refusal
 from alcli.system.hashing import seed_of
-from alcli.system.processes import Died, attempt, worker_count
+from alcli.system.processes import Died, run_in_child, worker_count
 from alcli.tasks import Batch, Example, Task
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
@@ -216,9 +216,9 @@ class _Examples(Dataset):
     def find_deadly(self, places: Sequence[tuple[int, int]]) -> bool:
         """Whether one of these kills the process that loads it; from now on it is refused."""
         places = [place for place in places if place[1] not in self._deadly]
-        if not isinstance(attempt(self._survived, places), Died):
+        if not isinstance(run_in_child(self._survived, places), Died):
             return False
-        alone = ((place[1], attempt(self._survived, [place])) for place in places)
+        alone = ((place[1], run_in_child(self._survived, [place])) for place in places)
         found = {position: answer for position, answer in alone if isinstance(answer, Died)}
         self._deadly |= found
         return bool(found)

@@ -10,7 +10,7 @@ from alcli.curves.history import curve
 from alcli.curves.metrics import metric_name
 from alcli.report import Facts, charts, verdict
 from alcli.selection.reasons import ON_BOX
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
 from alcli.system.text import visible
 
 
@@ -42,7 +42,7 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
         interval=statistics.share_interval,
         pictures=pictures,
     )
-    return redacted(text)
+    return redact(text)
 
 
 def _reach(facts: Facts, bundle: Bundle | None, target: float | None) -> float:

@@ -59,7 +59,7 @@ def select(
     Raises:
         DataError: the strategy returned an array of another shape than (n,).
     """
-    signals = signals.sorted_by_id()
+    signals = signals.sort_by_id()
     if signals.labeled is not None:
         signals = replace(signals, labeled=signals.labeled.take(signals.labeled.finite()))
     finite = signals.finite()

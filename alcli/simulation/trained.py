@@ -66,7 +66,7 @@ class TrainedEngine:
                 oracle.reveal(revealed)
                 last = cycle == job.plan.cycles
                 number, at_random = _train_only(context) if last else _whole_cycle(context)
-                asked = [] if last else oracle.asked()
+                asked = [] if last else oracle.batch()
                 if cycle >= len(points):
                     cost = sum(self.labels.costs[item_id] for item_id in revealed)
                     yield Point(cycle, len(revealed), cost, self._metrics(context, number), asked, at_random)

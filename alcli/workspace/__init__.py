@@ -123,7 +123,7 @@ class Workspace:
 
         What a killed run left half written is removed, and an older alcli's database brought to the newest schema.
         """
-        with lock.held(self.root / LOCK, wait):
+        with lock.hold(self.root / LOCK, wait):
             folders = ("cycles/*", "cycles/*/signals*", "cache/*")
             remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
             self._migrate()

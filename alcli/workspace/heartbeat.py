@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alcli.errors import DONE, PARTIAL, exit_of
 from alcli.system.files import atomic_write
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
 
 FILE_NAME = "heartbeat.json"
 LATEST = 2.0**37
@@ -97,7 +97,7 @@ def record_end(root: Path, publish: Callable[[Heartbeat], None] = lambda beat: N
         code, message = exit_of(error)
         raise
     finally:
-        beat = read(root).after(time.time(), code, time.monotonic() - started, redacted(message))
+        beat = read(root).after(time.time(), code, time.monotonic() - started, redact(message))
         # A full disk must not hide what went wrong before.
         with contextlib.suppress(OSError):
             write(root, beat)

@@ -289,11 +289,11 @@ def test_the_doctor_asks_only_when_told_to(server, team, alcli):
     server.settings["ItemAutoAssignOrder"] = 0
     code, out, _ = alcli("doctor", "-w", team, "--online", "--json")
     checks = {row["check"]: row for row in json.loads(out)["checks"]}
-    assert code == 2 and "off: scores steer nothing" in checks["Priority Score Assignment"]["found"]
+    assert code == 2 and "off: priorities have no effect" in checks["Priority Score Assignment"]["found"]
     assert checks["folder a"]["found"] == "3 Completed, 3 NotStarted"
     assert checks["clock of the service"]["ok"]
     server.ahead = 4000
     late = json.loads(alcli("doctor", "-w", team, "--online", "--json")[1])["checks"]
     clock = next(row for row in late if row["check"] == "clock of the service")
-    assert not clock["ok"] and clock["found"] in [f"this machine's is {s} s behind" for s in (3999, 4000)]
+    assert not clock["ok"] and clock["found"] in [f"this machine's clock is {s} s behind" for s in (3999, 4000)]
     assert "SA_TOKEN in the environment" in checks["token"]["found"] and TOKEN not in out

@@ -23,7 +23,7 @@ from tests.support.scenes import Photos
 
 REASON = "the decoder crashed on it"
 MARK = b"deadly"
-REAL = images._decoded
+REAL = images.decode
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def deadly_decoder(monkeypatch, tmp_path):
             os.abort()
         return REAL(content, at_least)
 
-    monkeypatch.setattr(images, "_decoded", decode)
+    monkeypatch.setattr(images, "decode", decode)
 
 
 def mark(photos: Photos, *numbers: int) -> None:
@@ -84,7 +84,7 @@ def test_the_weights_are_those_of_a_training_that_was_told(alcli, photos, tmp_pa
                     raise images.DataError(REASON)
                 return REAL(content, at_least)
 
-            monkeypatch.setattr(images, "_decoded", refuse)
+            monkeypatch.setattr(images, "decode", refuse)
         root = tmp_path / f"W{turn}"
         alcli(
             "init", root, "--images", photos.images, "--annotations", photos.annotations, "--model", "ssd-tiny",

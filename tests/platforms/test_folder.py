@@ -136,7 +136,7 @@ def test_the_queue_goes_where_it_is_wanted(photos, tmp_path):
 
 def test_somebody_elses_queue_file_is_not_read(photos):
     (photos.annotations / "queue.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="not as alcli wrote it"):
+    with pytest.raises(DataError, match="was not written by alcli"):
         folder(photos).queue()
 
 
@@ -148,14 +148,14 @@ def test_missing_folders_are_said(photos, tmp_path):
     with pytest.raises(PlatformError, match="no annotations at"):
         list(Folder(Folder.Options(images=photos.images, annotations=tmp_path / "gone"), tmp_path).items())
     (tmp_path / "labels.txt").write_text("")
-    with pytest.raises(UsageError, match="no annotation format recognises"):
+    with pytest.raises(UsageError, match="no annotation format recognizes"):
         list(Folder(Folder.Options(images=photos.images, annotations=tmp_path / "labels.txt"), tmp_path).items())
 
 
 @pytest.mark.parametrize("content", ["position,name,entropy_value,asked\nx,a,1,yes\n", "\xff", "a,b\n1\n"])
 def test_an_edited_queue_is_refused_not_read_wrong(photos, content):
     (photos.annotations / "queue.csv").write_bytes(content.encode("latin-1"))
-    with pytest.raises(DataError, match="not as alcli wrote it"):
+    with pytest.raises(DataError, match="was not written by alcli"):
         folder(photos).queue()
 
 
@@ -201,5 +201,5 @@ def test_a_folder_with_coco_in_it_says_which_file_to_name(photos):
     photos.coco([0]).rename(photos.root / "labels.json")
     (photos.root / "labels").mkdir()
     (photos.root / "labels.json").rename(photos.root / "labels" / "instances.json")
-    with pytest.raises(UsageError, match=r"holds no XML but instances\.json"):
+    with pytest.raises(UsageError, match=r"holds no XML files but instances\.json"):
         list(Folder(Folder.Options(images=photos.images, annotations=photos.root / "labels"), Path("x")).items())

@@ -40,7 +40,7 @@ def test_it_answers_what_the_queue_asks_for_in_its_order(oracle):
     items = list(oracle.items())
     rows = [QueryRow(rank, items[place], 1.0, rank <= 2) for rank, place in enumerate((3, 0, 1), 1)]
     list(oracle.push(rows))
-    assert oracle.asked() == [items[3].id, items[0].id]
+    assert oracle.batch() == [items[3].id, items[0].id]
 
 
 def test_an_item_that_it_does_not_know_is_an_error_and_so_is_an_oracle_without_answers(oracle, tmp_path):

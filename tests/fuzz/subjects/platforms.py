@@ -105,12 +105,12 @@ def _answers(folder: Path) -> None:
 def _token(folder: Path) -> None:
     (folder / "config.ini").chmod(0o600)
     home = folder.parent
-    _superannotate_token.find(SuperannotateOptions(token_file=folder / "config.ini"), {}, home)
+    _superannotate_token.find_credentials(SuperannotateOptions(token_file=folder / "config.ini"), {}, home)
 
 
 def _ini(folder: Path) -> None:
     (folder / ".superannotate/config.ini").chmod(0o600)
-    _superannotate_token.find(SuperannotateOptions(), {}, folder)
+    _superannotate_token.find_credentials(SuperannotateOptions(), {}, folder)
 
 
 def _waits(folder: Path) -> contextlib.AbstractContextManager[Use]:
@@ -139,7 +139,7 @@ SUBJECTS = [
     Subject(
         "queue",
         text_files([QUEUE], ['"', ",", "\n", "\r", "yes", "no", "-1"]),
-        in_file("queue.csv", lambda folder: (_oracle(folder).queue(), _oracle(folder).asked())),
+        in_file("queue.csv", lambda folder: (_oracle(folder).queue(), _oracle(folder).batch())),
     ),
     Subject(
         "token file", text_files(["Secret.token_of_file=42\n"], ["=", "."]), in_file("config.ini", _token), share=0.3
