@@ -70,14 +70,14 @@ def logged_step(
             step=result.step,
             cycle=result.cycle,
             summary=result.summary.document(),
-            **left_out(result.problems),
+            **describe_problems(result.problems),
         )
         return result
 
     return call
 
 
-def left_out(problems: Sequence[Refusal]) -> dict[str, Any]:
+def describe_problems(problems: Sequence[Refusal]) -> dict[str, Any]:
     """Describe problems for a line of the log: how many there are, and the first of them."""
     named = [{"name": refusal.name, "reason": refusal.reason} for refusal in problems[:MOST_NAMED]]
     return {"left_out": len(problems), "first_left_out": named}

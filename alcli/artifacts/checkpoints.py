@@ -51,7 +51,7 @@ class StepCheckpoints:
 
     def load(self) -> TrainingState | None:
         """The state at which this training was interrupted; None when it was not, or when the file is damaged."""
-        record = self._context.workspace.done(self._cycle, Checkpoint, self.key)
+        record = self._context.workspace.matching_step(self._cycle, Checkpoint, self.key)
         if record is None or record.file is None:
             return None
         try:

@@ -88,12 +88,12 @@ def last_scores(context: Context, cycle: int | None = None) -> StepRecord[Scored
     return record
 
 
-def ranked_list(context: Context, record: StepRecord[Scored]) -> list[QueryRow]:
+def read_list(context: Context, record: StepRecord[Scored]) -> list[QueryRow]:
     """The list of a finished score step, best first, without items that have left the pool since."""
     items = context.workspace.store.pool(forgiving=("image",)).items
     return [
         QueryRow(row.rank, items[row.item_id], row.score, row.asked, row.arm, row.percentile, row.reason)
-        for row in read_scores(context.workspace.verified_file(record))
+        for row in read_scores(context.workspace.verify_file(record))
         if row.item_id in items
     ]
 
@@ -106,7 +106,7 @@ def current_list(context: Context, record: StepRecord[Scored], top: int | None =
     """
     pool = context.workspace.store.pool()
     wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
-    rows = [row for row in ranked_list(context, record) if pool.state(row.item) == wanted[row.arm]]
+    rows = [row for row in read_list(context, record) if pool.state(row.item) == wanted[row.arm]]
     if top is None:
         return rows
     ends = [count for count, row in enumerate(rows, 1) if row.arm != RECHECK][:top]

@@ -45,7 +45,7 @@ def load_trained(context: Context, record: StepRecord[Training]) -> TrainedModel
     """
     if record.file is None:
         return TrainedModel(*before_any_label(context.config), record)
-    path = context.workspace.verified_file(record)
+    path = context.workspace.verify_file(record)
     state, head_state, manifest = storage.read(path)
     options = context.config.model.model_copy(
         update={"name": manifest.model, "weights": "none", "input_size": manifest.input_shape[0]}
@@ -78,7 +78,7 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
     earlier = next((row for row in trainings if row.cycle < cycle and row.file and row.sha256 != current), None)
     if earlier is None:
         return None
-    path = context.workspace.verified_file(earlier)
+    path = context.workspace.verify_file(earlier)
     state, _, manifest = storage.read(path)
     if (manifest.task, manifest.model) != (context.config.task.name, task.model_name):
         return None
@@ -87,7 +87,7 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
     return model
 
 
-def untrained_model(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Module, LossHead]:
+def starting_model(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Module, LossHead]:
     """Build what a training would start from, for signals that need no training, such as ``embedding``."""
     seed_everything(config.train.seed)
     task = make_task(config, classes)
@@ -98,9 +98,9 @@ def untrained_model(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Mo
 def before_any_label(config: Config) -> tuple[Task, nn.Module, LossHead]:
     """Build the same before the first annotation: with the configured classes, or with a single stand-in."""
     if config.task.classes:
-        return untrained_model(config, config.task.classes)
+        return starting_model(config, config.task.classes)
     task = config.options_of("task").before_any_class()
-    return untrained_model(config.model_copy(update={"task": task}), NO_CLASS_YET)
+    return starting_model(config.model_copy(update={"task": task}), NO_CLASS_YET)
 
 
 def check_model(config: Config) -> None:

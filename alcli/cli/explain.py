@@ -56,7 +56,7 @@ def _explained(workspace: Workspace, item: Item, state: str) -> dict[str, Any]:
     store = workspace.store
     said = store.annotations([item.id])
     skipped = {skip.item_id: skip.since for skip in store.skips()}
-    left_out = next((entry.reason for entry in store.quarantined() if entry.item_id == item.id), None)
+    left_out = next((entry.reason for entry in store.quarantine_entries() if entry.item_id == item.id), None)
     return {
         "name": item.name,
         "folder": item.folder,

@@ -108,7 +108,7 @@ def _items(session: options.Session) -> Table:
 
 def _quarantine(session: options.Session) -> Table:
     with session.reading() as workspace:
-        rows = [(entry.name, entry.reason, entry.since) for entry in workspace.store.quarantined()]
+        rows = [(entry.name, entry.reason, entry.since) for entry in workspace.store.quarantine_entries()]
     return ("name", "reason", "since"), rows
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alcli import plugins
-from alcli.context import Context, StepResult, left_out
+from alcli.context import Context, StepResult, describe_problems
 from alcli.errors import UsageError
 from alcli.items import LABELED, UNLABELED, Refusal, fingerprint
 from alcli.strategies import make_strategy
@@ -74,8 +74,8 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     result = CycleResult(number, False, results)
     if cycles and cycles[-1].finished is None:
         since = max((record.finished for record in cycles if record.finished), default="")
-        result = replace(result, unreported=_unreported(context, since, {row.id for row in result.problems}))
-        context.progress.note("untold", "left out by the run that broke off", **left_out(result.unreported))
+        result = replace(result, unreported=_find_unreported(context, since, {row.id for row in result.problems}))
+        context.progress.note("untold", "left out by the run that broke off", **describe_problems(result.unreported))
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.
     retry = any(refusal.passing for refusal in result.problems)
     context.workspace.store.finish_cycle(number, "" if retry else inputs, now())
@@ -90,11 +90,11 @@ def _with_report(context: Context, result: CycleResult) -> CycleResult:
     return replace(result, steps=(*result.steps, report(context, result.number)))
 
 
-def _unreported(context: Context, since: str, reported: Collection[str]) -> list[Refusal]:
+def _find_unreported(context: Context, since: str, reported: Collection[str]) -> list[Refusal]:
     """Quarantined since the last finished cycle, and not among what this run reports anyway."""
     return [
         Refusal(entry.item_id, entry.name, entry.reason, entry.version)
-        for entry in context.workspace.store.quarantined()
+        for entry in context.workspace.store.quarantine_entries()
         if entry.since >= since and entry.item_id not in reported
     ]
 

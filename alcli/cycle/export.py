@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alcli.artifacts.scores import last_scores, ranked_list
+from alcli.artifacts.scores import last_scores, read_list
 from alcli.context import Context, StepResult, logged_step
 from alcli.priorities import Origin, write_files
 from alcli.strategies import order_in_words
@@ -15,10 +15,10 @@ def export(context: Context, cycle: int) -> StepResult[Exported]:
     """Write ``priorities.csv`` and ``priorities.wide.csv`` into the cycle's folder."""
     record = last_scores(context, cycle)
     inputs = export_inputs(record)
-    done = context.workspace.done(cycle, Exported, inputs)
+    done = context.workspace.matching_step(cycle, Exported, inputs)
     if done:
         return StepResult(cycle, done.summary, already_done=True)
-    rows = ranked_list(context, record)
+    rows = read_list(context, record)
     context.workspace.store.drop_step(cycle, Exported.step)
     path = context.workspace.cycle_folder(cycle) / "priorities.csv"
     write_files(path, rows, origin(record))

@@ -60,7 +60,7 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
 def _unread(store: Store, items: Sequence[Item]) -> list[Item]:
     """Labeled items whose annotation is new or changed, and not known to be broken in this version."""
     known = store.annotation_versions()
-    broken = {entry.item_id: entry.version for entry in store.quarantined() if entry.stage == "reading"}
+    broken = {entry.item_id: entry.version for entry in store.quarantine_entries() if entry.stage == "reading"}
     return [
         item
         for item in items

@@ -39,10 +39,10 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         WorkspaceDamaged: the model's file is not what training wrote.
     """
     training = newest_training(context, cycle)
-    name = _cold_start(context.config) if training.summary.cold_start else _supported(context)
+    name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context)
     plan = _plan(context, training, name)
     inputs = _inputs(context, training, name, plan)
-    done = context.workspace.done(cycle, Scored, inputs)
+    done = context.workspace.matching_step(cycle, Scored, inputs)
     if done:
         return StepResult(cycle, done.summary, already_done=True)
     trained = load_trained(context, training)
@@ -60,7 +60,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
 
 
-def _supported(context: Context) -> str:
+def _choose_strategy(context: Context) -> str:
     configured = context.config.strategy.name
     task = plugins.load("tasks", context.config.task.name)
     name = supported_strategy(configured, task.signal_names)

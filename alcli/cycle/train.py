@@ -10,7 +10,7 @@ from torch import nn
 
 from alcli.artifacts.checkpoints import StepCheckpoints, forget
 from alcli.artifacts.examples import Examples, prepare_examples
-from alcli.artifacts.trained import untrained_model
+from alcli.artifacts.trained import starting_model
 from alcli.config import Config, TrainOptions
 from alcli.context import Context, StepResult, logged_step
 from alcli.cycle._measure import evaluate_model
@@ -62,7 +62,7 @@ def _same_training(context: Context, cycle: int, inputs: str) -> StepRecord[Trai
     """The newest finished training with the same inputs and an intact file; this cycle's first."""
     numbers = {record.number for record in context.workspace.store.cycles() if record.number <= cycle}
     candidates = (
-        context.workspace.done(number, Training, inputs) for number in sorted({cycle, *numbers}, reverse=True)
+        context.workspace.matching_step(number, Training, inputs) for number in sorted({cycle, *numbers}, reverse=True)
     )
     return next((record for record in candidates if record), None)
 
@@ -156,7 +156,7 @@ def _train_twice(context: Context, cycle: int, inputs: str, examples: Examples) 
 
 def _run_training(context: Context, cycle: int, inputs: str, examples: Examples, options: TrainOptions) -> _Trained:
     config = context.config.model_copy(update={"train": options})
-    task, model, loss_head = untrained_model(config, examples.classes)
+    task, model, loss_head = starting_model(config, examples.classes)
     started_from = config.model.weights
     if options.init == "warm":
         started_from = _warm_start(context, cycle, task, model, loss_head) or started_from
@@ -187,7 +187,7 @@ def _warm_start(context: Context, cycle: int, task: Task, model: nn.Module, loss
         # Its training images would now be among the held-out ones, and the metric would reward what it remembers.
         context.progress.say(f"train.validation has grown since cycle {record.cycle}: training starts from scratch.")
         return None
-    path = context.workspace.verified_file(record)
+    path = context.workspace.verify_file(record)
     state, head_state, manifest = storage.read(path)
     wanted = _manifest(context.config, task, loss_head)
     if faults := storage.differences(manifest, wanted, ("task", "model", "channels")):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alcli import __version__
 from alcli.annotations import Annotation, in_words, object_counts
-from alcli.artifacts.scores import last_scores, ranked_list
+from alcli.artifacts.scores import last_scores, read_list
 from alcli.artifacts.trained import TrainedModel, load_trained
 from alcli.config import ReportOptions
 from alcli.context import Context, StepResult
@@ -88,7 +88,7 @@ class _Material:
     def __init__(self, context: Context, scored: StepRecord[Scored], options: ReportOptions) -> None:
         self.context, self.scored, self.options = context, scored, options
         self.pool = context.workspace.store.pool()
-        self.rows = ranked_list(context, scored)
+        self.rows = read_list(context, scored)
         self.training = context.workspace.step(scored.summary.model_cycle, Training)
         self.asked = [row for row in self.rows if row.asked][: options.gallery]
         self.contrast = [row for row in self.rows if not row.asked][-CONTRAST:][::-1]
@@ -109,7 +109,7 @@ class _Material:
             cycles=cycles,
             balance=self._balance(),
             retrospectives=retrospectives(self.outcomes),
-            quarantined=self._quarantined(),
+            quarantined=self._refusals(),
             doubts=[self._doubt(suspect) for suspect in self.suspects[:DOUBTS]],
             doubted=len(self.suspects),
             put_off=scored.put_off,
@@ -120,7 +120,7 @@ class _Material:
         )
 
     @cached_property
-    def trained(self) -> TrainedModel | None:
+    def model(self) -> TrainedModel | None:
         """The model that made the list; None before the first one."""
         if self.training is None or self.training.file is None:
             return None
@@ -155,7 +155,7 @@ class _Material:
     @cached_property
     def suspects(self) -> list[Suspect]:
         """Labels to look at again."""
-        return audit(self.context, self.trained, self.outcomes)
+        return audit(self.context, self.model, self.outcomes)
 
     @cached_property
     def sample(self) -> list[Item]:
@@ -167,13 +167,13 @@ class _Material:
         """For every image that the page shows or counts."""
         items = {row.item.id: row.item for row in (*self.asked, *self.contrast)}
         items |= {item.id: item for item in self.sample}
-        return predict(self.context, self.trained, list(items.values()))
+        return predict(self.context, self.model, list(items.values()))
 
     @cached_property
     def neighbours(self) -> dict[str, Neighbour]:
         """The nearest labeled image by item id; each one is drawn once."""
         items = [row.item for row in (*self.asked, *self.contrast) if row.item.id in self.predictions.paths]
-        nearest = nearest_labeled(self.context, self.scored.cycle, self.trained, items)
+        nearest = nearest_labeled(self.context, self.scored.cycle, self.model, items)
         labeled = {item.id: item for item in nearest.values()}
         paths = predict(self.context, None, list(labeled.values())).paths
         annotations = {annotation.item_id: annotation for annotation in self.annotations}
@@ -255,8 +255,8 @@ class _Material:
     def _least(self) -> float:
         return self.options.confidence
 
-    def _quarantined(self) -> list[Refusal]:
-        entries = self.context.workspace.store.quarantined()
+    def _refusals(self) -> list[Refusal]:
+        entries = self.context.workspace.store.quarantine_entries()
         return [Refusal(entry.item_id, entry.name, entry.reason) for entry in entries]
 
     def _settings(self) -> dict[str, str]:

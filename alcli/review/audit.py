@@ -106,7 +106,7 @@ def _newest_losses(context: Context, trained: TrainedModel) -> tuple[Sequence[It
     items = workspace.store.pool().in_state(LABELED)
     items = items[:: max(1, -(-len(items) // MOST_ITEMS))]
     inputs = sha256_of_text(str(record.sha256), context.config.options_of("task").model_dump_json(), fingerprint(items))
-    done = workspace.done(record.cycle, NewestLosses, inputs)
+    done = workspace.matching_step(record.cycle, NewestLosses, inputs)
     if done is None:
         trained_on, held_out = _compute_losses(context, trained, items)
         done = workspace.finish_step(record.cycle, inputs, NewestLosses((tuple(trained_on), tuple(held_out))))

@@ -38,7 +38,7 @@ def choose_rechecks(context: Context, cycle: int, trained: TrainedModel | None) 
     most = min(int(options.recheck_share * options.budget + chance), options.budget)
     if not options.recheck_share or not most or trained is None:
         return []
-    known = _asked_before(context, cycle)
+    known = _earlier_rechecks(context, cycle)
     # Without this cycle's own list, if it has one already: a killed run must choose what an undisturbed one chooses.
     earlier = {number: rows for number, rows in outcomes(context).items() if number < cycle}
     suspects = [suspect for suspect in audit(context, trained, earlier) if suspect.item.id not in known]
@@ -50,7 +50,7 @@ def choose_rechecks(context: Context, cycle: int, trained: TrainedModel | None) 
     return rows
 
 
-def _asked_before(context: Context, cycle: int) -> set[str]:
+def _earlier_rechecks(context: Context, cycle: int) -> set[str]:
     workspace = context.workspace
     asked = {item_id for row in workspace.all_steps(Scored) if row.cycle < cycle for item_id in row.summary.rechecks}
     for record in workspace.all_steps(Pushed):

@@ -134,7 +134,7 @@ def _losses(
     workspace = context.workspace
     task = context.config.options_of("task").model_dump_json()
     inputs = sha256_of_text(str(training.sha256), task, fingerprint(items))
-    record = workspace.done(cycle, LaterLosses, inputs)
+    record = workspace.matching_step(cycle, LaterLosses, inputs)
     if record is None:
         try:
             rows = _compute_losses(context, training, items)

@@ -63,7 +63,7 @@ def select(
     if signals.labeled is not None:
         signals = replace(signals, labeled=signals.labeled.take(signals.labeled.finite()))
     finite = signals.finite()
-    unscored = [_unscored_item(items, signals, index) for index in np.flatnonzero(~finite).tolist()]
+    unscored = [_refuse_unscored(items, signals, index) for index in np.flatnonzero(~finite).tolist()]
     usable = signals.take(finite)
     scores = np.asarray(strategy.score(usable, budget, np.random.default_rng(seed)), dtype=np.float64)
     if scores.shape != (len(usable),):
@@ -140,7 +140,7 @@ def _percentile(rank: int, count: int) -> float:
     return round(100 * (count - rank) / max(count - 1, 1), 2)
 
 
-def _unscored_item(items: Mapping[str, Item], signals: Signals, index: int) -> Refusal:
+def _refuse_unscored(items: Mapping[str, Item], signals: Signals, index: int) -> Refusal:
     broken = [name for name, array in sorted(signals.arrays.items()) if not np.isfinite(array[index]).all()]
     return _refuse(items[signals.item_ids[index]], f"the signal {', '.join(broken)} is not finite")
 

@@ -71,7 +71,7 @@ def add_reasons(rows: Sequence[QueryRow], grounds: Grounds) -> list[QueryRow]:
     tops = _shares_above(grounds)
     asked = [index[row.item.id] for row in rows if row.asked]
     causes = _ties(grounds, asked)
-    for further in (_surroundings(grounds, asked), _rare_classes_seen(grounds, asked)):
+    for further in (_surroundings(grounds, asked), _rare_class_reasons(grounds, asked)):
         for position, text in further.items():
             causes[position] = [*causes.get(position, []), text]
     return [
@@ -185,7 +185,7 @@ def _surroundings(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
     }
 
 
-def _rare_classes_seen(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
+def _rare_class_reasons(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
     """The rare classes that the model predicts on an item, the surest first."""
     if "class_scores" not in grounds.signals.arrays or not grounds.rare or not positions:
         return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from alcli.artifacts.trained import untrained_model
+from alcli.artifacts.trained import starting_model
 from alcli.config import Config
 from alcli.engine.device import device, precision
 from alcli.engine.loading import batches
@@ -73,7 +73,7 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
 def _compute(
     config: Config, examples: Sequence[Example], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    task, model, _ = untrained_model(config, ("thing",))
+    task, model, _ = starting_model(config, ("thing",))
     assert isinstance(model, Tapped)  # every classifier is one
     model.eval().to(device()).to(memory_format=torch.channels_last)
     # The stand-in classes of an untrained network know no label, and features need none.

@@ -209,7 +209,7 @@ class Workspace:
             raise ValueError(f"{relative!r} lies outside")
         return self.root / relative
 
-    def done(self, cycle: int, kind: type[Kind], inputs: str) -> StepRecord[Kind] | None:
+    def matching_step(self, cycle: int, kind: type[Kind], inputs: str) -> StepRecord[Kind] | None:
         """The record if the step is done with exactly these inputs and its file is intact, else None."""
         record = self.intact_step(cycle, kind)
         return record if record is not None and record.inputs == inputs else None
@@ -221,7 +221,7 @@ class Workspace:
             return record
         return record if record.file.is_file() and sha256_of(record.file) == record.sha256 else None
 
-    def verified_file(self, record: StepRecord[Any]) -> Path:
+    def verify_file(self, record: StepRecord[Any]) -> Path:
         """The file of a step; raises WorkspaceDamaged when it is not what was written."""
         if record.file is None or not record.file.is_file():
             raise WorkspaceDamaged(

@@ -99,7 +99,7 @@ class Store:
             (json.dumps(forgiving),),
         )
         items = {row["id"]: Item(*row) for row in rows}
-        for item_id in self._skipped(items.values()):
+        for item_id in self._skip_ids(items.values()):
             items[item_id] = replace(items[item_id], state=SKIPPED)
         return Pool(items, frozenset(row["item_id"] for row in quarantined))
 
@@ -141,7 +141,7 @@ class Store:
         with self._transaction():
             self._connection.executemany("DELETE FROM skips WHERE item_id = ?", ((item_id,) for item_id in item_ids))
 
-    def _skipped(self, items: Collection[Item]) -> list[str]:
+    def _skip_ids(self, items: Collection[Item]) -> list[str]:
         """Ids of unlabelled items that are skipped: by id, or by folder and name, which another platform keeps."""
         skips = self.skips()
         if not skips:
@@ -242,7 +242,7 @@ class Store:
             )
         return [*new, *(refusal for refusal in given if refusal.passing)]
 
-    def quarantined(self) -> list[Quarantined]:
+    def quarantine_entries(self) -> list[Quarantined]:
         """What is in quarantine, in the order of the names."""
         rows = self._connection.execute(
             "SELECT q.stage, q.item_id, q.name, q.version, q.reason, q.since"

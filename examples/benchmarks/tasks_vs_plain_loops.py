@@ -120,7 +120,7 @@ def examples(
     words = set().union(*(kind.vocabulary(annotation, options) for _, annotation in rows.values()))
     weights = os.environ.get("ALCLI_WEIGHTS", "none")
     task = kind(options, ModelOptions(name=spec.model, weights=weights, input_size=input_size), sorted(words))
-    encoded = [_encoded(task, rows), _encoded(task, test)]
+    encoded = [_encode(task, rows), _encode(task, test)]
     for part in encoded:
         # The limits then take some of every class.
         random.Random(0).shuffle(part)
@@ -130,7 +130,7 @@ def examples(
     return task, encoded[0][:limit], encoded[1][:test_limit]
 
 
-def _encoded(task, rows: dict) -> list[Example]:
+def _encode(task, rows: dict) -> list[Example]:
     found = []
     for name, (path, annotation) in rows.items():
         with contextlib.suppress(DataError):

@@ -88,9 +88,9 @@ def _row_finds(workspace: Workspace, kind: type[Summary], cycle: int) -> bool:
     record = workspace.step(cycle, kind)
     assert record is not None
     try:
-        workspace.verified_file(record)
+        workspace.verify_file(record)
     except WorkspaceDamaged:
-        return workspace.done(cycle, kind, record.inputs) is None
+        return workspace.matching_step(cycle, kind, record.inputs) is None
     return False
 
 

@@ -62,16 +62,16 @@ def test_a_mended_item_leaves_quarantine_by_itself(store):
     store.quarantine("image", [Refusal("a", "a", "broken", "1")], "then", complete=False)
     store.replace_items([item("a", version="2")], [])
     assert store.pool().counts()["quarantined"] == 0
-    assert store.quarantined() == []
+    assert store.quarantine_entries() == []
 
 
 def test_a_complete_stage_forgets_what_it_no_longer_refuses(store):
     orphan, other = Refusal("voc:x.xml", "x.xml", "no image", "1"), Refusal("voc:y.xml", "y.xml", "no image", "1")
     store.quarantine("listing", [orphan, other], "then", complete=True)
     store.replace_items([item("a")], [])
-    assert [entry.name for entry in store.quarantined()] == ["x.xml", "y.xml"]
+    assert [entry.name for entry in store.quarantine_entries()] == ["x.xml", "y.xml"]
     assert store.quarantine("listing", [other], "later", complete=True) == []
-    assert [entry.name for entry in store.quarantined()] == ["y.xml"]
+    assert [entry.name for entry in store.quarantine_entries()] == ["y.xml"]
 
 
 def test_cycles_and_steps(store):
