@@ -221,6 +221,10 @@ class Annotation:
             poses=tuple(replace(pose, keypoints=joints) for pose, joints in kept if joints),
         )
 
+    def without_unlikely_objects(self, least: float) -> Annotation:
+        """Drop low-confidence boxes and joints; a label always stays, however unlikely."""
+        return self if self.labels else self.confident(least)
+
     def class_names(self) -> set[str]:
         """The classes in this annotation, without ``IGNORED``."""
         parts = (self.boxes, self.poses, self.polygons, self.masks)

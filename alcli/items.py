@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from alcli.errors import DataError
+from alcli.system.hashing import sha256_of_text
 from alcli.system.text import is_text
 
 LABELED = "labeled"
@@ -94,6 +94,10 @@ class Pool:
         """Items of one state in the order of their ids."""
         return [item for _, item in sorted(self.items.items()) if self.state(item) == state]
 
+    def in_state_of_platform(self, state: str) -> list[Item]:
+        """Items of one state in the order of their ids, quarantine aside."""
+        return [item for _, item in sorted(self.items.items()) if item.state == state]
+
     def state(self, item: Item) -> str:
         """The item's state; quarantine overrides the platform's state."""
         return QUARANTINED if item.id in self.quarantined else item.state
@@ -115,14 +119,17 @@ class QueryRow:
         score: the acquisition score, finite, higher = annotate sooner; only the order is meaningful.
         asked: whether the row is within this cycle's budget.
         arm: who put it there: the strategy, chance, or the audit of annotations (the item is annotated already).
+        percentile: share of the other rows that come later, in percent; None where that is not known.
+        reason: why it is asked for, in words; empty where the strategy's name says it all.
     """
 
     rank: int
     item: Item
     score: float
     asked: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
     arm: str = AL
+    percentile: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,3 +150,8 @@ class Receipt:
     position: int
     accepted: bool
     reason: str = ""
+
+
+def fingerprint(items: Iterable[Item]) -> str:
+    """A hash that changes with the items, their versions and their order."""
+    return sha256_of_text(*(part for item in items for part in (item.id, item.version)))

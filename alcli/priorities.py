@@ -7,6 +7,7 @@ everything else. Decimals without exponents, UTF-8, ``\\n``, best first, no ties
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +37,21 @@ MOST = 1_000_000
 """Largest priority that SuperAnnotate stores, and so the largest number of items in order."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a list comes from: the columns of the wide file that are the same in every row.
+
+    Attributes:
+        model: ``NAME@cycleN``.
+        reason: of rows without a reason of their own.
+    """
+
+    cycle: int
+    strategy: str
+    model: str
+    reason: str = ""
+
+
 def priorities(count: int) -> list[str]:
     """One priority per rank, best first, strictly falling, in a form that platforms store digit for digit.
 
@@ -63,12 +79,12 @@ def write_narrow(stream: IO[str], rows: Sequence[QueryRow]) -> None:
     write_rows(stream, NARROW, ((row.item.name, priority) for row, priority in pairs))
 
 
-def write_wide(stream: IO[str], rows: Sequence[QueryRow], constants: dict[str, Any]) -> None:
-    """Write everything known about each row; ``constants`` are cycle, strategy and model."""
-    write_rows(stream, WIDE, (_wide_row(row, constants) for row in rows))
+def write_wide(stream: IO[str], rows: Sequence[QueryRow], origin: Origin) -> None:
+    """Write everything known about each row."""
+    write_rows(stream, WIDE, (_wide_row(row, origin) for row in rows))
 
 
-def write_files(narrow: Path, rows: Sequence[QueryRow], constants: dict[str, Any]) -> Path | None:
+def write_files(narrow: Path, rows: Sequence[QueryRow], origin: Origin) -> Path | None:
     """Write the narrow file and the wide one (``NAME.wide.csv``) next to it; returns the wide one's path.
 
     A device or pipe receives only the narrow lines; then the result is None.
@@ -81,22 +97,16 @@ def write_files(narrow: Path, rows: Sequence[QueryRow], constants: dict[str, Any
     narrow = narrow.resolve()
     wide = narrow.with_suffix(".wide" + (narrow.suffix or ".csv"))
     with atomic_write(wide, permissions=SHARED) as stream:
-        write_wide(stream, rows, constants)
+        write_wide(stream, rows, origin)
     with atomic_write(narrow, permissions=SHARED) as stream:
         write_narrow(stream, rows)
     return wide
 
 
-def _wide_row(row: QueryRow, constants: dict[str, Any]) -> list[Any]:
-    values = {
-        "rank": row.rank,
-        "name": row.item.name,
-        "folder": row.item.folder,
-        "id": row.item.id,
-        "score": plain(row.score),
-        "asked": "yes" if row.asked else "no",
-        "arm": row.arm,
-        **constants,
-        **row.details,
-    }
-    return [values.get(column, "") for column in WIDE]
+def _wide_row(row: QueryRow, origin: Origin) -> tuple[Any, ...]:
+    percentile = "" if row.percentile is None else f"{row.percentile:.2f}"
+    return (
+        *(row.rank, row.item.name, row.item.folder, row.item.id, plain(row.score), percentile),
+        *("yes" if row.asked else "no", origin.cycle, origin.strategy, origin.model, row.arm),
+        row.reason or origin.reason,
+    )

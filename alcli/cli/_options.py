@@ -45,7 +45,7 @@ class Duration(click.ParamType):
 class Session:
     """The console and the workspace of one invocation, opened when first asked for."""
 
-    def __init__(self, console: Console, root: Path | None, overrides: list[str]) -> None:
+    def __init__(self, console: Console, root: Path | None, overrides: list[str | tuple[str, Any]]) -> None:
         self.console, self.overrides = console, overrides
         self._run: Run | None = None
         self._root = root
@@ -134,7 +134,7 @@ def shared(command: Command) -> Command:
         **rest: Any,
     ) -> Any:
         console = Console(as_json, quiet, verbose)
-        overrides = [*settings, *(f"{place}={value}" for place, value in _overrides(rest))]
+        overrides: list[str | tuple[str, Any]] = [*settings, *_overrides(rest)]
         return command(session=Session(console, workspace, overrides), **rest)
 
     called.__doc__, called.__name__ = command.__doc__, command.__name__
@@ -166,7 +166,13 @@ _SHARED = [
         type=click.Path(path_type=Path, file_okay=False),
         help="The workspace; default: the nearest folder upward with an alcli.toml.",
     ),
-    click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting, for this run."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Any setting, for this run; `alcli list settings`.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Errors only."),
     click.option("-v", "--verbose", is_flag=True, help="More about what happens."),

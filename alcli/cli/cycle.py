@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alcli.cycle import CycleResult
     from alcli.system.run_log import Run
     from alcli.workspace import Workspace
+    from alcli.workspace.records import Training
 
 
 @click.command(short_help="Run one whole cycle; the line for cron.")
@@ -59,7 +60,7 @@ def command(
         "cycle": result.number,
         "nothing_new": result.nothing_new,
         "pool": pool,
-        "steps": {step.step: dict(step.summary) for step in result.steps},
+        "steps": {step.step: step.summary.document() for step in result.steps},
         "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
         "folder": folder,
     }
@@ -85,28 +86,34 @@ def describe(result: CycleResult) -> str:
     """What a cycle did, in two sentences for people."""
     if result.nothing_new:
         return f"Nothing new since cycle {result.number}: nothing to do."
-    summaries = {step.step: step.summary for step in result.steps}
-    train, score, push = (summaries[name] for name in ("train", "score", "push"))
-    metrics = measured(train.get("metrics", {}))
-    learned = f"trained on {train['trained_on']} images" + (
-        f" ({metrics} on {train['held_out']} held out)" if metrics else ""
-    )
-    if train.get("cold_start"):
-        learned = "no annotation to learn from: cold start"
-    if "reused_from" in train:
-        learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
-    again = f", {len(score['rechecks'])} annotations to look at again" if score.get("rechecks") else ""
+    from alcli.workspace.records import Pushed, Scored, Training
+
+    training = result.summary(Training) or Training()
+    scored, pushed = result.summary(Scored) or Scored(), result.summary(Pushed) or Pushed()
+    rechecks = f", {len(scored.rechecks)} annotations to look at again" if scored.rechecks else ""
     return (
-        f"Cycle {result.number}: {learned}.\n"
-        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for{again}; "
-        f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left."
+        f"Cycle {result.number}: {_training_in_words(training)}.\n"
+        f"Ranked {scored.scored} images by {scored.strategy}; {scored.asked} asked for{rechecks}; "
+        f"queue: {pushed.new} new, {pushed.moved} moved, {pushed.leaving} left."
     )
+
+
+def _training_in_words(training: Training) -> str:
+    if training.cold_start:
+        return "no annotation to learn from: cold start"
+    metrics = measured(training.metrics)
+    text = f"trained on {training.trained_on} images"
+    if metrics:
+        text += f" ({metrics} on {training.held_out} held out)"
+    if training.reused_from is not None:
+        text += f", the model of cycle {training.reused_from}: nothing in it would change"
+    return text
 
 
 def _dry_run(session: options.Session, context: Any, accept_shrink: bool) -> int:
     from alcli.cycle.pull import pull
 
-    summary = dict(pull(context, dry_run=True, accept_shrink=accept_shrink).summary)
+    summary = pull(context, dry_run=True, accept_shrink=accept_shrink).summary.document()
     text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
     session.console.result(
         {"dry_run": True, "pull": summary}, f"A cycle would start from: {text}. Nothing was changed."

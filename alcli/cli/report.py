@@ -33,9 +33,9 @@ def command(session: options.Session, cycle: int | None, target: float | None, w
         result = report(context, cycle, target)
     summary = result.summary
     session.console.result(
-        {"cycle": result.cycle, **summary},
-        f"Cycle {result.cycle}, {summary['images']} images: {summary['file']}\n{summary['outlook']}".strip(),
+        {"cycle": result.cycle, **summary.document()},
+        f"Cycle {result.cycle}, {summary.images} images: {summary.file}\n{summary.outlook}".strip(),
     )
-    if summary["missing"]:
-        session.console.say(f"{summary['missing']} images cannot be read now; the page says so in their places.")
+    if summary.missing:
+        session.console.say(f"{summary.missing} images cannot be read now; the page says so in their places.")
     return 0

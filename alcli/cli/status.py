@@ -40,7 +40,7 @@ def command(session: options.Session, exit_code: bool) -> int:
     with session.reading() as workspace:
         counts = workspace.store.counts()
         cycles = history(workspace)
-        refused = len(workspace.store.quarantined())
+        refused = len(workspace.store.quarantine_entries())
         config = load(workspace.root, session.overrides)
         ahead = outlook(cycles, config.report.target, means_of(workspace, config, counts[UNLABELED]))
     document: dict[str, Any] = {

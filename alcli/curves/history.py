@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from alcli.workspace import Workspace
+from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training
 
 CORRELATION = "loss_rank_correlation"
 """How well predicted losses rank the true ones on held-out items (Spearman), among a training's metrics."""
@@ -52,7 +52,7 @@ class CycleFacts:
 
 def history(workspace: Workspace) -> list[CycleFacts]:
     """Every cycle, oldest first."""
-    return [_facts(workspace, row) for row in workspace.store.cycles()]
+    return [_facts(workspace, cycle) for cycle in workspace.store.cycles()]
 
 
 def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
@@ -64,22 +64,24 @@ def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
     return [row for row in measured if row.headline and row.headline[0] == name]
 
 
-def _facts(workspace: Workspace, row: Any) -> CycleFacts:
-    records = {name: workspace.step(row["number"], name) for name in ("train", "score", "export", "push")}
-    train, score = (record.summary if (record := records[name]) else {} for name in ("train", "score"))
+def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:
+    training_record, scored_record = workspace.step(cycle.number, Training), workspace.step(cycle.number, Scored)
+    records = [training_record, scored_record, *(workspace.step(cycle.number, kind) for kind in (Exported, Pushed))]
+    training = training_record.summary if training_record else Training()
+    scored = scored_record.summary if scored_record else Scored()
     return CycleFacts(
-        number=int(row["number"]),
-        started=row["started"],
-        finished=row["finished"],
-        steps_done=[name for name, record in records.items() if record],
-        labels=int(train.get("trained_on", 0)) + int(train.get("held_out", 0)),
-        trained_on=int(train.get("trained_on", 0)),
-        held_out=int(train.get("held_out", 0)),
-        metrics=train.get("metrics", {}),
-        agreement=train.get("agreement"),
-        reused="reused_from" in train,
-        strategy=score.get("strategy", ""),
-        ranked=int(score.get("scored", 0)),
-        asked=int(score.get("asked", 0)),
-        cold_start=bool(train.get("cold_start")),
+        number=cycle.number,
+        started=cycle.started,
+        finished=cycle.finished,
+        steps_done=[record.summary.step for record in records if record],
+        labels=training.trained_on + training.held_out,
+        trained_on=training.trained_on,
+        held_out=training.held_out,
+        metrics=training.metrics,
+        agreement=training.agreement,
+        reused=training.reused_from is not None,
+        strategy=scored.strategy,
+        ranked=scored.scored,
+        asked=scored.asked,
+        cold_start=training.cold_start,
     )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
 from alcli.items import Item, QueryRow, QueuedItem, Receipt, Refusal
 
 
 class Platform(Protocol):
-    """What alcli asks of a platform; made as ``Platform(options: PlatformOptions, cache: Path)``."""
+    """What alcli asks of a platform; made as ``Platform(options: PlatformOptions, cache: Path)``.
+
+    A platform may have ``Options``, settings of its own that extend ``PlatformOptions``; it is then made with an
+    instance of them.
+    """
 
     def items(self) -> Iterator[Item | Refusal]:
         """Yield every item, and a refusal for each image that cannot be used; complete, or raises."""
@@ -52,6 +56,15 @@ class Dispatching(Protocol):
 
     def prelabel(self, items: Sequence[Item], annotations: Sequence[Annotation]) -> list[Refusal]:
         """Upload pre-annotations for annotators to correct, keeping statuses; returns the refusals."""
+        ...
+
+
+class Checking(Protocol):
+    """A platform whose options `alcli init` checks before it makes a workspace."""
+
+    @classmethod
+    def check(cls, options: Any) -> None:
+        """Raises UsageError for options, paths resolved, with which no cycle can begin; asks no other machine."""
         ...
 
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 
-from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_wire import AGAIN, ATTEMPTS, CONNECT_SECONDS, LONGEST_PAUSE, Transient
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
@@ -23,7 +23,7 @@ GetSource = Callable[[], tuple[str, Mapping[str, str]]]
 class Downloads:
     """A folder of downloaded images; file names are hashes, so no image name can point outside the folder."""
 
-    def __init__(self, folder: Path, options: PlatformOptions) -> None:
+    def __init__(self, folder: Path, options: SuperannotateOptions) -> None:
         self._folder = folder
         self._timeouts = (CONNECT_SECONDS, options.timeout)
         self._policy = tenacity.Retrying(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alcli.config import PlatformOptions
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
 from alcli.platforms import _superannotate_sdk as sdk
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_token import find_credentials
 from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, pause, register
 from alcli.system.redaction import redact
@@ -55,7 +55,7 @@ class Row:
 class Client:
     """One account and project; requests are made only when needed."""
 
-    def __init__(self, options: PlatformOptions, logs: Path) -> None:
+    def __init__(self, options: SuperannotateOptions, logs: Path) -> None:
         self._options, self._logs = options, logs
         self.credentials = find_credentials(options)
         self.wire = register(Wire(self.credentials, options))
@@ -332,7 +332,7 @@ def _text(name: Any) -> str:
     return name
 
 
-def project_name(options: PlatformOptions) -> str:
+def project_name(options: SuperannotateOptions) -> str:
     """The project's name without its folder; raises UsageError if it is not configured."""
     name = (options.project or "").partition("/")[0]
     if not name:
@@ -340,7 +340,7 @@ def project_name(options: PlatformOptions) -> str:
     return name
 
 
-def folder_names(options: PlatformOptions) -> list[str] | None:
+def folder_names(options: SuperannotateOptions) -> list[str] | None:
     """The configured folders, with "" for the root; None for all folders."""
     _, _, folder = (options.project or "").partition("/")
     if folder == "*" or "*" in options.folders:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from alcli.config import PlatformOptions
 from alcli.errors import AuthError, UsageError
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.system.redaction import keep_secret
 
 PUBLIC_URL = "https://api.superannotate.com"
@@ -31,7 +31,7 @@ class Credentials:
 
 
 def find_credentials(
-    options: PlatformOptions, environ: Mapping[str, str] = os.environ, home: Path | None = None
+    options: SuperannotateOptions, environ: Mapping[str, str] = os.environ, home: Path | None = None
 ) -> Credentials:
     """Look for the token in ``SA_TOKEN``, ``platform.token_file`` and ``~/.superannotate/config.ini``, in this order.
 

@@ -20,8 +20,8 @@ import requests
 import tenacity
 from requests.adapters import HTTPAdapter
 
-from alcli.config import PlatformOptions
 from alcli.errors import AlcliError, AuthError, PlatformError
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_token import PUBLIC_URL, Credentials
 
 CONNECT_SECONDS = 10.0
@@ -54,7 +54,7 @@ class Wire:
         skew: seconds by which this machine's clock is ahead of the service's; None before the first response.
     """
 
-    def __init__(self, credentials: Credentials, options: PlatformOptions) -> None:
+    def __init__(self, credentials: Credentials, options: SuperannotateOptions) -> None:
         self.base = credentials.url
         self.requests = 0
         self.failure: AlcliError | None = None

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from pydantic import Field
+
 from alcli import plugins
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
@@ -28,7 +30,27 @@ class Folder(QueueFile):
     Pushing writes ``queue.csv`` next to the annotations; the whole file is replaced atomically.
     """
 
-    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+    class Options(PlatformOptions):
+        """Where the images and annotations are, and in which format."""
+
+        images: Path | None = Field(None, description="folder of images, searched recursively")
+        annotations: Path | None = Field(None, description="folder or file of annotations")
+        format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognises it")
+        queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
+
+    @classmethod
+    def check(cls, options: Options) -> None:
+        """Raises UsageError unless there are images and a place for annotations."""
+        for key, path in (("images", options.images), ("annotations", options.annotations)):
+            if path is None:
+                raise UsageError(
+                    f"The folder platform needs --{key}.",
+                    do="alcli init W --images photos --annotations labels (an empty folder before the first)",
+                )
+            if not path.exists():
+                raise UsageError(f"--{key}: there is no {path}.", do="Check the path, or make the folder first.")
+
+    def __init__(self, options: Options, cache: Path) -> None:
         if options.images is None:
             raise UsageError("The folder platform needs a folder of images.", do="Set platform.images.")
         self._images = options.images

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
@@ -26,7 +28,13 @@ class Oracle(QueueFile):
     run's own queue; the list of revealed items is next to it. Item names are ids, so the queue identifies items.
     """
 
-    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+    class Options(PlatformOptions):
+        """What a simulation sets for each run."""
+
+        annotations: Path | None = Field(None, description="the answers, as `alcli simulate` writes them")
+        queue: Path | None = Field(None, description="where push writes; each run has its own")
+
+    def __init__(self, options: Options, cache: Path) -> None:
         if options.annotations is None or options.queue is None:
             raise UsageError(
                 "The oracle needs its answers and a queue.", do="Run `alcli simulate`, which creates both for each run."

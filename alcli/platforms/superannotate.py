@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from alcli.annotations import Annotation
-from alcli.config import PlatformOptions
-from alcli.errors import DataError
+from alcli.errors import DataError, UsageError
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.priorities import priorities
 from alcli.system.clock import LARGEST_SKEW
 
@@ -36,7 +36,16 @@ class Superannotate:
         ignored: number of skipped objects by kind; no task supports these kinds.
     """
 
-    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+    Options = SuperannotateOptions
+
+    @classmethod
+    def check(cls, options: SuperannotateOptions) -> None:
+        """Raises UsageError or AuthError unless project, token and address are complete; asks nothing."""
+        if options.images is not None and not options.images.exists():
+            raise UsageError(f"--images: there is no {options.images}.", do="Check the path, or leave it out.")
+        cls(options, Path("cache"))
+
+    def __init__(self, options: SuperannotateOptions, cache: Path) -> None:
         project_name(options)
         self._options = options
         self._client = Client(options, cache.parent / "logs")

@@ -29,13 +29,13 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
     pictures = {
         "curve": charts.learning_curve(points, bundle, target, _reach(facts, bundle, target)) if points else "",
         "balance": charts.class_balance(facts.balance) if facts.balance else "",
-        "health": charts.ranking_health(facts.cycles, facts.hindsight) if _has_health(facts) else "",
+        "health": charts.ranking_health(facts.cycles, facts.retrospectives) if _has_health(facts) else "",
     }
     text = environment.get_template("report.html").render(
         facts=facts,
         verdict=verdict.verdict(facts),
-        ranking=verdict.ranking_in_words(facts.hindsight),
-        arms=verdict.arms_in_words(facts.hindsight),
+        ranking=verdict.ranking_in_words(facts.retrospectives),
+        arms=verdict.arms_in_words(facts.retrospectives),
         outlook=outlook,
         points=points,
         tied=any(ON_BOX in row.reason for row in facts.cards),
@@ -57,5 +57,5 @@ def _reach(facts: Facts, bundle: Bundle | None, target: float | None) -> float:
 
 
 def _has_health(facts: Facts) -> bool:
-    correlations = [row.correlation for row in facts.hindsight] + [row.correlation for row in facts.cycles]
+    correlations = [row.correlation for row in facts.retrospectives] + [row.correlation for row in facts.cycles]
     return any(value is not None for value in correlations)

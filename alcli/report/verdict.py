@@ -11,7 +11,7 @@ from alcli.curves.history import curve
 from alcli.curves.metrics import metric_name
 from alcli.curves.statistics import share_interval
 from alcli.report import Facts
-from alcli.review.retrospective import Hindsight
+from alcli.review.retrospective import Retrospective
 
 SURE = 0.05
 FEWEST = 5
@@ -42,9 +42,9 @@ def _standing(facts: Facts) -> str:
     return text
 
 
-def ranking_in_words(hindsight: Sequence[Hindsight]) -> str:
+def ranking_in_words(retrospectives: Sequence[Retrospective]) -> str:
     """How far predicted losses can be believed, from the images that nobody had trained on."""
-    known = [row for row in hindsight if row.correlation is not None]
+    known = [row for row in retrospectives if row.correlation is not None]
     if not known:
         return (
             "Not known yet: it takes at least three images that were annotated after a cycle had ranked them. "
@@ -64,9 +64,9 @@ def ranking_in_words(hindsight: Sequence[Hindsight]) -> str:
     return text + "Whether the predicted loss ranks images better than chance cannot be said from so few."
 
 
-def arms_in_words(hindsight: Sequence[Hindsight]) -> str:
+def arms_in_words(retrospectives: Sequence[Retrospective]) -> str:
     """Whether what the strategy asked for was harder for the model than what chance asked for."""
-    pairs = [(row.chosen, row.control) for row in hindsight if row.chosen and row.control]
+    pairs = [(row.chosen, row.control) for row in retrospectives if row.chosen and row.control]
     control = [loss for _, losses in pairs for loss in losses]
     if len(control) < FEWEST:
         return (

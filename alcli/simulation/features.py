@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 import torch
-from safetensors import SafetensorError, safe_open
 
-from alcli.artifacts.trained import untrained
+from alcli.artifacts.trained import starting_model
 from alcli.config import Config
 from alcli.engine.device import device, precision
 from alcli.engine.loading import batches
@@ -22,7 +18,7 @@ from alcli.errors import DataError
 from alcli.models.tapped import Tapped, pooled
 from alcli.models.uncertainty import embedding
 from alcli.simulation.labels import weights_of
-from alcli.system.files import atomic_write
+from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
 from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Progress
 from alcli.tasks import Example
@@ -64,19 +60,20 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
     file = folder / f"{_key(config, examples)}.safetensors"
     if not is_intact(file):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(file, *_computed(config, examples, progress))
-    with safe_open(file, framework="np") as stream:
-        deep, stages = stream.get_tensor("deep"), stream.get_tensor("stages")
-        channels = tuple(json.loads(stream.metadata()["alcli"])["channels"])
+        deep, stages, channels = _compute(config, examples, progress)
+        write_arrays(file, Arrays({"deep": deep, "stages": stages}, {"channels": channels}))
+    content = read_arrays(file)
+    deep, stages = content.arrays["deep"], content.arrays["stages"]
+    channels = list(content.notes["channels"])
     projected = embedding(torch.from_numpy(deep)).numpy()
     ids = [example.item.id for example in examples]
-    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), channels, projected)
+    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), tuple(channels), projected)
 
 
-def _computed(
+def _compute(
     config: Config, examples: Sequence[Example], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    task, model, _ = untrained(config, ("thing",))
+    task, model, _ = starting_model(config, ("thing",))
     assert isinstance(model, Tapped)  # every classifier is one
     model.eval().to(device()).to(memory_format=torch.channels_last)
     # The stand-in classes of an untrained network know no label, and features need none.
@@ -100,30 +97,3 @@ def _key(config: Config, examples: Sequence[Example]) -> str:
     model = config.model.model_dump_json(exclude={"weights"})
     parts = (part for example in examples for part in (example.item.id, example.item.version))
     return sha256_of_text(weights_of(config), model, config.score.precision, *parts)[:32]
-
-
-def is_intact(file: Path) -> bool:
-    """Whether the file is there and every bit of it is what was written."""
-    try:
-        with safe_open(file, framework="np") as stream:
-            notes = json.loads((stream.metadata() or {})["alcli"])
-            deep, stages = stream.get_tensor("deep"), stream.get_tensor("stages")
-        return bool(notes["sha256"] == _checksum(deep, stages, notes["channels"]))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
-        return False
-
-
-def _write(file: Path, deep: np.ndarray, stages: np.ndarray, channels: list[int]) -> None:
-    # One metadata key: safetensors writes several in an order that differs from run to run.
-    notes = {"channels": channels, "sha256": _checksum(deep, stages, channels)}
-    content = safetensors.numpy.save({"deep": deep, "stages": stages}, {"alcli": json.dumps(notes)})
-    with atomic_write(file, "wb") as stream:
-        stream.write(content)
-
-
-def _checksum(deep: np.ndarray, stages: np.ndarray, channels: Sequence[int]) -> str:
-    digest = hashlib.sha256(json.dumps(list(channels)).encode())
-    for array in (deep, stages):
-        digest.update(f"{array.dtype} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

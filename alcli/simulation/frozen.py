@@ -20,12 +20,13 @@ from alcli.errors import DataError
 from alcli.items import Item
 from alcli.models import uncertainty
 from alcli.models.loss_head import LossHead, ranking_loss
-from alcli.selection.query import Query, select
+from alcli.selection.query import Query
+from alcli.selection.rank import Draw, further_signals, rank
 from alcli.signals import Signals
 from alcli.simulation.features import Features
 from alcli.simulation.labels import Labels
 from alcli.simulation.runs import Job, Point
-from alcli.strategies import QueryStrategy, make_strategy, needs_labeled
+from alcli.strategies import QueryStrategy, control_share, make_strategy, needs_labeled
 from alcli.system.hashing import seed_of
 from alcli.tasks import Task
 
@@ -51,8 +52,7 @@ class FrozenEngine:
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
         """All points after those given; the run is repeated from its start, which takes seconds."""
-        strategy: QueryStrategy = make_strategy(job.arm.strategy)
-        share = self.config.strategy.model_copy(update={"name": job.arm.strategy}).control_share
+        strategy: QueryStrategy = make_strategy(job.arm.strategy, self.config.strategy)
         pool = [row.item.id for row in self.labels.pool]
         revealed = job.plan.start_set(pool, job.seed)
         head = None
@@ -63,7 +63,7 @@ class FrozenEngine:
             at_random = 0
             if cycle < job.plan.cycles:
                 left = sorted(set(pool) - set(revealed))
-                query = self._query(head, strategy, left, revealed, job, cycle, share)
+                query = self._query(head, job, cycle, left, revealed)
                 asked = [row.item.id for row in query.rows if row.asked]
                 at_random = query.at_random
             if cycle >= len(points):
@@ -79,22 +79,17 @@ class FrozenEngine:
             head.learn_losses(self._maps, rows, targets, seed, self.config.train.margin)
         return head
 
-    def _query(
-        self,
-        head: _Head,
-        strategy: QueryStrategy,
-        left: Sequence[str],
-        revealed: Sequence[str],
-        job: Job,
-        cycle: int,
-        share: float,
-    ) -> Query:
-        of_labeled = needs_labeled(strategy)
-        labeled = self._signals(head, of_labeled, revealed) if of_labeled else None
-        signals = self._signals(head, strategy.needs, left, labeled)
-        query = select(strategy, signals, self._items, job.plan.budget, seed_of(job.seed, cycle), share)
+    def _query(self, head: _Head, job: Job, cycle: int, left: Sequence[str], revealed: Sequence[str]) -> Query:
+        strategy: QueryStrategy = make_strategy(job.arm.strategy, self.config.strategy)
+        options = self.config.selection.model_copy(update={"budget": job.plan.budget})
+        theirs = needs_labeled(strategy)
+        labeled = self._signals(head, theirs, revealed) if theirs else None
+        signals = self._signals(head, strategy.needs | further_signals(options), left, labeled)
+        share = control_share(self.config.strategy, job.arm.strategy)
+        query = rank(strategy, signals, self._items, options, Draw(seed_of(job.seed, cycle), share))
         if query.unscored:
-            raise DataError(f"{query.unscored[0].name}: {query.unscored[0].reason}.", do=f"Leave {job.arm.name} out.")
+            refusal = query.unscored[0]
+            raise DataError(f"{refusal.name}: {refusal.reason}.", do=f"Leave {job.arm.name} out.")
         return query
 
     def _signals(

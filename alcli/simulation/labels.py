@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import prepare, split
+from alcli.artifacts.examples import prepare_examples, split_held_out
 from alcli.config import Config
 from alcli.context import Context
 from alcli.errors import UsageError
@@ -64,7 +64,7 @@ def gather(context: Context, test: str, unit: str) -> tuple[Labels, list[Refusal
     everything = context.config.model_copy(
         update={"train": context.config.train.model_copy(update={"validation": 0.0})}
     )
-    examples = prepare(Context(context.workspace, everything, context.progress))
+    examples = prepare_examples(Context(context.workspace, everything, context.progress))
     rows = sorted(examples.training, key=lambda row: row.item.id)
     pool, held_out = _split(context, rows, test)
     return Labels(pool, held_out, examples.classes, unit), list(examples.problems)
@@ -97,7 +97,7 @@ def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[E
     if not 0 < share < 1:
         raise UsageError(f"--test {test}: a share lies between 0 and 1.", do="For example: --test 0.3")
     facts = {item_id: found for item_id, (_, found) in context.workspace.store.images().items()}
-    return split(rows, facts, share)
+    return split_held_out(rows, facts, share)
 
 
 def _names(test: str) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from alcli import plugins
 from alcli.config import Config
 from alcli.errors import DataError, UsageError
 from alcli.strategies import make_strategy, needs_labeled, supported_strategy, tasks_giving
@@ -124,12 +125,10 @@ def check_frozen(config: Config) -> None:
             "Frozen features of a network with random weights say nothing.",
             do="Set model.weights to imagenet or to a safetensors file.",
         )
-    if config.task.name != "classification":
+    check = getattr(plugins.load("tasks", config.task.name), "check_frozen", None)
+    if check is None:
         raise UsageError(
             f"Frozen features are pooled over the image: they suit classification, not {config.task.name}.",
             do="Leave --frozen out; a small model.input_size makes training faster.",
         )
-    if config.task.multi_label:
-        raise UsageError(
-            "With --frozen an image has one label; this workspace has task.multi_label.", do="Leave --frozen out."
-        )
+    check(config.options_of("task"))

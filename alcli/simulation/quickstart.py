@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from alcli.annotations import Annotation, Box
-from alcli.artifacts.trained import load_trained
+from alcli.artifacts.trained import load_trained, newest_training
 from alcli.context import Context
 from alcli.cycle import CycleResult, run_cycle
 from alcli.engine import inference
@@ -125,12 +125,10 @@ def answer(context: Context, project: Project) -> list[str]:
 
 
 def _test_map(context: Context, result: CycleResult, project: Project) -> float:
-    record = context.workspace.step(result.number or 0, "train")
-    assert record is not None
-    task, model, _, _ = load_trained(context, record)
-    examples = _test_examples(task, project)
-    found = inference.predictions(task, model, examples, context.config.score)
-    return task.evaluate(examples, found)["map"]
+    trained = load_trained(context, newest_training(context, result.number or 0))
+    examples = _test_examples(trained.task, project)
+    predictions = inference.predictions(trained.task, trained.model, examples, context.config.score)
+    return trained.task.evaluate(examples, predictions)["map"]
 
 
 def _test_examples(task: Task, project: Project) -> list[Example]:

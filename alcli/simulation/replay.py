@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alcli import plugins
 from alcli.artifacts.examples import make_task
 from alcli.config import Config
 from alcli.context import Context
 from alcli.errors import UsageError, WorkspaceDamaged
 from alcli.items import Refusal
-from alcli.simulation.labels import Labels, gather, weights_of
+from alcli.simulation.labels import Labels, gather
 from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
 from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
 from alcli.simulation.runs import Engine, Job, execute, threads_for
@@ -84,19 +85,21 @@ def plan(context: Context, request: Request) -> Simulation:
         DataError: too few labels.
     """
     from alcli.simulation.costs import unit_of
+    from alcli.simulation.trained import relevant_settings
 
     if not context.workspace.store.pool().items:
         raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
     if request.frozen:
         check_frozen(context.config)
-    labels, problems = gather(context, request.test, unit_of(context.config.task.name))
+    unit = unit_of(plugins.load("tasks", context.config.task.name))
+    labels, problems = gather(context, request.test, unit)
     sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
     task = make_task(context.config, labels.classes)
     check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}", request.frozen)
-    config = _comparable(context.config)
+    settings = relevant_settings(context.config, request.frozen)
     strength = str(request.inverse_strength) if request.frozen else ""
-    settings = (config.model_dump_json(), weights_of(config), json.dumps(sizes.settings()), strength)
-    key = sha256_of_text(labels.fingerprint, *settings)
+    texts = (json.dumps(content, sort_keys=True) for content in (settings, sizes.settings()))
+    key = sha256_of_text(labels.fingerprint, *texts, strength)
     folder = _folder(context.workspace.root / "simulations", key)
     side_by_side = min(request.processes or os.cpu_count() or 1, request.seeds * len(request.arms))
     # A linear head is too small to gain from a second thread.
@@ -104,7 +107,7 @@ def plan(context: Context, request: Request) -> Simulation:
     threads = int(_planned(folder / PLAN_FILE).get("threads", fresh))
     described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
     with atomic_write(folder / PLAN_FILE) as stream:
-        json.dump({**described, "settings": config.model_dump(mode="json")}, stream, indent=2)
+        json.dump({**described, "settings": settings}, stream, indent=2)
     return Simulation(folder, context.config, labels, sizes, request, problems, threads)
 
 
@@ -152,17 +155,6 @@ def _engine(simulation: Simulation, processes: int, progress: Progress) -> Calla
     prepare_answers(simulation.folder, labels)
     workers = 0 if processes > 1 else config.train.workers
     return functools.partial(TrainedEngine, config, labels, workers)
-
-
-def _comparable(config: Config) -> Config:
-    """The settings that a run depends on; the strategy, seeds and platform are each run's own."""
-    from alcli.config import PlatformOptions, SelectionOptions
-
-    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0, "checkpoint_every": 0})
-    score = config.score.model_copy(update={"workers": None})
-    strategy = config.strategy.model_copy(update={"name": "random"})
-    own = {"train": train, "score": score, "strategy": strategy}
-    return config.model_copy(update={**own, "platform": PlatformOptions(), "selection": SelectionOptions()})
 
 
 def _folder(root: Path, key: str) -> Path:

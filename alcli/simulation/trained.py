@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from alcli.artifacts.trained import load_trained
-from alcli.config import Config
+from alcli.artifacts.trained import load_trained, newest_training
+from alcli.config import Config, ScoreOptions, TrainOptions, rename_strategy
 from alcli.context import Context
 from alcli.cycle import open_cycle, run_cycle
 from alcli.cycle.pull import pull
@@ -17,13 +18,22 @@ from alcli.engine import inference
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.platforms.oracle import Oracle, write_answers
-from alcli.simulation.labels import Labels
-from alcli.simulation.plan import Arm
+from alcli.simulation.labels import Labels, weights_of
+from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job, Point
 from alcli.system.progress import Silent
 from alcli.workspace import Workspace
+from alcli.workspace.records import Scored
 
 ANSWERS = "answers.jsonl"
+UNREAD: Any = {"platform": True, "report": True, "cost": True, "train": {"checkpoint_every"}}
+"""Settings that no run reads, or that change none of its results."""
+UNREAD_FROZEN: Any = {
+    **UNREAD,
+    "train": set(TrainOptions.model_fields) - {"margin"},
+    "score": set(ScoreOptions.model_fields) - {"precision"},
+}
+"""The same where only a linear head and a loss head are trained, on features computed once."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +79,16 @@ class TrainedEngine:
         settings = {"platform.name": "oracle", "platform.queue": "queue.csv"}
         workspace = Workspace.open(root) if (root / "alcli.toml").is_file() else Workspace.create(root, settings)
         config = run_config(self.config, self.labels.classes, job.arm, job.seed, job.plan.budget, self.workers)
-        platform = config.platform.model_copy(
-            update={"name": "oracle", "annotations": job.folder / ANSWERS, "queue": root / "queue.csv"}
-        )
+        platform = Oracle.Options(name="oracle", annotations=job.folder / ANSWERS, queue=root / "queue.csv")
         return Context(workspace, config.model_copy(update={"platform": platform}), Silent())
 
     def _metrics(self, context: Context, number: int) -> dict[str, float]:
-        record = context.workspace.step(number, "train")
-        assert record is not None
-        task, model, _, _ = load_trained(context, record)
-        found = list(inference.predictions(task, model, self.labels.test, context.config.score))
-        seen = {row.item_id for row in found}
-        lost = [row.item for row in self.labels.test if row.item.id not in seen]
+        trained = load_trained(context, newest_training(context, number))
+        predictions = list(inference.predictions(trained.task, trained.model, self.labels.test, context.config.score))
+        seen = {prediction.item_id for prediction in predictions}
+        lost = [example.item for example in self.labels.test if example.item.id not in seen]
         _check([Refusal(item.id, item.name, "the image cannot be loaded", item.version) for item in lost])
-        return task.evaluate(self.labels.test, found)
+        return trained.task.evaluate(self.labels.test, predictions)
 
 
 def run_config(
@@ -96,10 +102,24 @@ def run_config(
             "task": config.task.model_copy(update={"classes": classes}),
             "train": train_options,
             "score": config.score.model_copy(update={"workers": workers}),
-            "strategy": config.strategy.model_copy(update={"name": arm.strategy}),
+            "strategy": rename_strategy(config.strategy, arm.strategy),
             "selection": config.selection.model_copy(update={"budget": budget, "seed": seed, "recheck_share": 0.0}),
         }
     )
+
+
+def relevant_settings(config: Config, frozen: bool) -> dict[str, Any]:
+    """The settings that the result of a run depends on, by section: ``run_config`` without what no run reads.
+
+    What ``run_config`` sets for each run has one value here. Weights from a file are its content, not its path. The
+    plan knows labels, classes and sizes by itself.
+    """
+    run = run_config(config, (), Arm(BASELINE), seed=0, budget=1, workers=None).complete()
+    content = run.model_dump(mode="json", exclude=UNREAD_FROZEN if frozen else UNREAD)
+    content["model"]["weights"] = weights_of(config)
+    own = type(config.strategy).model_fields.keys() - content["strategy"].keys()
+    content["strategy"] |= config.strategy.model_dump(mode="json", include=own, exclude_defaults=True)
+    return content
 
 
 def _root(job: Job) -> Path:
@@ -123,8 +143,8 @@ def _whole_cycle(context: Context) -> tuple[int, int]:
     result = run_cycle(context)
     assert result.number is not None
     _check(result.problems)
-    score = context.workspace.step(result.number, "score")
-    return result.number, int(score.summary["at_random"]) if score else 0
+    scored = context.workspace.step(result.number, Scored)
+    return result.number, scored.summary.at_random if scored else 0
 
 
 def _train_only(context: Context) -> tuple[int, int]:

@@ -30,6 +30,7 @@ class Auto:
     """
 
     needs = frozenset({"embedding", "margin", "expected_objects"})
+    default_random_share = 0.05
     otherwise = "learned-loss"
     """For tasks of other packages that give no embedding or margin: a loss head they all have."""
 

@@ -14,6 +14,7 @@ class Random:
     """
 
     needs: frozenset[str] = frozenset()
+    order_in_words = "a seeded random sample"
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) uniform numbers, the same for the same generator state."""

@@ -49,7 +49,17 @@ class Batch:
 
 
 class Task(Protocol):
-    """What training and inference ask of a task; made as ``Task(task_options, model_options, classes)``."""
+    """What training and inference ask of a task; made as ``Task(task_options, model_options, classes)``.
+
+    A task may also have ``Options`` (settings of its own that extend ``TaskOptions``; ``task_options`` is then an
+    instance of them), and further:
+
+    Attributes:
+        unit: what annotators make, as costs are counted: boxes, joints, pixels or labels; default: images.
+        several_labels: whether an image may have several labels, each with its own score; default: False.
+        check_frozen: called with its options; raises UsageError where a linear head on features pooled over the image
+            is no fair stand-in for training. Without it none ever is.
+    """
 
     classes: tuple[str, ...]
     """What the model's outputs stand for, in their order; for a pose the joints."""

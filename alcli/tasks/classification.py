@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from sklearn.metrics import accuracy_score, average_precision_score, recall_score
 from torch import Tensor
 from torchvision.transforms import v2
@@ -15,7 +16,7 @@ from torchvision.transforms import v2
 from alcli import images
 from alcli.annotations import Annotation
 from alcli.config import ModelOptions, TaskOptions
-from alcli.errors import DataError
+from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import classifiers, pixels
 from alcli.models.tapped import Tapped
@@ -34,13 +35,33 @@ class Classification(TappedTask):
 
     light_model = "mobilenet-v3-small"
     models = classifiers.MODELS
+    unit = "labels"
+    _options: Options
 
-    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+    class Options(TaskOptions):
+        """What only classification can be told."""
+
+        multi_label: bool = Field(False, description="an image may have several labels, or none")
+
+    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model
         side = model.input_size or 224
         self.input_shape = (side, side)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether an image may have several labels."""
+        return self._options.multi_label
+
+    @staticmethod
+    def check_frozen(options: Options) -> None:
+        """Raises UsageError where an image may have several labels."""
+        if options.multi_label:
+            raise UsageError(
+                "With --frozen an image has one label; this workspace has task.multi_label.", do="Leave --frozen out."
+            )
 
     @staticmethod
     def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pydantic import Field
 from torch import Tensor
 
 from alcli import images
@@ -50,8 +51,23 @@ class Pose(TappedTask):
     # Heatmap errors pull little at first. On LSP, λ = 1 took 9 points of PCK, 0.025 took 1.2, 0.005 took less than 1,
     # and predicted losses ranked the true ones equally well.
     loss_weight = 0.005
+    unit = "joints"
+    _options: Options
 
-    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+    class Options(TaskOptions):
+        """What only poses can be told."""
+
+        subject: str = Field("person", description="the class of what has the joints")
+        flip_pairs: tuple[tuple[str, str], ...] = Field(
+            (), description="joints that change places in a mirror; empty: left… and right… by name"
+        )
+        sigmas: dict[str, float] = Field({}, description="OKS sigmas by joint; default: COCO's and CrowdPose's")
+
+        def before_any_class(self) -> Pose.Options:
+            """Without what names a joint."""
+            return self.model_copy(update={"flip_pairs": (), "sigmas": {}})
+
+    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: joints in the order of the heatmaps; raises UsageError for an unknown model or joint."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model

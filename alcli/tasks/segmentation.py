@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -43,8 +44,15 @@ class Segmentation(TappedTask):
     light_model = "mobilenet-v2"
     loss_weight = 0.1
     models = tuple(segmenters.MODELS)
+    unit = "pixels"
+    _options: Options
 
-    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+    class Options(TaskOptions):
+        """What only segmentation can be told."""
+
+        ignore_index: int = Field(255, ge=0, description="pixels of this id neither train nor count")
+
+    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model
@@ -57,7 +65,7 @@ class Segmentation(TappedTask):
         self.input_shape = (side, side)
 
     @staticmethod
-    def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:
+    def vocabulary(annotation: Annotation, options: Options) -> set[str]:
         """The classes of polygons and masks; ``background`` too unless a mask file gave every pixel a number."""
         named = {
             mask.label for mask in annotation.masks if mask.label != IGNORED and mask.pixel_id != options.ignore_index

@@ -10,6 +10,7 @@ from alcli.errors import UsageError, WorkspaceDamaged
 from alcli.system.files import sync_folder
 from alcli.system.hashing import sha256_of
 from alcli.workspace import DATABASE, Workspace
+from alcli.workspace.records import Exported, Scored, Training
 
 UNFINISHED = ".unfinished"
 
@@ -67,20 +68,19 @@ def _check_new(destination: Path) -> None:
 def _copy_files(copy: Workspace, root: Path, building: Path) -> int:
     """Copy every file that the copied database names, and compare it with its SHA-256."""
     count = 0
-    for row in copy.store.cycles():
-        for step in ("train", "score", "export"):
-            record = copy.step(row["number"], step)
-            if record is None or record.file is None:
-                continue
-            relative = record.file.relative_to(building)
-            (building / relative).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if (root / relative).is_file():
-                shutil.copy2(root / relative, building / relative)
-            if not (building / relative).is_file() or sha256_of(building / relative) != record.sha256:
-                raise WorkspaceDamaged(
-                    f"{root / relative} has changed since cycle {row['number']} wrote it.",
-                    kept="The workspace was not changed; the copy is not complete.",
-                    do=f"Run `alcli {step}` again, then the backup.",
-                )
-            count += 1
+    records = [record for kind in (Training, Scored, Exported) for record in copy.all_steps(kind)]
+    for record in records:
+        if record.file is None:
+            continue
+        relative = record.file.relative_to(building)
+        (building / relative).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (root / relative).is_file():
+            shutil.copy2(root / relative, building / relative)
+        if not (building / relative).is_file() or sha256_of(building / relative) != record.sha256:
+            raise WorkspaceDamaged(
+                f"{root / relative} has changed since cycle {record.cycle} wrote it.",
+                kept="The workspace was not changed; the copy is not complete.",
+                do=f"Run `alcli {record.summary.step}` again, then the backup.",
+            )
+        count += 1
     return count

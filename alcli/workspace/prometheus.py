@@ -9,12 +9,13 @@ from typing import Any
 from alcli.system.files import SHARED, atomic_write
 from alcli.workspace import Workspace
 from alcli.workspace.heartbeat import Heartbeat
+from alcli.workspace.records import Training
 
 
 def publish(workspace: Workspace, path: Path, heartbeat: Heartbeat) -> None:
     """Write the heartbeat, the number of items by state and the newest model's metrics."""
-    training = workspace.newest("train")
-    metrics = training.summary.get("metrics", {}) if training else {}
+    training = workspace.newest(Training)
+    metrics = training.summary.metrics if training else {}
     write_metrics(path, heartbeat, workspace.store.counts(), metrics)
 
 

@@ -16,6 +16,7 @@ import pytest
 from alcli import cli
 from alcli.system import tables
 from alcli.workspace import Workspace
+from alcli.workspace.records import Scored
 from tests.support.scenes import COLOURS, scene
 from tests.support.superannotate_server import TOKEN, Fault, Server
 
@@ -180,7 +181,7 @@ def test_annotations_to_look_at_again_wait_in_a_subset_of_their_own(server, team
 def ask_again(team: Path, done: dict) -> None:
     """Put an annotated item at the head of the list that the score step has left."""
     workspace = Workspace.open(team)
-    record = workspace.step(1, "score")
+    record = workspace.step(1, Scored)
     with record.file.open("r", newline="") as stream:
         lines = list(csv.reader(stream))
     told = {"rank": "1", "id": str(done["id"]), "name": done["name"], "score": "4.5", "score_percentile": "100.00"}
@@ -188,7 +189,7 @@ def ask_again(team: Path, done: dict) -> None:
     lines.insert(1, [told.get(column, "") for column in lines[0]])
     with record.file.open("w", newline="") as stream:
         csv.writer(stream, lineterminator="\n").writerows(lines)
-    workspace.finish_step(1, "score", record.inputs, record.file, record.summary)
+    workspace.finish_step(1, record.inputs, record.summary, record.file)
     workspace.close()
 
 

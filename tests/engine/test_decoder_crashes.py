@@ -45,7 +45,7 @@ def mark(photos: Photos, *numbers: int) -> None:
             stream.write(MARK)
 
 
-def left_out(alcli, workspace: Path) -> dict[str, str]:
+def describe_problems(alcli, workspace: Path) -> dict[str, str]:
     rows = json.loads(alcli("list", "quarantine", "-w", workspace, "--json")[1])
     rows = next(value for value in rows.values() if isinstance(value, list))
     return {row["name"]: row["reason"] for row in rows}
@@ -55,7 +55,7 @@ def test_in_the_first_look_and_the_scoring_pass(alcli, workspace, photos, deadly
     mark(photos, 2, 9)
     code, _, err = alcli("cycle", "-w", workspace, "--set", "score.workers=2")
     assert code == 3, err
-    assert left_out(alcli, workspace) == {photos.name(2): REASON, photos.name(9): REASON}
+    assert describe_problems(alcli, workspace) == {photos.name(2): REASON, photos.name(9): REASON}
     ranked = (workspace / "cycles" / "0001" / "scores.csv").read_text()
     assert len(ranked.splitlines()) == 1 + 3
     assert photos.name(9) not in ranked
@@ -67,7 +67,7 @@ def test_in_training(alcli, workspace, photos, deadly_decoder, tmp_path):
     options = ("--set", "train.workers=2", "--set", "score.workers=2", "--set", "train.epochs=3", "--validation", "0")
     code, _, err = alcli("cycle", "-w", workspace, *options)
     assert code == 3, err
-    assert left_out(alcli, workspace) == {photos.name(2): REASON, photos.name(5): REASON}
+    assert describe_problems(alcli, workspace) == {photos.name(2): REASON, photos.name(5): REASON}
     assert "Nothing new" in alcli("cycle", "-w", workspace, *options)[1]
 
 

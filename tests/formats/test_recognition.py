@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from alcli import plugins
-from alcli.config import PlatformOptions
 from alcli.errors import UsageError
 from alcli.platforms.folder import Folder
 
@@ -44,12 +43,12 @@ def test_an_empty_folder_waits_for_voc(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"x")
     (tmp_path / "labels").mkdir()
-    platform = Folder(PlatformOptions(images=tmp_path / "images", annotations=tmp_path / "labels"), tmp_path)
+    platform = Folder(Folder.Options(images=tmp_path / "images", annotations=tmp_path / "labels"), tmp_path)
     assert [item.state for item in platform.items()] == ["unlabeled"]
 
 
 def test_two_claims_are_a_question(tmp_path):
     root = write_files(tmp_path / "labels", {**LAYOUTS["masks"], **LAYOUTS["voc"]})
-    platform = Folder(PlatformOptions(images=tmp_path, annotations=root), tmp_path)
+    platform = Folder(Folder.Options(images=tmp_path, annotations=root), tmp_path)
     with pytest.raises(UsageError, match="could be masks or voc"):
         list(platform.items())

@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval, Params
 
 from alcli.annotations import Annotation, Box, Keypoint
 from alcli.annotations import Pose as Person
-from alcli.config import ModelOptions, TaskOptions
+from alcli.config import ModelOptions
 from alcli.engine.loading import batches
 from alcli.errors import UsageError
 from alcli.tasks import _crops, _skeleton
@@ -188,7 +188,7 @@ def test_a_trained_peak_is_given_back_in_pixels_of_the_image(tmp_path):
 
 def test_input_shapes_are_those_a_network_can_add_up():
     shapes = [
-        Pose(TaskOptions(), ModelOptions(name=name, input_size=size), JOINTS).input_shape
+        Pose(Pose.Options(), ModelOptions(name=name, input_size=size), JOINTS).input_shape
         for name, size in (("hrnet-w32", None), ("hrnet-w32", 300), ("hrnet-w18-small", 64), ("mobilenet-v2", 100))
     ]
     assert shapes == [(256, 192), (256, 192), (128, 96), (96, 72)]
@@ -196,4 +196,4 @@ def test_input_shapes_are_those_a_network_can_add_up():
 
 def test_unknown_models_are_refused():
     with pytest.raises(UsageError, match="Pose has no model 'hrnet-w33'"):
-        Pose(TaskOptions(), ModelOptions(name="hrnet-w33"), JOINTS)
+        Pose(Pose.Options(), ModelOptions(name="hrnet-w33"), JOINTS)
