@@ -242,8 +242,8 @@ class _Examples(Dataset):
                     torch.manual_seed(seed_of(self._seed, epoch, example.item.id))
                 return (example, *self._task.load(example, self._augment))
         except DataError as error:
-            passing = isinstance(error, Unreadable)
-            return Refusal(example.item.id, example.item.name, error.what, example.item.version, passing)
+            transient = isinstance(error, Unreadable)
+            return Refusal(example.item.id, example.item.name, error.what, example.item.version, transient)
 
 
 def _collate(loaded: list[Loaded | Refusal]) -> tuple[Batch | None, list[Refusal]]:
