@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from alcli.errors import DONE, PARTIAL, exit_of
+from alcli.errors import DONE, PARTIAL, AlcliError, exit_of
 from alcli.system.files import atomic_write
 from alcli.system.redaction import redact
 from alcli.system.run_log import Run
+from alcli.workspace.database import database_errors
 
 FILE_NAME = "heartbeat.json"
 LATEST = 2.0**37
@@ -101,6 +101,6 @@ def record_end(root: Path, run: Run, publish: Callable[[Heartbeat], None] = lamb
     finally:
         beat = read(root).after(time.time(), code, time.monotonic() - started, redact(message))
         # A full disk or a damaged database must not hide an earlier error.
-        with contextlib.suppress(OSError, sqlite3.DatabaseError):
+        with contextlib.suppress(OSError, AlcliError), database_errors(root):
             write(root, beat)
             publish(beat)
