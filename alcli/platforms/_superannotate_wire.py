@@ -133,18 +133,19 @@ class Wire:
         return max(requested, min(jittered, LONGEST_PAUSE))
 
 
-_WIRES: dict[str, Wire] = {}
+_ACTIVE: list[Wire] = []
+"""The wire of the service that was configured last, alone: no earlier service's hosts stay allowed."""
 
 
 def register(wire: Wire) -> Wire:
-    """Use this wire for its service, replacing an earlier one."""
-    _WIRES[wire.base] = wire
+    """Send requests through this wire only, replacing any earlier one."""
+    _ACTIVE[:] = [wire]
     return wire
 
 
 def wire_for(url: str) -> Wire:
     """The wire for an address; raises PlatformError for a host that must not receive the token."""
-    for wire in _WIRES.values():
+    for wire in _ACTIVE:
         if wire.carries(url):
             return wire
     host = urlsplit(url).hostname

@@ -272,9 +272,13 @@ def test_an_api_key_is_resolved_below_the_configured_address(server, connect, mo
     assert "POST /wm/api/v1/users/me" in server.requests
 
 
-def test_no_other_host_is_ever_given_the_token(server, connect):
+def test_no_other_host_is_ever_given_the_token(server, connect, monkeypatch):
+    """Not even one that an earlier account of the same process used."""
     from alcli.platforms._superannotate_wire import new_session
 
+    with monkeypatch.context() as public:
+        public.delenv("SA_URL")
+        connect()
     server.add("a.jpg")
     list(connect().items())
     for url in (
