@@ -57,14 +57,14 @@ class Refusal:
     """An image, or an annotation without an image, that cannot be used, and the reason.
 
     Attributes:
-        passing: it may work next time (a disk not mounted); reported every time, never quarantined.
+        transient: it may work next time (a disk not mounted); reported every time, never quarantined.
     """
 
     id: str
     name: str
     reason: str
     version: str = ""
-    passing: bool = False
+    transient: bool = False
 
     def __post_init__(self) -> None:
         # The strings may quote invalid text, and must still be storable.
@@ -118,16 +118,16 @@ class QueryRow:
         rank: 1 is annotated first; no ties.
         score: the acquisition score, finite, higher = annotate sooner; only the order is meaningful.
         asked: whether the row is within this cycle's budget.
-        arm: who put it there: the strategy, chance, or the audit of annotations (the item is annotated already).
-        percentile: share of the other rows that come later, in percent; None where that is not known.
-        reason: why it is asked for, in words; empty where the strategy's name says it all.
+        source: AL (the strategy), RANDOM or RECHECK (an annotated item to check again).
+        percentile: percentage of the other rows that rank lower; None if it is not known.
+        reason: why the row is in the list; empty if the strategy's name says enough.
     """
 
     rank: int
     item: Item
     score: float
     asked: bool
-    arm: str = AL
+    source: str = AL
     percentile: float | None = None
     reason: str = ""
 

@@ -74,7 +74,7 @@ def priorities(count: int) -> list[str]:
 
 def write_narrow(stream: IO[str], rows: Sequence[QueryRow]) -> None:
     """Write ``name,entropy_value`` for each image to annotate, best first; re-checks are only in the wide file."""
-    rows = [row for row in rows if row.arm != RECHECK]
+    rows = [row for row in rows if row.source != RECHECK]
     pairs = zip(rows, priorities(len(rows)), strict=True)
     write_rows(stream, NARROW, ((row.item.name, priority) for row, priority in pairs))
 
@@ -107,6 +107,6 @@ def _wide_row(row: QueryRow, origin: Origin) -> tuple[Any, ...]:
     percentile = "" if row.percentile is None else f"{row.percentile:.2f}"
     return (
         *(row.rank, row.item.name, row.item.folder, row.item.id, plain(row.score), percentile),
-        *("yes" if row.asked else "no", origin.cycle, origin.strategy, origin.model, row.arm),
+        *("yes" if row.asked else "no", origin.cycle, origin.strategy, origin.model, row.source),
         row.reason or origin.reason,
     )

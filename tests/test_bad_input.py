@@ -168,7 +168,7 @@ def test_an_empty_folder_is_an_error_that_keeps_what_was_pulled(alcli, workspace
         path.unlink()
     code, _, err = alcli("cycle", "-w", workspace)
     assert code == 5
-    assert "no image at all" in err
+    assert "has no images" in err
     assert "What was pulled before is kept." in err
     assert "12" in alcli("status", "-w", workspace)[1] or "8 labeled" in alcli("status", "-w", workspace)[1]
 

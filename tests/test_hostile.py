@@ -110,7 +110,7 @@ def test_an_oracle_says_when_its_files_are_not_its_own(tmp_path, line):
         list(oracle.items())
     (tmp_path / "revealed.json").write_text("7")
     with pytest.raises(WorkspaceDamaged, match=r"revealed\.json is damaged"):
-        oracle.revealed_ids()
+        oracle.visible_ids()
 
 
 @pytest.fixture

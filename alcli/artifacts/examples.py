@@ -116,7 +116,7 @@ def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Pat
 
 def check_reachable(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
     """Raise PlatformError when no image at all can be read now: then the disk or the service is missing."""
-    if items and sum(refusal.passing for refusal in refusals) == len(items):
+    if items and sum(refusal.transient for refusal in refusals) == len(items):
         raise PlatformError(
             f"None of {len(items)} images can be read ({refusals[0].reason}).",
             kept="What is known about them is kept.",
@@ -142,8 +142,8 @@ def _inspect_images(
             if isinstance(answer, ImageFacts):
                 inspected.append((item, answer))
             else:
-                reason, passing = (answer.reason, answer.killed) if isinstance(answer, Died) else answer
-                refusals.append(Refusal(item.id, item.name, reason, item.version, passing))
+                reason, transient = (answer.reason, answer.killed) if isinstance(answer, Died) else answer
+                refusals.append(Refusal(item.id, item.name, reason, item.version, transient))
             advance(1)
     context.workspace.store.put_images(inspected)
     return facts | {item.id: answer for item, answer in inspected}, refusals

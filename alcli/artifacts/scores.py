@@ -24,7 +24,7 @@ class ScoreRow:
 
     Attributes:
         percentile: share of the other rows that come later, in percent.
-        arm: who put it there: the strategy, chance, or the audit of annotations.
+        source: the strategy, chance or a re-check; the CSV column is ``arm``.
         signals: the one-number signals of the item by name; empty for a re-check.
     """
 
@@ -34,7 +34,7 @@ class ScoreRow:
     score: float
     percentile: float
     asked: bool
-    arm: str
+    source: str
     reason: str
     signals: Mapping[str, float]
 
@@ -50,7 +50,7 @@ def write_scores(path: Path, query: Query, signals: Signals) -> None:
             values = ["" if position is None else plain(signals[name][position]) for name in names]
             percentile = "" if row.percentile is None else f"{row.percentile:.2f}"
             asked = "yes" if row.asked else "no"
-            texts = [str(row.rank), row.item.id, row.item.name, plain(row.score), percentile, asked, row.arm]
+            texts = [str(row.rank), row.item.id, row.item.name, plain(row.score), percentile, asked, row.source]
             yield [*texts, row.reason, *values]
 
     with atomic_write(path) as stream:
@@ -63,8 +63,8 @@ def read_scores(path: Path) -> list[ScoreRow]:
 
 
 def _score_row(line: Mapping[str, str]) -> ScoreRow:
-    # Lists of an earlier alcli name no arm, but their reason says whom chance chose.
-    arm = line.get("arm") or (RANDOM if line.get("reason") == CONTROL else AL)
+    # Lists of an earlier alcli have no ``arm`` column, but their reason marks rows chosen at random.
+    source = line.get("arm") or (RANDOM if line.get("reason") == CONTROL else AL)
     signals = {name: float(text) for name, text in line.items() if text and name not in COLUMNS}
     return ScoreRow(
         int(line["rank"]),
@@ -73,7 +73,7 @@ def _score_row(line: Mapping[str, str]) -> ScoreRow:
         float(line["score"]),
         float(line["score_percentile"] or "nan"),
         line["asked"] == "yes",
-        arm,
+        source,
         line.get("reason", ""),
         signals,
     )
@@ -92,7 +92,7 @@ def read_list(context: Context, record: StepRecord[Scored]) -> list[QueryRow]:
     """The list of a finished score step, best first, without items that have left the pool since."""
     items = context.workspace.store.pool(forgiving=("image",)).items
     return [
-        QueryRow(row.rank, items[row.item_id], row.score, row.asked, row.arm, row.percentile, row.reason)
+        QueryRow(row.rank, items[row.item_id], row.score, row.asked, row.source, row.percentile, row.reason)
         for row in read_scores(context.workspace.verify_file(record))
         if row.item_id in items
     ]
@@ -106,8 +106,8 @@ def current_list(context: Context, record: StepRecord[Scored], top: int | None =
     """
     pool = context.workspace.store.pool()
     wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
-    rows = [row for row in read_list(context, record) if pool.state(row.item) == wanted[row.arm]]
+    rows = [row for row in read_list(context, record) if pool.state(row.item) == wanted[row.source]]
     if top is None:
         return rows
-    ends = [count for count, row in enumerate(rows, 1) if row.arm != RECHECK][:top]
+    ends = [count for count, row in enumerate(rows, 1) if row.source != RECHECK][:top]
     return rows[: ends[-1]] if ends else []

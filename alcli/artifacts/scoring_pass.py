@@ -165,7 +165,7 @@ class ScoringPass:
                 trained.task, trained.model, trained.loss_head, rest, names, options, advance, previous
             )
             for file, (signals, refused) in zip(missing, stream, strict=True):
-                if any(refusal.passing for refusal in refused):
+                if any(refusal.transient for refusal in refused):
                     unfinished[file] = (signals, refused)
                 else:
                     signal_parts.write(file, signals, refused)

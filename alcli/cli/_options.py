@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alcli.workspace import Workspace
 
 Command = Callable[..., Any]
+Observer = Callable[["Workspace", "Run"], AbstractContextManager[None]]
 
 
 class Duration(click.ParamType):
@@ -70,8 +71,13 @@ class Session:
             workspace.close()
 
     @contextmanager
-    def writing(self, wait: float = 0.0) -> Iterator[Context]:
-        """A step's context in the locked workspace; ``wait`` seconds for another run to end."""
+    def writing(self, wait: float = 0.0, observe: Observer | None = None) -> Iterator[Context]:
+        """A step's context in the locked workspace.
+
+        Args:
+            wait: seconds to wait for another run to end.
+            observe: a context entered around the run, which sees its errors after translation.
+        """
         from alcli.context import Context
         from alcli.workspace import Workspace
         from alcli.workspace.database import machine_errors
@@ -79,9 +85,15 @@ class Session:
         workspace = Workspace.open(self.root)
         try:
             config = workspace.configuration(self.overrides)
-            with machine_errors(workspace.root), workspace.lock(wait), self._recorded(workspace.root):
+            with (
+                workspace.lock(wait),
+                self._log_run(workspace.root) as run,
+                observe(workspace, run) if observe else nullcontext(),
+                # Innermost, so that the log and the observer see the translated error.
+                machine_errors(workspace.root),
+            ):
                 if workspace.copy_before is not None:
-                    self.console.say(f"Brought the database to its new schema; the old one is {workspace.copy_before}.")
+                    self.console.say(f"Migrated the database; the old one is kept as {workspace.copy_before}.")
                 yield Context(workspace, config, self.console)
         finally:
             workspace.close()
@@ -94,19 +106,16 @@ class Session:
         return code
 
     @contextmanager
-    def _recorded(self, root: Path) -> Iterator[None]:
-        """The run's log; what is a bug leaves its traceback beside it."""
+    def _log_run(self, root: Path) -> Iterator[Run]:
+        """Log the run; an internal error writes its traceback to a file next to the log."""
         from alcli.system import run_log
-        from alcli.workspace.database import machine_errors
 
         folder = root / "logs"
         command = click.get_current_context().find_root().obj or sys.argv[1:]
         with run_log.log_run(folder, command) as self._run:
             self.console.run_id = self._run.id
             try:
-                # Here too: what the machine refuses has its exit code in the log, and is no bug.
-                with machine_errors(root):
-                    yield
+                yield self._run
             except (AlcliError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
                 raise
             except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ from alcli.cli._console import measured
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
+    from alcli.system.run_log import Run
     from alcli.workspace import Workspace
-    from alcli.workspace.heartbeat import Heartbeat
     from alcli.workspace.records import Training
 
 
@@ -46,21 +47,13 @@ def command(
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
     from alcli.cycle import run_cycle
-    from alcli.workspace.database import machine_errors
-    from alcli.workspace.heartbeat import record_end
 
-    with session.writing(wait) as context:
-        if dry_run:
+    if dry_run:
+        with session.writing(wait) as context:
             return _dry_run(session, context, accept_shrink)
-        root = context.workspace.root
-        # Inside as well: what the machine refuses is remembered with its exit code.
-        with (
-            record_end(root, functools.partial(_publish, context.workspace, metrics_file)) as end,
-            machine_errors(root),
-        ):
-            result = run_cycle(context, accept_shrink)
-            code = session.ending(result.problems)
-            end(code)
+    with session.writing(wait, functools.partial(_record_end, metrics_file)) as context:
+        result = run_cycle(context, accept_shrink)
+        code = session.ending(result.problems)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
@@ -79,11 +72,14 @@ def command(
     return code
 
 
-def _publish(workspace: Workspace, metrics_file: Path | None, beat: Heartbeat) -> None:
+def _record_end(metrics_file: Path | None, workspace: Workspace, run: Run) -> AbstractContextManager[None]:
+    """Update the heartbeat, and the metrics file if there is one, when the run ends."""
+    from alcli.workspace.heartbeat import record_end
     from alcli.workspace.prometheus import publish
 
-    if metrics_file is not None:
-        publish(workspace, metrics_file, beat)
+    if metrics_file is None:
+        return record_end(workspace.root, run)
+    return record_end(workspace.root, run, functools.partial(publish, workspace, metrics_file))
 
 
 def describe(result: CycleResult) -> str:

@@ -77,7 +77,7 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
         result = replace(result, unreported=_find_unreported(context, since, {row.id for row in result.problems}))
         context.progress.note("untold", "left out by the run that broke off", **describe_problems(result.unreported))
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.
-    retry = any(refusal.passing for refusal in result.problems)
+    retry = any(refusal.transient for refusal in result.problems)
     context.workspace.store.finish_cycle(number, "" if retry else inputs, now())
     # After the cycle's end: the list is done, whatever becomes of the page about it.
     return _with_report(context, result) if context.config.report.enabled else result

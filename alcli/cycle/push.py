@@ -60,7 +60,7 @@ class Difference:
             new=self.new,
             moved=len(self.moved),
             leaving=self.leaving,
-            rechecks=len(self.again) + sum(row.arm == RECHECK for row in self.rows),
+            rechecks=len(self.again) + sum(row.source == RECHECK for row in self.rows),
             left_out=len(self.left_out),
             already_labeled=self.states.count(LABELED),
             assigned=self.states.count(ASSIGNED),
@@ -137,7 +137,7 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
             states.append(state)
             since = "vanished from the platform" if state == VANISHED else state
             left_out.append(Refusal(row.item.id, row.item.name, f"{since} since the pull"))
-        elif row.arm == RECHECK and isinstance(context.platform, Dispatching):
+        elif row.source == RECHECK and isinstance(context.platform, Dispatching):
             again.append(row)
         else:
             kept.append(replace(row, rank=len(kept) + 1))
@@ -156,7 +156,7 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
 def _all_rechecked(context: Context, cycle: int, difference: Difference) -> tuple[str, ...]:
     """Ids of all labels that this cycle has asked somebody to look at again, by this push or an earlier one."""
     before = context.workspace.step(cycle, Pushed)
-    now = {row.item.id for row in (*difference.rows, *difference.again) if row.arm == RECHECK}
+    now = {row.item.id for row in (*difference.rows, *difference.again) if row.source == RECHECK}
     return tuple(sorted(now.union(before.summary.rechecked or () if before else ())))
 
 

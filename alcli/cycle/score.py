@@ -50,7 +50,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     query = _rank(context, cycle, trained, name, plan, signals)
     _check(plan.pool, refusals, query)
     problems = context.workspace.store.quarantine("image", refusals, now(), complete=False)
-    if any(refusal.passing for refusal in refusals):
+    if any(refusal.transient for refusal in refusals):
         inputs = UNFINISHED
     context.workspace.store.drop_step(cycle, Scored.step)
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
@@ -140,7 +140,7 @@ def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> 
 
 
 def _summarize(context: Context, training: StepRecord[Training], name: str, query: Query, quarantined: int) -> Scored:
-    rechecks = tuple(row.item.id for row in query.rows if row.arm == RECHECK)
+    rechecks = tuple(row.item.id for row in query.rows if row.source == RECHECK)
     return Scored(
         strategy=name,
         model=training.summary.model,

@@ -1,4 +1,4 @@
-"""What the SuperAnnotate platform can be told in ``[platform]``."""
+"""Options of the SuperAnnotate platform in ``[platform]``."""
 
 from __future__ import annotations
 

@@ -45,14 +45,14 @@ class Oracle(QueueFile):
 
     def items(self) -> Iterator[Item | Refusal]:
         """Every item; the revealed ones are labeled."""
-        revealed = self.revealed_ids()
+        revealed = self.visible_ids()
         for item, _ in self._answers_by_item():
             yield _with_state(item, item.id in revealed)
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
         """The answer for each item; items that are not revealed are refused."""
         answers = {item.id: answer for item, answer in self._answers_by_item()}
-        revealed = self.revealed_ids()
+        revealed = self.visible_ids()
         for item in items:
             if item.id in revealed:
                 yield Annotation.from_json(item.id, answers[item.id])
@@ -63,7 +63,7 @@ class Oracle(QueueFile):
         """The image file itself."""
         return uri_to_path(item.uri)
 
-    def revealed_ids(self) -> frozenset[str]:
+    def visible_ids(self) -> frozenset[str]:
         """Ids of the items whose annotations are visible."""
         if not self._revealed.is_file():
             return frozenset()

@@ -102,9 +102,9 @@ class _Material:
             made=now(),
             cards=[self._card(row) for row in self.asked],
             contrast=[self._card(row) for row in self.contrast],
-            asked=sum(row.asked and row.arm != RECHECK for row in self.rows),
-            again=sum(row.asked and row.arm == RECHECK for row in self.rows),
-            ranked=sum(row.arm != RECHECK for row in self.rows),
+            asked=sum(row.asked and row.source != RECHECK for row in self.rows),
+            again=sum(row.asked and row.source == RECHECK for row in self.rows),
+            ranked=sum(row.source != RECHECK for row in self.rows),
             pool=self.pool.counts(),
             cycles=cycles,
             balance=self._balance(),
@@ -208,7 +208,7 @@ class _Material:
             picture=shown if isinstance(shown, Picture) else None,
             missing=shown if isinstance(shown, str) else "",
             nearest=self.neighbours.get(item.id),
-            state="" if state == UNLABELED or row.arm == RECHECK else state,
+            state="" if state == UNLABELED or row.source == RECHECK else state,
         )
 
     def _picture(self, path: Path, annotation: Annotation | None, side: int, alt: str) -> Picture | str:

@@ -110,8 +110,8 @@ def _lists(context: Context) -> list[_ScoredList]:
         if training is None or training.file is None or not _same_model(record.summary, training):
             continue
         later = rows[index + 1] if index + 1 < len(records) else []
-        chosen_by = {row.item_id: _chosen_by(row) for row in rows[index] if row.arm != RECHECK}
-        still_unlabeled = frozenset(row.item_id for row in later if row.arm != RECHECK)
+        chosen_by = {row.item_id: _chosen_by(row) for row in rows[index] if row.source != RECHECK}
+        still_unlabeled = frozenset(row.item_id for row in later if row.source != RECHECK)
         lists.append(_ScoredList(record.cycle, training, chosen_by, still_unlabeled))
     return lists
 
@@ -124,7 +124,7 @@ def _same_model(scored: Scored, training: StepRecord[Training]) -> bool:
 def _chosen_by(row: ScoreRow) -> str:
     if not row.asked:
         return NEITHER
-    return CHANCE if row.arm == RANDOM else CHOSEN
+    return CHANCE if row.source == RANDOM else CHOSEN
 
 
 def _losses(

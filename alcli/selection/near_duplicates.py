@@ -36,7 +36,7 @@ def move_near_duplicates(
         why = near.resemblance(row)
         if not why and 0 < per_group <= groups[group]:
             why = f"group {group[1]} has its {per_group}"
-        if why and row.arm != RANDOM:
+        if why and row.source != RANDOM:
             followers.append(replace(row, reason=why))
             continue
         kept.append(row)

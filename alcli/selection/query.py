@@ -35,7 +35,7 @@ class Query:
     @property
     def at_random(self) -> int:
         """How many of the rows asked for chance chose."""
-        return sum(row.asked and row.arm == RANDOM for row in self.rows)
+        return sum(row.asked and row.source == RANDOM for row in self.rows)
 
 
 def select(

@@ -100,9 +100,9 @@ class Workspace:
         if not read_only and not os.access(root, os.W_OK):
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
         connection = database.connect(root / DATABASE, read_only=True)
-        version = database.checked_version(connection, root)
+        version = database.check_version(connection, root)
         if read_only:
-            return cls(root, connection if version == newest_version() else database.migrated_in_memory(connection))
+            return cls(root, connection if version == newest_version() else database.migrate_in_memory(connection))
         # Only now: a writer's connection changes the file even by being closed.
         connection.close()
         connection = database.connect(root / DATABASE, read_only=False)
@@ -123,10 +123,12 @@ class Workspace:
 
         What a killed run left half written is removed, and an older alcli's database brought to the newest schema.
         """
-        with lock.hold(self.root / LOCK, wait):
-            folders = ("cycles/*", "cycles/*/signals*", "cache/*")
-            remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
-            self._migrate()
+        with contextlib.ExitStack() as stack:
+            with machine_errors(self.root):
+                stack.enter_context(lock.hold(self.root / LOCK, wait))
+                folders = ("cycles/*", "cycles/*/signals*", "cache/*")
+                remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
+                self._migrate()
             yield
 
     def holder(self) -> str:
@@ -152,7 +154,7 @@ class Workspace:
         Raises:
             WorkspaceDamaged: what was copied is no sound database.
         """
-        problem = database.copied(self._connection, path)
+        problem = database.copy_database(self._connection, path)
         if problem:
             raise WorkspaceDamaged(
                 f"{self.root / DATABASE} is damaged: {problem}.", do="Restore it from an earlier backup."

@@ -226,7 +226,7 @@ class Store:
             complete: whether ``refusals`` is all that this stage refuses now, so that the rest can go.
         """
         given = list(refusals)
-        refusals = [refusal for refusal in given if not refusal.passing]
+        refusals = [refusal for refusal in given if not refusal.transient]
         rows = self._connection.execute("SELECT * FROM quarantine WHERE stage = ?", (stage,)).fetchall()
         known = {row["item_id"]: (row["version"], row["reason"]) for row in rows}
         new = [refusal for refusal in refusals if known.get(refusal.id) != (refusal.version, refusal.reason)]
@@ -240,7 +240,7 @@ class Store:
                 "DELETE FROM quarantine WHERE stage = ? AND item_id = ?",
                 ((stage, item_id) for item_id in gone),
             )
-        return [*new, *(refusal for refusal in given if refusal.passing)]
+        return [*new, *(refusal for refusal in given if refusal.transient)]
 
     def quarantine_entries(self) -> list[Quarantined]:
         """What is in quarantine, in the order of the names."""

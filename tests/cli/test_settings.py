@@ -95,7 +95,7 @@ def test_superannotate_without_a_project_makes_no_workspace(alcli, tmp_path, mon
     monkeypatch.setenv("SA_TOKEN", "t" * 40)
     code, _, err = alcli("init", tmp_path / "W", "--platform", "superannotate")
     assert code == 2
-    assert "Which project?" in err
+    assert "No project is configured" in err
     assert not (tmp_path / "W").exists()
 
 

@@ -137,7 +137,7 @@ def test_the_dry_run_names_what_became_of_the_list(server, team, alcli):
     assert code == 0 and server.state() == before
     assert [found[key] for key in ("queued", "already_labeled", "assigned", "vanished")] == [3, 1, 1, 1]
     code, out, _ = alcli("push", "-w", team)
-    assert code == 3 and "3 left out: 1 already labelled, 1 assigned, 1 vanished" in out
+    assert code == 3 and "3 left out: 1 already labeled, 1 assigned, 1 vanished" in out
     assert server.queue() == names(team)[3:]
 
 

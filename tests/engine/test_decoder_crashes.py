@@ -136,7 +136,7 @@ def test_every_batch_comes_once_and_in_order(start, workers):
 def test_what_is_killed_may_be_tried_again():
     refusals = [row for _, refused in batches(Fragile({"5"}, signal.SIGKILL), pool(8), lambda _: ORDER[:2], 1)
                 for row in refused]  # fmt: skip
-    assert [(row.id, row.passing) for row in refusals] == [("5", True)]
+    assert [(row.id, row.transient) for row in refusals] == [("5", True)]
 
 
 def test_workers_that_die_for_no_image_are_the_machines_fault():

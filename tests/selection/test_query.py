@@ -90,7 +90,7 @@ def test_a_share_of_the_budget_is_drawn_at_random_and_says_so():
     items = {name: Item(name, name, "u") for name in values}
     signals = Signals(list(values), {"predicted_loss": np.array(list(values.values()))})
     query = select(LearnedLoss(), signals, items, 20, seed=7, random_share=0.2)
-    control = [row for row in query.rows if row.arm == RANDOM]
+    control = [row for row in query.rows if row.source == RANDOM]
     assert all(row.reason == CONTROL for row in control)
     assert sorted(row.item.id for row in query.rows) == sorted(values)
     assert [row.rank for row in query.rows] == list(range(1, 101))
@@ -111,7 +111,7 @@ def test_control_rows_are_a_fair_sample_of_the_pool_and_keep_their_share_on_aver
     counts = dict.fromkeys(ids, 0)
     for seed in range(600):
         for row in select(LearnedLoss(), signals, items, 5, seed, random_share=0.1).rows:
-            counts[row.item.id] += row.arm == RANDOM
+            counts[row.item.id] += row.source == RANDOM
     assert 250 < sum(counts.values()) < 350  # 600 lists · 5 rows · 0.1
     assert min(counts.values()) > 12
 
@@ -129,9 +129,9 @@ def test_labeled_rows_reach_the_strategy_in_the_order_of_their_ids_without_broke
 
 
 def spreadable(names, vectors=None, control=()):
-    arms = [RANDOM if name in control else AL for name in names]
-    pairs = zip(names, arms, strict=True)
-    rows = [QueryRow(n, Item(name, name, "u"), -n, n <= 2, arm) for n, (name, arm) in enumerate(pairs, 1)]
+    sources = [RANDOM if name in control else AL for name in names]
+    pairs = zip(names, sources, strict=True)
+    rows = [QueryRow(n, Item(name, name, "u"), -n, n <= 2, source) for n, (name, source) in enumerate(pairs, 1)]
     arrays = {} if vectors is None else {"embedding": np.array(vectors, np.float16)}
     return Query(rows, (), False), Signals(list(names), arrays)
 

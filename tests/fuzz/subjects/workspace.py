@@ -49,7 +49,7 @@ KEYS = ["train.epochs", "platform.images", "platform.folders", "task.classes", "
         "train", "train.epochs.x", ".", "selection.budget"]  # fmt: skip
 MANIFEST = {"task": "detection", "model": "ssd-tiny", "classes": ["a", "b"], "input_shape": [64, 64], "channels": [3]}
 POSITION = {"epoch": 1, "batches": 2, "sums": [1.0, 2.0, 3.0], "refusals": [
-    {"id": "a", "name": "a", "reason": "broken", "version": "1", "passing": False}]}  # fmt: skip
+    {"id": "a", "name": "a", "reason": "broken", "version": "1", "transient": False}]}  # fmt: skip
 STATE = {"position": POSITION, "environment": {"device": "cpu", "threads": "1", "torch": "2"}}
 ROW = {"boxes": [{"label": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4, "score": None}], "size": [64, 48], "labels": ["a"],
        "poses": [{"label": "p", "keypoints": [{"name": "n", "x": 1, "y": 2, "visible": True, "score": None}],
