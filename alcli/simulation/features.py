@@ -15,7 +15,7 @@ from alcli.config import Config
 from alcli.engine.device import device, precision
 from alcli.engine.loading import batches
 from alcli.errors import DataError
-from alcli.models.tapped import Tapped, pooled
+from alcli.models.tapped import Tapped, pool_maps
 from alcli.models.uncertainty import embedding
 from alcli.simulation.labels import weights_of
 from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
@@ -87,8 +87,8 @@ def _compute(
             with torch.inference_mode(), precision(config.score.precision):
                 maps, last = model.maps(task.normalised(model, batch))  # type: ignore[attr-defined]
             channels = [part.shape[1] for part in maps]
-            deep.append(pooled(last).half().cpu().numpy())
-            stages.append(pooled(maps).half().cpu().numpy())
+            deep.append(pool_maps(last).half().cpu().numpy())
+            stages.append(pool_maps(maps).half().cpu().numpy())
             advance(len(batch.examples))
     return np.concatenate(deep), np.concatenate(stages), channels
 

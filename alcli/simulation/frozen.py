@@ -211,7 +211,7 @@ class _Head:
 
     def _thinned(self, rows: np.ndarray, config: Config) -> Iterator[Tensor]:
         vectors = torch.from_numpy(self._vectors[rows])
-        for (part,) in uncertainty.thinned([vectors], config.task):
+        for (part,) in uncertainty.dropout_samples([vectors], config.task):
             yield torch.from_numpy(self.probabilities(rows, part.numpy()))
 
     def _new(self) -> LogisticRegression:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from alcli.config import ModelOptions, TaskOptions
 from alcli.models import pixels, uncertainty
-from alcli.models.tapped import Tapped, move_classes, pooled
+from alcli.models.tapped import Tapped, move_classes, pool_maps
 from alcli.tasks import Batch
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -56,7 +56,7 @@ class TappedTask:
         features, deep = model.maps(self.normalised(model, batch))
         found: dict[str, Tensor] = {}
         if "embedding" in needs:
-            found["embedding"] = uncertainty.embedding(mean_by_image(pooled(deep), batch))
+            found["embedding"] = uncertainty.embedding(mean_by_image(pool_maps(deep), batch))
         if needs - {"predicted_loss", "embedding", "output_discrepancy"}:
             found |= self._output_signals(model, deep, batch, needs)
         return found, _per_image(features, batch)
@@ -88,7 +88,7 @@ class TappedTask:
             for name, measure in uncertainty.UNCERTAINTIES.items()
         }
         wanted["mutual_information"] = lambda: uncertainty.mutual_information(
-            self.comparable(model.predict(part).float()) for part in uncertainty.thinned(deep, self._options)
+            self.comparable(model.predict(part).float()) for part in uncertainty.dropout_samples(deep, self._options)
         )
         for name in needs & wanted.keys():
             found[name] = self._aggregated(wanted[name](), expected, batch)
@@ -97,7 +97,7 @@ class TappedTask:
     def _aggregated(self, values: Tensor, expected: Tensor, batch: Batch) -> Tensor:
         """(rows, things) → (batch,)."""
         parts = [values[rows].flatten() for rows in _rows_by_image(len(values), batch)]
-        return uncertainty.aggregated(parts, expected, self._options)
+        return uncertainty.aggregate(parts, expected, self._options)
 
     def _expected(self, outputs: Tensor, batch: Batch) -> Tensor:
         return _sum_by_image(self.expected_objects(outputs), batch)

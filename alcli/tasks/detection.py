@@ -21,7 +21,7 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, ssd, uncertainty
-from alcli.models.tapped import pooled
+from alcli.models.tapped import pool_maps
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import clipped, known_class, speaks_of, upright
@@ -132,7 +132,7 @@ class Detection:
             features = outputs.features
             found = self._output_signals(model, features, outputs, needs)
         if "embedding" in needs:
-            found["embedding"] = uncertainty.embedding(pooled(features))
+            found["embedding"] = uncertainty.embedding(pool_maps(features))
         return found, features
 
     def discrepancy(self, model: SSD, previous: SSD, batch: Batch) -> Tensor:
@@ -142,7 +142,7 @@ class Detection:
         anchors = ssd.confident_anchors(now, model, CONFIDENT, MOST_BOXES)
         ours, theirs = (_of_anchors(outputs.logits.softmax(dim=2), anchors) for outputs in (now, before))
         distances = [uncertainty.discrepancy(*pair) for pair in zip(ours, theirs, strict=True)]
-        return uncertainty.aggregated(distances, _expected(ours), self._options)
+        return uncertainty.aggregate(distances, _expected(ours), self._options)
 
     def predictions(self, model: SSD, batch: Batch) -> list[Annotation]:
         """torchvision's boxes for each image, most confident first, in pixels of the upright image."""
@@ -200,12 +200,14 @@ class Detection:
             signals["tie"] = torch.stack([_tie(*pair, self.input_shape[0]) for pair in pairs])
         for name in needs & uncertainty.UNCERTAINTIES.keys():
             values = [uncertainty.UNCERTAINTIES[name](part) for part in found]
-            signals[name] = uncertainty.aggregated(values, expected, self._options)
+            signals[name] = uncertainty.aggregate(values, expected, self._options)
         if "mutual_information" in needs:
-            heads = (model.head.classification_head(part) for part in uncertainty.thinned(features, self._options))
+            heads = (
+                model.head.classification_head(part) for part in uncertainty.dropout_samples(features, self._options)
+            )
             passes = [_of_anchors(logits.float().softmax(dim=2), anchors) for logits in heads]
             values = [uncertainty.mutual_information(iter(parts)) for parts in zip(*passes, strict=True)]
-            signals["mutual_information"] = uncertainty.aggregated(values, expected, self._options)
+            signals["mutual_information"] = uncertainty.aggregate(values, expected, self._options)
         return signals
 
     def _prediction(self, example: Example, found: dict[str, Tensor], size: tuple[int, int], side: int) -> Annotation:
