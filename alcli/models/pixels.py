@@ -15,7 +15,7 @@ def to_tensor(image: Image.Image, size: tuple[int, int] | None = None) -> Tensor
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
+def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     """(x / 255 − mean) / std: (batch, 3, H, W) uint8 → float32 in channels-last memory format."""
     batch, channels, height, width = images.shape
     scale = torch.tensor([1 / (255 * value) for value in std], device=images.device).repeat(width)

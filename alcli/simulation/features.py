@@ -85,7 +85,7 @@ def _compute(
             if refused or batch is None:
                 raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Mend or skip that image.")
             with torch.inference_mode(), precision(config.score.precision):
-                maps, last = model.maps(task.normalised(model, batch))  # type: ignore[attr-defined]
+                maps, last = model.maps(task.normalize(model, batch))  # type: ignore[attr-defined]
             channels = [part.shape[1] for part in maps]
             deep.append(pool_maps(last).half().cpu().numpy())
             stages.append(pool_maps(maps).half().cpu().numpy())

@@ -63,7 +63,7 @@ def main() -> None:
     def scoring(use_head: bool) -> None:
         model.eval()
         with torch.inference_mode(), precision("auto"):
-            outputs = ssd.forward(model, task._normalised(model, batch))
+            outputs = ssd.forward(model, task._normalize(model, batch))
             if use_head:
                 head(outputs.features)
 
