@@ -16,7 +16,7 @@ from alcli.context import Context
 from alcli.engine import inference
 from alcli.items import LABELED, Item
 from alcli.tasks import Example
-from alcli.vectors.neighbors import nearest, prepared
+from alcli.vectors.neighbors import center_and_scale, nearest
 from alcli.vectors.rows import Rows
 
 MOST_LABELED = 2000
@@ -66,7 +66,7 @@ def nearest_labeled(
     theirs = scoring.signals(EMBEDDING, labeled, "signals-labeled")
     if not len(ours) or not len(theirs):
         return {}
-    both = prepared(np.concatenate([ours["embedding"], theirs["embedding"]]).astype(np.float32))
+    both = center_and_scale(np.concatenate([ours["embedding"], theirs["embedding"]]).astype(np.float32))
     indices, _ = nearest(Rows(both[: len(ours)], np.float64), both[len(ours) :])
     by_id = {item.id: item for item in labeled}
     pairs = zip(ours.item_ids, (theirs.item_ids[index] for index in indices.tolist()), strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from alcli.items import Item, QueryRow
 from alcli.signals import Signals
-from alcli.vectors.neighbors import nearest, prepared
+from alcli.vectors.neighbors import center_and_scale, nearest
 from alcli.vectors.rows import Rows
 
 PHRASES = {
@@ -175,7 +175,7 @@ def _surroundings(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
         return {}
     pool = grounds.signals["embedding"]
     compared = [*positions, *range(0, len(pool), max(1, len(pool) // COMPARED))]
-    both = prepared(np.concatenate([pool[compared], labeled["embedding"]]).astype(np.float32))
+    both = center_and_scale(np.concatenate([pool[compared], labeled["embedding"]]).astype(np.float32))
     indices, distances = nearest(Rows(both[: len(compared)], np.float64), both[len(compared) :])
     middle = float(np.median(distances[len(positions) :]))
     names = [grounds.items[labeled.item_ids[index]].name for index in indices[: len(positions)].tolist()]

@@ -10,7 +10,7 @@ from alcli.vectors.ranking import picks_first
 
 
 class Clue:
-    """Cluster the embeddings with entropies as weights; pick of each cluster the item nearest to its centre.
+    """Cluster the embeddings with entropies as weights; pick of each cluster the item nearest to its center.
 
     Needs: embedding (n, d), entropy (n,). Score: picks first, clusters of the largest total entropy before others, then
     by entropy. As many clusters as the budget; those that stay empty are made up for by entropy.

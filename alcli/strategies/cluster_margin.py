@@ -16,7 +16,7 @@ class ClusterMargin:
     """Of the items with the smallest margins take one of each cluster by turns, from small clusters to large ones.
 
     Candidates: ten for each item asked for. Clusters: k-means over the pool with ten items each on average, at most 500
-    clusters, where the paper merges neighbours up to a distance, which does not fit into memory for large pools.
+    clusters, where the paper merges neighbors up to a distance, which does not fit into memory for large pools.
     Needs: embedding (n, d), margin (n,). Score: candidates first, turn by turn, in a cluster by margin (the paper draws
     at random); then the others by margin. Cost: k-means and sorting.
     Source: Citovsky et al., "Batch Active Learning at Scale", NeurIPS 2021, algorithms 1 and 2.

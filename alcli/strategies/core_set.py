@@ -24,6 +24,6 @@ class CoreSet:
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by distance."""
-        vectors, centres = signals.matrix("embedding"), signals.labeled_matrix("embedding")
-        found = greedy_or_approximate(vectors, budget, centres, rng)
+        vectors, centers = signals.matrix("embedding"), signals.labeled_matrix("embedding")
+        found = greedy_or_approximate(vectors, budget, centers, rng)
         return picks_first(found.picks, three_digits(found.distances()))

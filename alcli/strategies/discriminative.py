@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcli.signals import Signals
-from alcli.vectors.neighbors import prepared
+from alcli.vectors.neighbors import center_and_scale
 from alcli.vectors.ranking import picks_first, top_k
 from alcli.vectors.rows import Rows, slices
 
@@ -36,7 +36,7 @@ class Discriminative:
         count = len(vectors)
         if not count:
             return np.zeros(0)
-        rows = prepared(np.concatenate([vectors, known]))
+        rows = center_and_scale(np.concatenate([vectors, known]))
         annotated = np.arange(count, len(rows))
         odds, picks = np.zeros(count), np.zeros(0, dtype=np.int64)
         for part in np.array_split(np.arange(min(budget, count)), PARTS):

@@ -1,4 +1,4 @@
-"""Ask for the items whose neighbourhoods hold most of what is not covered yet."""
+"""Ask for the items whose neighborhoods hold most of what is not covered yet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from alcli.signals import Signals
 from alcli.vectors.kcenter import greedy
 from alcli.vectors.kmeans import cluster
-from alcli.vectors.neighbors import count_within, nearest_stranger, prepared, squared_distances
+from alcli.vectors.neighbors import center_and_scale, count_within, distance_to_other_groups, squared_distances
 from alcli.vectors.ranking import picks_first
 from alcli.vectors.rows import Rows
 
@@ -36,11 +36,11 @@ class ProbCover:
         count, budget = len(vectors), min(budget, len(vectors))
         if not count:
             return np.zeros(0)
-        both = prepared(np.concatenate([vectors, known]))
+        both = center_and_scale(np.concatenate([vectors, known]))
         radius = _squared_radius(both[_sample(count, SAMPLED, rng)], signals.matrix("class_scores").shape[1], rng)
-        centres = both[np.arange(count, len(both))]
+        centers = both[np.arange(count, len(both))]
         targets = both[_sample(count, COVERED, rng)]
-        targets = targets[~_covered(targets, centres, radius)]
+        targets = targets[~_covered(targets, centers, radius)]
         # Around the mean of both, as the targets are.
         rows = Rows(both[:count], np.float64)
         first = gains = count_within(rows, targets, radius)
@@ -62,13 +62,13 @@ def _sample(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
 
 def _squared_radius(vectors: np.ndarray, classes: int, rng: np.random.Generator) -> float:
     labels = cluster(vectors, max(classes, 2), rng).labels
-    distances = np.sort(nearest_stranger(vectors, labels))
+    distances = np.sort(distance_to_other_groups(vectors, labels))
     return float(distances[int((1 - PURITY) * len(distances) + 1e-9)])
 
 
-def _covered(targets: np.ndarray, centres: np.ndarray, radius: float) -> np.ndarray:
-    """(t,) whether a target lies nearer than the radius to any centre."""
+def _covered(targets: np.ndarray, centers: np.ndarray, radius: float) -> np.ndarray:
+    """(t,) whether a target lies nearer than the radius to any center."""
     covered = np.zeros(len(targets), dtype=bool)
-    for start in range(0, len(centres), 1024):
-        covered |= (squared_distances(targets, centres[start : start + 1024]) < radius).any(axis=1)
+    for start in range(0, len(centers), 1024):
+        covered |= (squared_distances(targets, centers[start : start + 1024]) < radius).any(axis=1)
     return covered

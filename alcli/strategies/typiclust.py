@@ -19,7 +19,7 @@ class Typiclust:
     Those with the fewest annotated items come first, of these the largest; those of up to 5 items come last. Needs no
     trained model, so that it can choose the first items of all.
     Needs: embedding (n, d) of the pool and of annotated items. Score: turn by turn; in a cluster by typicality, one
-    over the mean distance to its 20 nearest neighbours there (half the cluster where that is fewer).
+    over the mean distance to its 20 nearest neighbors there (half the cluster where that is fewer).
     Cost: k-means, and O(d · cluster²) for each cluster. Source: Hacohen, Dekel & Weinshall, "Active Learning on a
     Budget: Opposite Strategies Suit High and Low Budgets", ICML 2022, section 3 and equation 4.
     """
@@ -47,7 +47,7 @@ class Typiclust:
 
 
 def _typicality(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) one over the mean distance to neighbours in the same cluster; 0 for an item alone."""
+    """(n,) one over the mean distance to neighbors in the same cluster; 0 for an item alone."""
     order = np.argsort(labels, kind="stable")
     result = np.zeros(len(labels))
     for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):

@@ -1,6 +1,6 @@
 """What the loss head costs in scoring and training on `ssdlite320-mobilenet-v3`: the same steps with and without it.
 
-Both variants alternate within one run, so that a noisy neighbour hits both; the medians' ratio is printed.
+Both variants alternate within one run, so that a noisy neighbor hits both; the medians' ratio is printed.
 """
 
 from __future__ import annotations

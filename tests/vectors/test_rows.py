@@ -37,7 +37,7 @@ def test_the_scale_is_a_power_of_two_that_brings_the_largest_to_one():
 
 def test_a_projection_keeps_distances_roughly():
     values = np.random.default_rng(0).standard_normal((30, 400)).astype(np.float16)
-    narrow = vectors.projected(values, 200, np.random.default_rng(1))
+    narrow = vectors.project(values, 200, np.random.default_rng(1))
     distance = np.linalg.norm(values[:15].astype(float) - values[15:], axis=1)
     assert np.linalg.norm(narrow[:15] - narrow[15:], axis=1) == pytest.approx(distance, rel=0.25)
 
