@@ -241,9 +241,8 @@ class _Search:
 
     def _farthest_of(self, rows: np.ndarray, candidates: np.ndarray) -> int:
         """The index into ``rows`` of the candidate that is exactly the farthest."""
-        return int(
-            candidates[0] if len(candidates) == 1 else candidates[self._exact_distances(rows[candidates]).argmax()]
-        )
+        best = 0 if len(candidates) == 1 else self._exact_distances(rows[candidates]).argmax()
+        return int(candidates[best])
 
     def _exact_distances(self, rows: np.ndarray) -> np.ndarray:
         """(k,) float64 squared distances to the nearest center; no pair is compared twice."""

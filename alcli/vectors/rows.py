@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 BLOCK = 2048
 """Rows per read: with a few hundred columns they and their distances to 500 others fit in the cache."""
 IN_MEMORY = 2**28
 """Bytes up to which a converted copy is kept; larger vectors are converted at each read."""
+
+
+def evenly_spaced(items: Sequence[T], most: int) -> Sequence[T]:
+    """Every n-th item from the first on, with the smallest n that leaves at most ``most``."""
+    return items[:: max(1, -(-len(items) // most))]
 
 
 def slices(count: int, size: int = BLOCK) -> Iterator[slice]:
