@@ -11,7 +11,7 @@ import numpy as np
 from alcli import plugins
 from alcli.config import Config
 from alcli.errors import DataError, UsageError
-from alcli.strategies import make_strategy, needs_labeled, supported_strategy, tasks_giving
+from alcli.strategies import make_strategy, needs_labeled, supported_strategy, tasks_with_signals
 from alcli.system.hashing import seed_of
 
 BASELINE = "random"
@@ -114,7 +114,7 @@ def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, fro
         if missing := wanted - signal_names:
             raise UsageError(
                 f"{arm.strategy} needs {', '.join(sorted(missing))}, which {task} cannot give.",
-                do=f"{tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
+                do=f"{tasks_with_signals(missing)} Or choose another strategy: `alcli list strategies`.",
             )
 
 
