@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from alcli.curves.comparison import share_interval
 from alcli.curves.history import curve
 from alcli.curves.metrics import metric_name
-from alcli.curves.statistics import share_interval
 from alcli.report import Facts
 from alcli.review.retrospective import Retrospective
 

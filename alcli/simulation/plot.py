@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alcli.curves.statistics import compare, estimate
+from alcli.curves.comparison import compare, estimate
 from alcli.simulation.plan import BASELINE
 from alcli.simulation.results import Results, markdown, verdict
 from alcli.system.files import SHARED, atomic_write

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from alcli.curves.statistics import Comparison, Estimate, area, compare, estimate, holm, level, saving
+from alcli.curves.comparison import Comparison, Estimate, area, compare, estimate, holm, level, saving
 from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job
