@@ -202,9 +202,8 @@ def _target_in_words(outlook: Outlook) -> str:
     if outlook.is_reached:
         return f"{name} is reached: the newest model measures {100 * outlook.value:.1f} %."
     if not outlook.reachable:
-        return (
-            f"{name} is not reachable at this rate: only {100 * needed.reachable:.0f} % of the fitted curves reach it."
-        )
+        share = 100 * needed.reachable
+        return f"{name} is not reachable at this rate: only {share:.0f} % of the fitted curves reach it."
     low, high = outlook.more(needed.low), outlook.more(needed.high)
     interval = f"{low:.0f} to {f'{high:.0f}' if math.isfinite(high) else 'never'}"
     parts = [

@@ -90,10 +90,8 @@ def batches(
             stream.close()
         plan = plan.without_first(delivered)
         # The image to blame is in one of the batches that were being decoded.
-        for batch in itertools.islice(plan, PREFETCHED * count):
-            if dataset.find_deadly(batch):
-                deaths = 0
-                break
+        if any(dataset.find_deadly(batch) for batch in itertools.islice(plan, PREFETCHED * count)):
+            deaths = 0
 
 
 class WorkerDied(Exception):

@@ -131,7 +131,7 @@ def _training_batches(
     task: Task, examples: Sequence[Example], options: TrainOptions, start: Position
 ) -> Iterator[LoadedBatch]:
     def order(epoch: int) -> list[list[int]]:
-        return _shuffled_batches(len(examples), options, epoch)
+        return _epoch_batches(len(examples), options, epoch)
 
     at = (start.epoch, start.batches)
     return batches(task, examples, order, options.workers, options.epochs, options.augment, options.seed, at)
@@ -193,7 +193,7 @@ def recompute_batch_norm(task: Task, model: nn.Module, examples: Sequence[Exampl
     Wu & Johnson, "Rethinking Batch in BatchNorm", 2021, section 3 ("precise BN").
     """
     norms = [module for module in model.modules() if isinstance(module, NORMS) and module.training]
-    order = [batch for batch in _shuffled_batches(len(examples), options, 0) if len(batch) > 1][:NORM_BATCHES]
+    order = [batch for batch in _epoch_batches(len(examples), options, 0) if len(batch) > 1][:NORM_BATCHES]
     if not norms or not order:
         return
     momenta = [norm.momentum for norm in norms]
@@ -247,7 +247,7 @@ def _without_norms_of_one(model: nn.Module, count: int) -> Iterator[None]:
         norm.train()
 
 
-def _shuffled_batches(count: int, options: TrainOptions, epoch: int) -> list[list[int]]:
+def _epoch_batches(count: int, options: TrainOptions, epoch: int) -> list[list[int]]:
     """The batches of one epoch as positions; every example once, the last batch may be smaller."""
     shuffled = np.random.default_rng((options.seed, epoch)).permutation(count).tolist()
     return [shuffled[start : start + options.batch_size] for start in range(0, count, options.batch_size)]
