@@ -69,8 +69,7 @@ def batches(
     """
     _keep_freed_memory()
     dataset, plan = _Examples(task, examples, augment, seed), _Plan(order, epochs, start)
-    count = worker_count(workers, len(order(0)) * epochs)
-    deaths = 0
+    count, deaths = worker_count(workers, len(order(0)) * epochs), 0
     while True:
         stream, delivered = _Stream(dataset, plan, count), 0
         try:

@@ -22,7 +22,9 @@ Pairs = Sequence[tuple[Annotation, Annotation]]
 def oks_ap(pairs: Pairs, joints: Sequence[str], sigmas: Sequence[float]) -> float:
     """Mean average precision over OKS 0.50:0.95; a person's area is that of its box."""
     truth = [_coco_keypoints(pose, image, joints) for image, (true, _) in enumerate(pairs, 1) for pose in true.poses]
-    guesses = [_coco_keypoints(pose, image, joints) for image, (_, said) in enumerate(pairs, 1) for pose in said.poses]
+    guesses = [
+        _coco_keypoints(pose, image, joints) for image, (_, guess) in enumerate(pairs, 1) for pose in guess.poses
+    ]
     if not guesses:
         return 0.0
     with contextlib.redirect_stdout(io.StringIO()):
@@ -49,8 +51,8 @@ def pck(pairs: Pairs, joints: Sequence[str], share: float = 0.2) -> float | None
     the size is the longer side of the person's box. None if all people are skipped.
     """
     hits: list[bool] = []
-    for truth, said in pairs:
-        for pose, guess in zip(truth.poses, said.poses, strict=True):
+    for truth, predicted in pairs:
+        for pose, guess in zip(truth.poses, predicted.poses, strict=True):
             size = _size(pose, joints)
             if size:
                 guessed = {joint.name: joint for joint in guess.keypoints}

@@ -154,9 +154,9 @@ class Classification(TappedTask):
         if self._options.multi_label:
             return {"map": self._average_precision(pairs)}
         true = [annotation.labels[0] for annotation, _ in pairs]
-        said = [prediction.labels[0] for _, prediction in pairs]
-        macro = recall_score(true, said, labels=sorted(set(true)), average="macro", zero_division=0)
-        return {"top1": float(accuracy_score(true, said)), "macro_accuracy": float(macro)}
+        guessed = [prediction.labels[0] for _, prediction in pairs]
+        macro = recall_score(true, guessed, labels=sorted(set(true)), average="macro", zero_division=0)
+        return {"top1": float(accuracy_score(true, guessed)), "macro_accuracy": float(macro)}
 
     def _target(self, example: Example) -> dict[str, Tensor]:
         if example.annotation is None:
@@ -172,7 +172,7 @@ class Classification(TappedTask):
         true = np.array([[label in truth.labels for label in self.classes] for truth, _ in pairs], dtype=int)
         if not true.any():
             raise DataError("No held-out image has a label.", do="Annotate more, or set train.validation higher.")
-        scored = [dict(zip(said.labels, said.label_scores, strict=True)) for _, said in pairs]
+        scored = [dict(zip(guess.labels, guess.label_scores, strict=True)) for _, guess in pairs]
         scores = np.array([[score_of[label] for label in self.classes] for score_of in scored])  # (images, classes)
         present = true.any(axis=0)
         return float(average_precision_score(true[:, present], scores[:, present], average="macro"))

@@ -167,12 +167,12 @@ class Segmentation(TappedTask):
         for prediction in predictions:
             annotation = truth[prediction.item_id]
             if annotation and prediction.size:
-                true, said = (
+                true, predicted = (
                     label_map(part, prediction.size, self.classes, self._options.ignore_index)
                     for part in (annotation, prediction)
                 )
-                kept = (true != IGNORE) & (said != IGNORE)
-                pairs = count * true[kept].astype(np.int64) + said[kept]
+                kept = (true != IGNORE) & (predicted != IGNORE)
+                pairs = count * true[kept].astype(np.int64) + predicted[kept]
                 confusion += np.bincount(pairs, minlength=count**2).reshape(count, count)
         if not confusion.any():
             raise DataError("No held-out image has a pixel that counts.", do="Look at the masks and task.ignore_index.")

@@ -27,7 +27,7 @@ def slices(count: int, size: int = BLOCK) -> Iterator[slice]:
 
 def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(n, m) inner products of the rows of two finite matrices (n, d) and (m, d)."""
-    # A BLAS may also compute on padding beside the operands; numpy then warns of invalid values that do not exist.
+    # A BLAS may also compute on padding next to the operands; numpy then warns of invalid values that do not exist.
     with np.errstate(invalid="ignore"):
         return np.asarray(one @ other.T)
 
