@@ -140,11 +140,10 @@ def prepare_answers(folder: Path, labels: Labels) -> None:
 
 
 def _whole_cycle(context: Context) -> tuple[int, int]:
-    result = run_cycle(context)
-    assert result.number is not None
-    _check(result.problems)
-    scored = context.workspace.step(result.number, Scored)
-    return result.number, scored.summary.at_random if scored else 0
+    _check(run_cycle(context).problems)
+    number = context.workspace.store.cycles()[-1].number
+    scored = context.workspace.step(number, Scored)
+    return number, scored.summary.at_random if scored else 0
 
 
 def _train_only(context: Context) -> tuple[int, int]:
