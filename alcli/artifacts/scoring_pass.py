@@ -17,7 +17,7 @@ from alcli.context import Context
 from alcli.errors import UsageError
 from alcli.items import ImageFacts, Item, Refusal, fingerprint
 from alcli.signals import Signals
-from alcli.strategies import QueryStrategy, needs_labeled, tasks_giving
+from alcli.strategies import QueryStrategy, needs_labeled, tasks_with_signals
 from alcli.system.arrays import is_intact
 from alcli.system.hashing import sha256_of_text
 from alcli.workspace.records import StepRecord, Training
@@ -103,7 +103,7 @@ class ScoringPass:
         if missing := names - self.trained.task.signal_names:
             raise UsageError(
                 f"The task {self.context.config.task.name} has no signal {', '.join(sorted(missing))}.",
-                do=f"{tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
+                do=f"{tasks_with_signals(missing)} Or choose another strategy: `alcli list strategies`.",
             )
 
     @cached_property

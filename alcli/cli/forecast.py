@@ -33,7 +33,7 @@ def command(session: options.Session, target: float | None) -> int:
     from alcli.config import load
     from alcli.curves.forecast import check_target
     from alcli.curves.history import history
-    from alcli.curves.outlook import means_of, projected
+    from alcli.curves.outlook import forecast_outlook, means_of
     from alcli.items import UNLABELED
 
     if target is not None:
@@ -45,7 +45,7 @@ def command(session: options.Session, target: float | None) -> int:
     for row in cycles:
         if row.headline and not math.isfinite(row.headline[1]):
             session.console.say(f"Cycle {row.number} has no number for its metric: left out.")
-    found = projected(cycles, target if target is not None else config.report.target, means)
+    found = forecast_outlook(cycles, target if target is not None else config.report.target, means)
     session.console.result(as_document(found), found.text)
     return 0
 
@@ -68,7 +68,7 @@ def as_document(found: Outlook) -> dict[str, Any]:
         spans = {"median": needed.median, "low": needed.low, "high": needed.high}
         document["target"] = {
             "value": found.target,
-            "reached": found.reached,
+            "reached": found.is_reached,
             "reachable": found.reachable,
             "share_of_curves": needed.reachable,
             "labels": {name: _number(value) for name, value in spans.items()},

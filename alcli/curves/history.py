@@ -1,4 +1,4 @@
-"""What the finished steps of all cycles say about the project's course: the learning curve, without any model."""
+"""The project's history: all cycles and the learning curve, from the records of finished steps."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from alcli.workspace import Workspace
 from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training
 
 CORRELATION = "loss_rank_correlation"
-"""How well predicted losses rank the true ones on held-out items (Spearman), among a training's metrics."""
+"""Key in a training's metrics: Spearman correlation of predicted and true losses on held-out items."""
 
 
 @dataclass(frozen=True)
 class CycleFacts:
-    """One cycle, as its steps recorded it.
+    """One cycle, from the records of its steps.
 
     Attributes:
-        labels: annotated images it stood on, held-out ones included; 0 before the training.
+        labels: annotated images, including held-out ones; 0 before the training.
         held_out: images that the metrics were measured on.
-        metrics: the headline first; empty where nothing could be measured.
-        agreement: of its model's predictions with those of the one before, in [0, 1]; None where not compared.
-        reused: whether it went on with the model of an earlier cycle.
+        metrics: the headline first; empty if nothing could be measured.
+        agreement: of its model's predictions with the previous model's, in [0, 1]; None if not compared.
+        reused: whether it used the model of an earlier cycle.
     """
 
     number: int
@@ -41,12 +41,12 @@ class CycleFacts:
 
     @property
     def headline(self) -> tuple[str, float] | None:
-        """Name and value of the task's own metric."""
+        """Name and value of the task's main metric."""
         return next(((name, value) for name, value in self.metrics.items() if name != CORRELATION), None)
 
     @property
     def correlation(self) -> float | None:
-        """Predicted against true losses on the held-out images."""
+        """Spearman correlation of predicted and true losses on the held-out images."""
         return self.metrics.get(CORRELATION)
 
 
@@ -56,12 +56,12 @@ def history(workspace: Workspace) -> list[CycleFacts]:
 
 
 def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
-    """The cycles that measured a model of their own by the metric that the newest one is measured by."""
-    measured = [row for row in cycles if row.headline and not row.reused]
-    if not measured or measured[-1].headline is None:
+    """The cycles with a new model and the same main metric as the newest of them."""
+    evaluated = [cycle for cycle in cycles if cycle.headline and not cycle.reused]
+    if not evaluated or evaluated[-1].headline is None:
         return []
-    name = measured[-1].headline[0]
-    return [row for row in measured if row.headline and row.headline[0] == name]
+    name = evaluated[-1].headline[0]
+    return [cycle for cycle in evaluated if cycle.headline and cycle.headline[0] == name]
 
 
 def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:

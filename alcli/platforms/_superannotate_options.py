@@ -1,12 +1,15 @@
-"""Options of the SuperAnnotate platform in ``[platform]``."""
+"""Options of the SuperAnnotate platform in ``[platform]``, and the credentials of an account."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field
 
 from alcli.config import PlatformOptions
+
+PUBLIC_URL = "https://api.superannotate.com"
 
 
 class SuperannotateOptions(PlatformOptions):
@@ -22,3 +25,12 @@ class SuperannotateOptions(PlatformOptions):
     timeout: float = Field(60, gt=0, description="seconds without a byte after which a request has failed")
     deadline: float = Field(120, gt=0, description="seconds for which a failing request is repeated")
     backoff: float = Field(0.5, ge=0, description="seconds before the first repetition; doubled each time, with jitter")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A token, the source it was read from, and the address of its service; only the token is hidden."""
+
+    token: str = field(repr=False)
+    source: str
+    url: str

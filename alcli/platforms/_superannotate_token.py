@@ -7,27 +7,16 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from alcli.errors import AuthError, UsageError
-from alcli.platforms._superannotate_options import SuperannotateOptions
+from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
 from alcli.system.redaction import keep_secret
 
-PUBLIC_URL = "https://api.superannotate.com"
 SHAPES = (re.compile(r"[-.@_A-Za-z0-9]+=\d+"), re.compile(r"[-_A-Za-z0-9]{32,}"))
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 WHERE = "Set SA_TOKEN, name a file with --token-file, or run `superannotatecli init`."
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A token, the source it was read from, and the address of its service; only the token is hidden."""
-
-    token: str = field(repr=False)
-    source: str
-    url: str
 
 
 def find_credentials(

@@ -21,8 +21,7 @@ import tenacity
 from requests.adapters import HTTPAdapter
 
 from alcli.errors import AlcliError, AuthError, PlatformError
-from alcli.platforms._superannotate_options import SuperannotateOptions
-from alcli.platforms._superannotate_token import PUBLIC_URL, Credentials
+from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
 
 CONNECT_SECONDS = 10.0
 ATTEMPTS = 5

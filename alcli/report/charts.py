@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from alcli.curves.comparison import share_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import CycleFacts
 from alcli.curves.metrics import metric_name
-from alcli.curves.statistics import share_interval
 from alcli.report import ClassRow
 from alcli.review.retrospective import Retrospective
 from alcli.system.text import visible

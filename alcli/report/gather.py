@@ -30,6 +30,7 @@ from alcli.selection.reasons import rare_classes
 from alcli.strategies import order_in_words
 from alcli.system.clock import now
 from alcli.system.files import SHARED, atomic_write
+from alcli.vectors.rows import evenly_spaced
 from alcli.workspace.records import Reported, Scored, StepRecord, Training
 
 FILE_NAME = "report.html"
@@ -160,7 +161,7 @@ class _Material:
     @cached_property
     def sample(self) -> list[Item]:
         """Evenly spaced in the whole list."""
-        return [row.item for row in self.rows[:: max(1, len(self.rows) // SAMPLED)]]
+        return [row.item for row in evenly_spaced(self.rows, SAMPLED)]
 
     @cached_property
     def predictions(self) -> Predictions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jinja2
 
-from alcli.curves import statistics
+from alcli.curves.comparison import share_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import curve
 from alcli.curves.metrics import metric_name
@@ -39,7 +39,7 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
         outlook=outlook,
         points=points,
         tied=any(ON_BOX in row.reason for row in facts.cards),
-        interval=statistics.share_interval,
+        interval=share_interval,
         pictures=pictures,
     )
     return redact(text)
@@ -51,7 +51,7 @@ def _reach(facts: Facts, bundle: Bundle | None, target: float | None) -> float:
     now = points[-1].labels if points else 0
     wanted = 2.0 * now
     if bundle is not None and target is not None:
-        middle = float(bundle.needed(target)[len(bundle.laws) // 2])
+        middle = float(bundle.labels_to_reach(target)[len(bundle.laws) // 2])
         wanted = max(wanted, min(1.2 * middle, 10 * now))
     return min(wanted, now + facts.ranked)
 

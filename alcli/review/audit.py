@@ -21,6 +21,7 @@ from alcli.review.retrospective import ItemLoss, Outcome
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import plain, write_rows
+from alcli.vectors.rows import evenly_spaced
 from alcli.workspace.records import Summary
 
 FILE_NAME = "audit.csv"
@@ -30,7 +31,7 @@ SUSPICIOUS = 3.0
 MOST = 200
 """Rows of ``audit.csv``, the most suspicious first."""
 MOST_ITEMS = 2000
-"""Of more labeled images, the newest model judges evenly chosen ones."""
+"""Labeled images, evenly spaced, on which the newest model is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ def _mean_excess(groups: Iterable[Sequence[ItemLoss]]) -> dict[str, float]:
 def _newest_losses(context: Context, trained: TrainedModel) -> tuple[Sequence[ItemLoss], Sequence[ItemLoss]]:
     """Losses on what the model was trained on, and on what is held out."""
     workspace, record = context.workspace, trained.record
-    items = workspace.store.pool().in_state(LABELED)
-    items = items[:: max(1, -(-len(items) // MOST_ITEMS))]
+    items = evenly_spaced(workspace.store.pool().in_state(LABELED), MOST_ITEMS)
     inputs = sha256_of_text(str(record.sha256), context.config.options_of("task").model_dump_json(), fingerprint(items))
     done = workspace.matching_step(record.cycle, NewestLosses, inputs)
     if done is None:

@@ -16,11 +16,11 @@ from alcli.context import Context
 from alcli.engine import inference
 from alcli.items import LABELED, Item
 from alcli.tasks import Example
-from alcli.vectors.neighbors import nearest, prepared
-from alcli.vectors.rows import Rows
+from alcli.vectors.neighbors import center_and_scale, nearest
+from alcli.vectors.rows import Rows, evenly_spaced
 
 MOST_LABELED = 2000
-"""Of more labeled images, evenly chosen ones are searched for the nearest."""
+"""Labeled images, evenly spaced, among which the nearest is searched."""
 EMBEDDING = frozenset({"embedding"})
 
 
@@ -57,8 +57,7 @@ def nearest_labeled(
     context: Context, cycle: int, trained: TrainedModel | None, items: Sequence[Item]
 ) -> dict[str, Item]:
     """For each item, return the nearest labeled item in embedding space. Empty without a model or without labels."""
-    labeled = context.workspace.store.pool().in_state(LABELED)
-    labeled = labeled[:: max(1, -(-len(labeled) // MOST_LABELED))]
+    labeled = evenly_spaced(context.workspace.store.pool().in_state(LABELED), MOST_LABELED)
     if trained is None or not labeled or not items or "embedding" not in trained.task.signal_names:
         return {}
     scoring = ScoringPass(context, cycle, trained)
@@ -66,7 +65,7 @@ def nearest_labeled(
     theirs = scoring.signals(EMBEDDING, labeled, "signals-labeled")
     if not len(ours) or not len(theirs):
         return {}
-    both = prepared(np.concatenate([ours["embedding"], theirs["embedding"]]).astype(np.float32))
+    both = center_and_scale(np.concatenate([ours["embedding"], theirs["embedding"]]).astype(np.float32))
     indices, _ = nearest(Rows(both[: len(ours)], np.float64), both[len(ours) :])
     by_id = {item.id: item for item in labeled}
     pairs = zip(ours.item_ids, (theirs.item_ids[index] for index in indices.tolist()), strict=True)

@@ -12,6 +12,7 @@ from alcli.context import Context
 from alcli.errors import WorkspaceDamaged
 from alcli.items import LABELED, RANDOM, RECHECK, Item, fingerprint
 from alcli.system.hashing import sha256_of_text
+from alcli.vectors.rows import evenly_spaced
 from alcli.workspace.records import Scored, StepRecord, Summary, Training
 
 MOST_CYCLES = 12
@@ -64,8 +65,8 @@ def outcomes(context: Context) -> dict[int, list[Outcome]]:
         chosen_by = scored_list.chosen_by
         items = [labeled[item_id] for item_id in chosen_by if item_id in labeled]
         items = [item for item in items if item.id not in scored_list.still_unlabeled]
-        items = items[:: max(1, -(-len(items) // MOST_ITEMS))]
-        losses = _losses(context, scored_list.cycle, scored_list.training, items) if items else ()
+        sample = evenly_spaced(items, MOST_ITEMS)
+        losses = _losses(context, scored_list.cycle, scored_list.training, sample) if sample else ()
         if losses:
             by_cycle[scored_list.cycle] = [
                 Outcome(item_id, true, predicted, chosen_by[item_id]) for item_id, true, predicted in losses

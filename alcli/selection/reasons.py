@@ -9,8 +9,8 @@ import numpy as np
 
 from alcli.items import Item, QueryRow
 from alcli.signals import Signals
-from alcli.vectors.neighbors import nearest, prepared
-from alcli.vectors.rows import Rows
+from alcli.vectors.neighbors import center_and_scale, nearest
+from alcli.vectors.rows import Rows, evenly_spaced
 
 PHRASES = {
     "predicted_loss": "predicted loss",
@@ -123,7 +123,7 @@ def _ties(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:
         return _ties_on_boxes(grounds, positions)
     if not arrays.keys() >= {"class_scores", "margin"}:
         return {}
-    sample = range(0, len(grounds.signals), max(1, len(grounds.signals) // COMPARED))
+    sample = evenly_spaced(range(len(grounds.signals)), COMPARED)
     if not _one_answer(*_two_best(arrays, sample)[1:]):
         return {}
     order, _, margins = _two_best(arrays, positions)
@@ -174,8 +174,8 @@ def _surroundings(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
     if not len(labeled) or "embedding" not in labeled.arrays:
         return {}
     pool = grounds.signals["embedding"]
-    compared = [*positions, *range(0, len(pool), max(1, len(pool) // COMPARED))]
-    both = prepared(np.concatenate([pool[compared], labeled["embedding"]]).astype(np.float32))
+    compared = [*positions, *evenly_spaced(range(len(pool)), COMPARED)]
+    both = center_and_scale(np.concatenate([pool[compared], labeled["embedding"]]).astype(np.float32))
     indices, distances = nearest(Rows(both[: len(compared)], np.float64), both[len(compared) :])
     middle = float(np.median(distances[len(positions) :]))
     names = [grounds.items[labeled.item_ids[index]].name for index in indices[: len(positions)].tolist()]

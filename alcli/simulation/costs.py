@@ -1,4 +1,4 @@
-"""What an annotation costs beside being one image: crowded images are more work, and some strategies love crowds."""
+"""Annotation costs in boxes, joints, pixels or labels, because some strategies prefer crowded images."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _UNITS: dict[str, Callable[[Annotation], int]] = {
 
 
 def unit_of(task: Any) -> str:
-    """What annotators make in this task: its ``unit``, or images."""
+    """The unit of annotation costs in this task: its ``unit``, or images."""
     return str(getattr(task, "unit", "images"))
 
 
 def cost_of(annotation: Annotation, unit: str) -> int:
-    """How many units the annotation has."""
+    """The number of units in an annotation."""
     return _UNITS[unit](annotation) if unit in _UNITS else 1
 
 
@@ -37,7 +37,7 @@ def _pixels(annotation: Annotation) -> int:
 
 
 def _area(polygon: Polygon) -> float:
-    """Shoelace formula, holes taken out."""
+    """Area by the shoelace formula, minus the holes."""
     outer = sum(map(_ring_area, polygon.rings))
     return max(outer - sum(map(_ring_area, polygon.holes)), 0.0)
 

@@ -1,4 +1,4 @@
-"""What a pretrained network sees in each image, computed once: the fixed ground on which frozen simulations stand."""
+"""Features of a pretrained network, computed once for all runs of a frozen simulation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from alcli.config import Config
 from alcli.engine.device import device, precision
 from alcli.engine.loading import batches
 from alcli.errors import DataError
-from alcli.models.tapped import Tapped, pooled
+from alcli.models.tapped import Tapped, pool_maps
 from alcli.models.uncertainty import embedding
 from alcli.simulation.labels import weights_of
 from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
@@ -31,9 +32,9 @@ class Features:
     """Pooled features of images, one row each.
 
     Attributes:
-        ids: item ids. deep: (n, d) float32, what the last layer takes.
-        stages: (n, sum of channels) float32, the means of the maps that the loss head taps. channels: of each map.
-        embedding: (n, ≤ 256) float16, as the signal of that name.
+        ids: item ids. deep: (n, d) float32, inputs of the last layer.
+        stages: (n, sum of channels) float32, spatial means of the maps that the loss head taps. channels: of each map.
+        embedding: (n, ≤ 256) float16, the signal of that name.
     """
 
     ids: Sequence[str]
@@ -43,16 +44,16 @@ class Features:
     embedding: np.ndarray
 
     def rows(self, item_ids: Sequence[str]) -> np.ndarray:
-        """(k,) positions of these items."""
-        return np.array([self._places[item_id] for item_id in item_ids], dtype=np.int64)
+        """Row indices of these items: (k,)."""
+        return np.array([self._row_of[item_id] for item_id in item_ids], dtype=np.int64)
 
     @functools.cached_property
-    def _places(self) -> dict[str, int]:
-        return {item_id: row for row, item_id in enumerate(self.ids)}
+    def _row_of(self) -> dict[str, int]:
+        return {item_id: index for index, item_id in enumerate(self.ids)}
 
 
 def extract(config: Config, examples: Sequence[Example], folder: Path, progress: Progress) -> Features:
-    """The features of all examples; kept in ``folder`` and computed again only when images or network change.
+    """Compute the features of all examples, or read them from ``folder`` if images and network are unchanged.
 
     Raises:
         DataError: an image cannot be loaded.
@@ -65,30 +66,30 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
     content = read_arrays(file)
     deep, stages = content.arrays["deep"], content.arrays["stages"]
     channels = list(content.notes["channels"])
-    projected = embedding(torch.from_numpy(deep)).numpy()
+    embeddings = embedding(torch.from_numpy(deep)).numpy()
     ids = [example.item.id for example in examples]
-    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), tuple(channels), projected)
+    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), tuple(channels), embeddings)
 
 
 def _compute(
     config: Config, examples: Sequence[Example], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    task, model, _ = starting_model(config, ("thing",))
-    assert isinstance(model, Tapped)  # every classifier is one
+    task, network, _ = starting_model(config, ("thing",))
+    model = cast(Tapped, network)  # every classifier is one
     model.eval().to(device()).to(memory_format=torch.channels_last)
-    # The stand-in classes of an untrained network know no label, and features need none.
+    # The network has a placeholder class, so labels could not be encoded; features do not need them.
     examples = [replace(example, annotation=None) for example in examples]
     order = [list(range(start, min(start + BATCH, len(examples)))) for start in range(0, len(examples), BATCH)]
     deep, stages, channels = [], [], [0]
     with progress.track("Features", len(examples)) as advance:
         for batch, refused in batches(task, examples, lambda _: order, config.score.workers):
             if refused or batch is None:
-                raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Mend or skip that image.")
+                raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Repair or skip that image.")
             with torch.inference_mode(), precision(config.score.precision):
-                maps, last = model.maps(task.normalised(model, batch))  # type: ignore[attr-defined]
-            channels = [part.shape[1] for part in maps]
-            deep.append(pooled(last).half().cpu().numpy())
-            stages.append(pooled(maps).half().cpu().numpy())
+                maps, last = model.maps(task.normalize(model, batch))  # type: ignore[attr-defined]
+            channels = [part.shape[1] for part in maps]  # maps: [(images, C_i, H_i, W_i)]
+            deep.append(pool_maps(last).half().cpu().numpy())
+            stages.append(pool_maps(maps).half().cpu().numpy())
             advance(len(batch.examples))
     return np.concatenate(deep), np.concatenate(stages), channels
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from alcli.errors import AuthError, UsageError
-from alcli.platforms._superannotate_options import SuperannotateOptions
-from alcli.platforms._superannotate_token import PUBLIC_URL, find_credentials, normalize_url
+from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions
+from alcli.platforms._superannotate_token import find_credentials, normalize_url
 from alcli.platforms._superannotate_wire import retry_after
 
 TOKEN = "Secret.token_of_file=42"

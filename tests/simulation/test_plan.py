@@ -44,7 +44,7 @@ def test_the_start_set_depends_on_the_seed_alone():
 
 
 def test_a_signal_that_cannot_be_given_is_named():
-    with pytest.raises(UsageError, match="badge needs class_scores, which the task depth cannot give") as error:
+    with pytest.raises(UsageError, match="badge needs class_scores, which the task depth cannot compute") as error:
         check_arms([Arm("random"), Arm("badge")], frozenset({"embedding"}), "the task depth")
     assert error.value.do.startswith("Tasks that can: classification, detection, pose, segmentation.")
 
@@ -77,10 +77,10 @@ def test_pixels_of_masks_are_counted_without_those_to_ignore():
     ("task", "weights", "why"),
     [
         (Classification.Options(name="classification"), "none", "random weights"),
-        (TaskOptions(name="pose"), "imagenet", "suit classification, not pose"),
+        (TaskOptions(name="pose"), "imagenet", "work for classification, not for pose"),
         (Classification.Options(name="classification", multi_label=True), "imagenet", "task.multi_label"),
     ],
 )
-def test_frozen_features_are_for_one_label_an_image(task, weights, why):
+def test_frozen_features_are_for_one_label_per_image(task, weights, why):
     with pytest.raises(UsageError, match=why):
         check_frozen(Config(task=task, model=ModelOptions(weights=weights)))

@@ -193,7 +193,7 @@ def test_a_plan_that_cannot_be_read_is_named(fresh, alcli):
     (fresh / "simulations/0001/plan.json").write_text('{"key')
     code, _, err = alcli(*command(fresh))
     assert code == 12
-    assert "simulations/0001/plan.json is not what" in err
+    assert "simulations/0001/plan.json was not written by a simulation" in err
 
 
 def test_several_processes_come_to_the_same(made, fresh, alcli):

@@ -85,7 +85,7 @@ CASES = {
         _labels,
         {
             "no label": Annotation("x", size=SIZE),
-            "labelled differently: a, b": Annotation("x", size=SIZE, labels=("a", "b")),
+            "labeled differently: a, b": Annotation("x", size=SIZE, labels=("a", "b")),
             "'c' is not one of a, b": Annotation("x", size=SIZE, labels=("c",)),
             "has boxes, but no labels": Annotation("x", (BOX,), SIZE),
             "annotation is for 80×96": Annotation("x", size=OTHER_SIZE, labels=("a",)),

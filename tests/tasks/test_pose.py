@@ -52,8 +52,8 @@ def test_a_joint_stays_on_its_dot_when_crop_and_joint_are_turned_and_mirrored():
     crop = Image.new("RGB", (48, 64))
     ImageDraw.Draw(crop).rectangle([30, 20, 33, 23], fill=(255, 255, 255))
     places, weights = torch.tensor([[32.0, 22.0], [0.0, 0.0]]), torch.tensor([1.0, 0.0])
-    turned, places = _crops.turned(crop, places, 25)
-    seen, places, weights = _crops.mirrored(turned, places, weights, [1, 0])
+    turned, places = _crops.rotate(crop, places, 25)
+    seen, places, weights = _crops.mirror(turned, places, weights, [1, 0])
     rows, columns = np.nonzero(np.asarray(seen)[..., 0] > 100)
     assert places[1].tolist() == pytest.approx([columns.mean() + 0.5, rows.mean() + 0.5], abs=0.5)
     assert weights.tolist() == [0.0, 1.0]
@@ -101,7 +101,7 @@ def test_the_loss_is_the_mean_of_people_each_the_mean_of_marked_joints(tmp_path)
     model = task.build_model().eval()
     with torch.inference_mode():
         loss = task.losses(model, batch)[0]
-        heatmaps = model(task.normalised(model, batch))
+        heatmaps = model(task.normalize(model, batch))
         squares = (heatmaps - _crops.gaussians(batch.targets[0]["joints"], heatmaps.shape[2:])).square()
     people = torch.stack([squares[0, 0].sum(), squares[1].sum(dim=(1, 2)).mean()]) / (4 * math.pi)
     torch.testing.assert_close(loss[0], people.mean())

@@ -9,7 +9,7 @@ from alcli.annotations import Annotation, Polygon
 from alcli.config import ModelOptions
 from alcli.engine.loading import batches
 from alcli.errors import DataError, UsageError
-from alcli.tasks._label_maps import IGNORE, check, encoded, label_map, masks
+from alcli.tasks._label_maps import IGNORE, check, encode_mask, label_map, masks
 from alcli.tasks.segmentation import Segmentation
 from tests.support.drawings import CASES, SIZE, examples, half_mask, make_task
 
@@ -28,7 +28,7 @@ def test_the_loss_of_one_image_is_the_librarys_without_ignored_pixels(tmp_path):
     model = task.build_model().eval()
     with torch.inference_mode():
         losses, _ = task.losses(model, batch)
-        logits = F.interpolate(model(task.normalised(model, batch)), size=(64, 64), mode="bilinear")
+        logits = F.interpolate(model(task.normalize(model, batch)), size=(64, 64), mode="bilinear")
         wanted = batch.targets[0]["mask"].long()
         torch.testing.assert_close(losses[0], F.cross_entropy(logits, wanted, ignore_index=IGNORE))
         batch.targets[0]["mask"][:] = IGNORE
@@ -63,7 +63,7 @@ def test_masks_and_label_maps_are_inverse():
     rows = masks(numbers, ("x", "y", "z"))
     again = label_map(Annotation("i", masks=rows), (30, 20), ("x", "y", "z"), 255)
     assert (again == numbers).all()
-    assert encoded(numbers == 0) == rows[0].counts
+    assert encode_mask(numbers == 0) == rows[0].counts
 
 
 def test_miou_is_intersection_over_union(tmp_path):
@@ -89,8 +89,8 @@ def test_unknown_models_are_refused():
 @pytest.mark.parametrize(
     ("annotation", "why"),
     [
-        (Annotation("x", polygons=(Polygon("a", ((1, 1, 1e9, 1, 5, 5),)),)), r"from 1 to 1e\+09, far out of"),
-        (Annotation("x", polygons=(Polygon("a", ((1, 1, 9, 1, 5, -1e300),)),)), "far out of"),
+        (Annotation("x", polygons=(Polygon("a", ((1, 1, 1e9, 1, 5, 5),)),)), r"from 1 to 1e\+09, far outside"),
+        (Annotation("x", polygons=(Polygon("a", ((1, 1, 9, 1, 5, -1e300),)),)), "far outside"),
     ],
 )
 def test_a_region_that_would_be_expanded_into_foreign_memory_is_refused(annotation, why):
