@@ -1,4 +1,4 @@
-"""What a person or a model says about one image: labels, boxes, poses, polygons, masks; frozen, checked at birth."""
+"""Annotations and predictions for one image: labels, boxes, poses, polygons, masks; frozen, validated."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 IGNORED = ""
-"""The label of pixels that neither train nor count."""
+"""The label of pixels that are excluded from training and evaluation."""
 LONGEST_RUN = 2**32
 
 
 @dataclass(frozen=True)
 class Box:
-    """One object: corners in pixels of the upright image, origin top left, x1 < x2 and y1 < y2.
+    """One object: corners in pixels of the upright image, origin at the top left, x1 < x2 and y1 < y2.
 
     Raises:
-        DataError: a corner or the score is not finite, corners are swapped, or the area is zero.
+        DataError: a corner or the score is not finite, the corners are swapped, or the area is zero.
     """
 
     label: str
@@ -42,7 +42,7 @@ class Box:
         if not all(math.isfinite(value) for value in corners):
             raise DataError(f"box {shown} of class {self.label!r} is not finite")
         if self.score is not None and not math.isfinite(self.score):
-            raise DataError(f"box {shown} of class {self.label!r} has a score that is no number")
+            raise DataError(f"box {shown} of class {self.label!r} has a score that is not finite")
         if self.x1 > self.x2 or self.y1 > self.y2:
             raise DataError(f"box {shown} of class {self.label!r} has swapped corners")
         if self.x1 == self.x2 or self.y1 == self.y2:
@@ -51,10 +51,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Keypoint:
-    """One joint that the annotator marked; joints that were not marked are simply absent.
+    """One joint that the annotator marked; unmarked joints are absent.
 
     Attributes:
-        visible: False when it was placed although something covers it.
+        visible: False for an occluded joint.
     """
 
     name: str
@@ -89,8 +89,8 @@ class Polygon:
     """One region outlined by hand, in pixels of the upright image.
 
     Attributes:
-        rings: outer rings, flat x, y, x, y …; several when the object is cut in parts.
-        holes: rings that are taken out again.
+        rings: outer rings, flat x, y, x, y …; more than one if the object has several parts.
+        holes: rings that are excluded.
     """
 
     label: str
@@ -109,16 +109,16 @@ class Polygon:
 
 @dataclass(frozen=True)
 class Mask:
-    """The pixels of one class, as COCO's compressed run-length code.
+    """The pixels of one class, in COCO's compressed run-length encoding.
 
     Attributes:
-        label: the class; ``IGNORED`` marks pixels that neither train nor count.
-        counts: compressed run lengths as pycocotools writes them, ASCII; they describe width × height pixels.
+        label: the class; ``IGNORED`` for pixels that are excluded from training and evaluation.
+        counts: compressed run lengths as pycocotools writes them, in ASCII, covering width × height pixels.
         size: (width, height) of the upright image.
-        pixel_id: the number these pixels have in a mask file; with ``IGNORED`` one that the class list does not name.
+        pixel_id: the value of these pixels in a mask file; with ``IGNORED``, a value that is not in the class list.
 
     Raises:
-        DataError: the run lengths are no run-length code, or describe another number of pixels.
+        DataError: the run lengths are invalid, or cover another number of pixels.
     """
 
     label: str
@@ -127,21 +127,21 @@ class Mask:
     pixel_id: int | None = None
 
     def __post_init__(self) -> None:
-        # pycocotools checks nothing: it would fill what is missing with whatever the memory holds.
+        # pycocotools does not check lengths: missing pixels would come from uninitialized memory.
         width, height = self.size
         try:
-            described = pixel_count(self.counts)
+            covered = pixel_count(self.counts)
         except DataError as error:
             raise DataError(f"the mask of class {self.label!r} cannot be decoded: {error.what}") from None
-        if described != width * height:
+        if covered != width * height:
             raise DataError(
-                f"the mask of class {self.label!r} cannot be decoded: it describes {described} pixels,"
-                f" {width}×{height} has {width * height}"
+                f"the mask of class {self.label!r} cannot be decoded: it covers {covered} pixels,"
+                f" but {width}×{height} is {width * height}"
             )
 
     def pixels(self) -> np.ndarray:
         """(height, width) uint8 of 0 and 1."""
-        # Here, so that what only counts objects needs no pycocotools.
+        # Imported here, so that counting objects does not need pycocotools.
         from pycocotools import mask as coco_mask
 
         width, height = self.size
@@ -151,16 +151,16 @@ class Mask:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a person (or a model) said about one item, in pixels of the upright image, classes by name.
+    """The annotation or prediction for one item, in pixels of the upright image, classes by name.
 
-    A task reads its own part: labels for classification, boxes for detection, poses, and polygons or masks for
-    segmentation. All parts empty means "looked at, nothing there".
+    Each task reads its own part: labels for classification, boxes for detection, poses for pose estimation, polygons
+    or masks for segmentation. An annotation with no parts means that the image is empty.
 
     Attributes:
-        size: (width, height) the annotator saw, None if the format does not say.
-        label_scores: the model's probability of each label, empty when a person said it.
-        seconds: how long a person worked on it; None where the platform does not tell.
-        relative: coordinates are shares of width and height instead of pixels, as in YOLO's files.
+        size: (width, height) of the image that was annotated, None if the format does not record it.
+        label_scores: the model's probability of each label; empty for annotations by people.
+        seconds: working time of the annotator; None if the platform does not record it.
+        relative: coordinates are fractions of width and height instead of pixels, as in YOLO files.
     """
 
     item_id: str
@@ -178,35 +178,35 @@ class Annotation:
         joints = {joint.name for pose in self.poses for joint in pose.keypoints}
         for text in self.class_names() | joints:
             if not text.isascii() and not is_text(text):
-                raise DataError(f"the name {text!r} is no valid text")
+                raise DataError(f"the name {text!r} is not valid text")
 
     def to_json(self) -> str:
-        """One line of JSON that ``from_json`` reads back, key order fixed, empty parts left out."""
+        """One line of JSON for ``from_json``, with sorted keys and without empty parts."""
         content = {key: value for key, value in asdict(self).items() if value and key != "item_id"}
         return json.dumps(content, sort_keys=True)
 
     @classmethod
     def from_json(cls, item_id: str, text: str) -> Annotation:
-        """The annotation that ``to_json`` wrote; raises DataError for any other text."""
+        """Parse an annotation written by ``to_json``; raises DataError for any other text."""
         try:
             return _annotation(item_id, json.loads(text))
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
-            raise DataError(f"The annotation of {item_id!r} is not what was written: {error}.") from None
+            raise DataError(f"The stored annotation of {item_id!r} is invalid: {error}.") from None
 
     def in_pixels(self, width: int, height: int) -> Annotation:
-        """The same in pixels of an upright image of that size."""
+        """Convert relative coordinates to pixels of an upright image of that size."""
         if not self.relative:
             return self
         return replace(
             self,
-            boxes=tuple(_scaled_box(box, width, height) for box in self.boxes),
-            poses=tuple(_scaled_pose(pose, width, height) for pose in self.poses),
-            polygons=tuple(_scaled_polygon(polygon, width, height) for polygon in self.polygons),
+            boxes=tuple(_scale_box(box, width, height) for box in self.boxes),
+            poses=tuple(_scale_pose(pose, width, height) for pose in self.poses),
+            polygons=tuple(_scale_polygon(polygon, width, height) for polygon in self.polygons),
             relative=False,
         )
 
     def confident(self, least: float) -> Annotation:
-        """Only the labels, boxes and joints with at least that score; what has no score stays."""
+        """Keep only labels, boxes and joints with at least this score; parts without a score are kept."""
         labels = [
             pair
             for pair in itertools.zip_longest(self.labels, self.label_scores)
@@ -221,11 +221,14 @@ class Annotation:
             poses=tuple(replace(pose, keypoints=joints) for pose, joints in kept if joints),
         )
 
+    def without_unlikely_objects(self, least: float) -> Annotation:
+        """Drop low-confidence boxes and joints; a label always stays, however unlikely."""
+        return self if self.labels else self.confident(least)
+
     def class_names(self) -> set[str]:
-        """The classes that occur."""
+        """The classes in this annotation, without ``IGNORED``."""
         parts = (self.boxes, self.poses, self.polygons, self.masks)
-        found = {part.label for group in parts for part in group} | set(self.labels)
-        return found - {IGNORED}
+        return ({part.label for group in parts for part in group} | set(self.labels)) - {IGNORED}
 
 
 def _annotation(item_id: str, content: dict[str, Any]) -> Annotation:
@@ -248,20 +251,20 @@ def _sure(part: Box | Keypoint, least: float) -> bool:
     return part.score is None or part.score >= least
 
 
-def _scaled_box(box: Box, width: int, height: int) -> Box:
+def _scale_box(box: Box, width: int, height: int) -> Box:
     return replace(box, x1=box.x1 * width, y1=box.y1 * height, x2=box.x2 * width, y2=box.y2 * height)
 
 
-def _scaled_pose(pose: Pose, width: int, height: int) -> Pose:
+def _scale_pose(pose: Pose, width: int, height: int) -> Pose:
     joints = tuple(replace(joint, x=joint.x * width, y=joint.y * height) for joint in pose.keypoints)
-    return replace(pose, keypoints=joints, box=_scaled_box(pose.box, width, height) if pose.box else None)
+    return replace(pose, keypoints=joints, box=_scale_box(pose.box, width, height) if pose.box else None)
 
 
-def _scaled_polygon(polygon: Polygon, width: int, height: int) -> Polygon:
-    def scaled(ring: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(value * (height if place % 2 else width) for place, value in enumerate(ring))
+def _scale_polygon(polygon: Polygon, width: int, height: int) -> Polygon:
+    def scale(ring: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(value * (height if i % 2 else width) for i, value in enumerate(ring))  # x, y, x, y …
 
-    return replace(polygon, rings=tuple(map(scaled, polygon.rings)), holes=tuple(map(scaled, polygon.holes)))
+    return replace(polygon, rings=tuple(map(scale, polygon.rings)), holes=tuple(map(scale, polygon.holes)))
 
 
 def _pose(content: dict[str, Any]) -> Pose:
@@ -275,7 +278,7 @@ def _polygon(content: dict[str, Any]) -> Polygon:
 
 
 def object_counts(annotations: Iterable[Annotation]) -> Counter[str]:
-    """Count labels, boxes, regions and joints by class name; for a pose the joints, for they are what is learned."""
+    """Count labels, boxes, polygons and masks by class name, and for poses the joints by joint name."""
     counts: Counter[str] = Counter()
     for annotation in annotations:
         counts.update(annotation.labels)
@@ -304,25 +307,25 @@ def in_words(annotation: Annotation) -> str:
 
 
 def pixel_count(counts: str) -> int:
-    """Count the pixels that a compressed run-length code describes; raises DataError for any other text."""
+    """Number of pixels that compressed run lengths cover; raises DataError for any other text."""
     runs: list[int] = []
     value = shift = 0
     for character in counts:
         digit = ord(character) - 48
         if not 0 <= digit < 64 or shift > 35:
-            raise DataError("its run lengths are no run-length code")
+            raise DataError("its run lengths are invalid")
         value |= (digit & 31) << shift
         shift += 5
         if digit & 32:
             continue
         if digit & 16:
             value -= 1 << shift
-        # From the fourth on each is written as its difference to the last but one.
+        # From the fourth run on, each is stored as the difference from the run before the previous one.
         value += runs[-2] if len(runs) > 2 else 0
         if not 0 <= value < LONGEST_RUN:
-            raise DataError("its run lengths are no run-length code")
+            raise DataError("its run lengths are invalid")
         runs.append(value)
         value = shift = 0
     if shift:
-        raise DataError("its run lengths break off")
+        raise DataError("its run lengths are truncated")
     return sum(runs)

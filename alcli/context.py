@@ -1,11 +1,11 @@
-"""The five steps of a cycle. One file = one step; each can be killed and run again."""
+"""What every step of a cycle is given, and what it gives back."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from alcli import plugins
 from alcli.config import Config
@@ -13,9 +13,11 @@ from alcli.items import Refusal
 from alcli.platforms import Platform
 from alcli.system.progress import Progress
 from alcli.workspace import Workspace
+from alcli.workspace.records import Summary
 
 MOST_NAMED = 100
 Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result", bound=Summary, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -30,47 +32,52 @@ class Context:
     def platform(self) -> Platform:
         """The configured platform; raises UsageError when its options are incomplete."""
         cache = self.workspace.root / "cache"
-        return plugins.load("platforms", self.config.platform.name)(self.config.platform, cache)
+        return plugins.load("platforms", self.config.platform.name)(self.config.options_of("platform"), cache)
 
 
 @dataclass(frozen=True)
-class StepResult:
+class StepResult(Generic[Result]):
     """How a step ended.
 
     Attributes:
+        cycle: None for a pull, which belongs to none.
         already_done: nothing had to be done; the summary is the earlier one's.
         problems: what could not be used and was not known before; a run with problems exits 3.
     """
 
-    step: str
     cycle: int | None
-    summary: Mapping[str, Any]
+    summary: Result
     already_done: bool = False
-    problems: Sequence[Refusal] = field(default_factory=tuple)
+    problems: Sequence[Refusal] = ()
+
+    @property
+    def step(self) -> str:
+        """The name of the step."""
+        return self.summary.step
 
 
-def noted(
-    step: Callable[Concatenate[Context, Parameters], StepResult],
-) -> Callable[Concatenate[Context, Parameters], StepResult]:
-    """A step whose end, with its summary and what it left out, stands in the run's log."""
+def logged_step(
+    step: Callable[Concatenate[Context, Parameters], StepResult[Result]],
+) -> Callable[Concatenate[Context, Parameters], StepResult[Result]]:
+    """Write a step's summary, and what it left out, into the run's log when the step ends."""
 
     @functools.wraps(step)
-    def call(context: Context, *arguments: Parameters.args, **options: Parameters.kwargs) -> StepResult:
+    def call(context: Context, *arguments: Parameters.args, **options: Parameters.kwargs) -> StepResult[Result]:
         result = step(context, *arguments, **options)
         context.progress.note(
             "step",
             f"{result.step} is {'already ' if result.already_done else ''}done",
             step=result.step,
             cycle=result.cycle,
-            summary=dict(result.summary),
-            **left_out(result.problems),
+            summary=result.summary.document(),
+            **describe_problems(result.problems),
         )
         return result
 
     return call
 
 
-def left_out(problems: Sequence[Refusal]) -> dict[str, Any]:
-    """What a line of the log says of problems: how many, and the first of them."""
-    named = [{"name": row.name, "reason": row.reason} for row in problems[:MOST_NAMED]]
+def describe_problems(problems: Sequence[Refusal]) -> dict[str, Any]:
+    """Describe problems for a line of the log: how many there are, and the first of them."""
+    named = [{"name": refusal.name, "reason": refusal.reason} for refusal in problems[:MOST_NAMED]]
     return {"left_out": len(problems), "first_left_out": named}

@@ -1,21 +1,21 @@
-"""Everything alcli raises on purpose, and the exit code that cron sees.
+"""The errors that alcli raises, and their exit codes.
 
-AlcliError                     exit 1    a fault in alcli itself
-├── UsageError                 exit 2    the request or the configuration makes no sense
-├── AuthError                  exit 4    a token is missing, rejected or not allowed to do this
+AlcliError                     exit 1    a bug in alcli
+├── UsageError                 exit 2    an invalid request or configuration
+├── AuthError                  exit 4    the token is missing, rejected or lacks permission
 ├── DataError                  exit 5    annotations, classes, weights or scores that cannot be used
-│   └── Unreadable                       a file that the system does not give now
+│   └── Unreadable                       a file that cannot be read at the moment
 ├── PlatformError              exit 6    the platform or the network is not available; try later
-│   └── QueueDiffers           exit 3    everything was pushed, yet annotators would be given another order
+│   └── QueueDiffers           exit 3    everything was pushed, but the platform's queue has another order
 ├── MachineError               exit 7    disk, memory or permission of this machine
 ├── WorkspaceMissing           exit 10   there is no workspace here
 ├── WorkspaceLocked            exit 11   another run holds the workspace
-├── WorkspaceDamaged           exit 12   a file of the workspace is not what was written
-└── WorkspaceTooNew            exit 13   a newer alcli made this workspace
-Interrupted                    exit 130 / 143   stopped by a signal after a clean stop
+├── WorkspaceDamaged           exit 12   a file of the workspace has changed since it was written
+└── WorkspaceTooNew            exit 13   a newer alcli created this workspace
+Interrupted                    exit 130 / 143   stopped by a signal, cleanly
 
-A run that ends well but had to leave items out exits 3 (``PARTIAL``), and `alcli status --exit-code` exits 20
-(``ENOUGH``) when another cycle is hardly worth it; those are results, not errors.
+Two exit codes are results, not errors: a successful run that left items out exits 3 (``PARTIAL``), and
+`alcli status --exit-code` exits 20 (``ENOUGH``) when stopping is advised.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PARTIAL = 3
 ENOUGH = 20
 
 
-class Told:
-    """An ending told in three parts: what happened, what was kept, what to do."""
+class Ending:
+    """How a run ended, in three parts: what happened, what was kept, what to do."""
 
     exit_code = 1
     what: str
@@ -40,8 +40,8 @@ class Told:
         return {"what": self.what, "kept": self.kept, "do": self.do}
 
 
-class AlcliError(Told, Exception):
-    """A failure, told."""
+class AlcliError(Ending, Exception):
+    """Base class of all errors that alcli raises."""
 
     def __init__(self, what: str, *, kept: str = "Nothing was changed.", do: str = "") -> None:
         super().__init__(what)
@@ -49,13 +49,13 @@ class AlcliError(Told, Exception):
 
 
 class UsageError(AlcliError):
-    """The request or the configuration makes no sense."""
+    """The request or the configuration is invalid."""
 
     exit_code = 2
 
 
 class AuthError(AlcliError):
-    """A token is missing, rejected or not allowed to do this."""
+    """The token is missing, rejected or lacks permission."""
 
     exit_code = 4
 
@@ -67,7 +67,7 @@ class DataError(AlcliError):
 
 
 class Unreadable(DataError):
-    """A file that the system does not give now; it may be whole, so nothing is concluded about it."""
+    """A file that cannot be read at the moment; it may be intact, so it is not quarantined."""
 
 
 class PlatformError(AlcliError):
@@ -77,7 +77,7 @@ class PlatformError(AlcliError):
 
 
 class QueueDiffers(PlatformError):
-    """Everything was pushed, yet the queue that was read back has another order; the cycle stays open."""
+    """Everything was pushed, but the queue that was read back has another order; the cycle stays open."""
 
     exit_code = PARTIAL
 
@@ -89,7 +89,7 @@ class MachineError(AlcliError):
 
 
 class WorkspaceMissing(AlcliError):
-    """There is no workspace where one was looked for."""
+    """There is no workspace in this folder."""
 
     exit_code = 10
 
@@ -101,39 +101,39 @@ class WorkspaceLocked(AlcliError):
 
 
 class WorkspaceDamaged(AlcliError):
-    """A file of the workspace is not what was written."""
+    """A file of the workspace has changed since it was written."""
 
     exit_code = 12
 
 
 class WorkspaceTooNew(AlcliError):
-    """A newer alcli made this workspace."""
+    """A newer alcli created this workspace."""
 
     exit_code = 13
 
 
-class Interrupted(Told, BaseException):
+class Interrupted(Ending, BaseException):
     """Stopped by a signal; the same command continues."""
 
-    # No Exception: it comes out of any line, and nobody who copes with a broken image may take it for one.
+    # Not an Exception: it can be raised anywhere, and code that catches errors of broken images must not catch it.
     what = "Stopped by a signal."
     kept = "Finished steps are kept."
-    do = "Run the same command to go on."
+    do = "Run the same command to resume."
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
-        # A lost terminal (SIGHUP) ends a run as politely as SIGTERM does.
+        # A lost terminal (SIGHUP) stops a run cleanly, like SIGTERM.
         self.exit_code = 130 if signal_number == signal.SIGINT else 143
 
 
 def exit_of(error: BaseException) -> tuple[int, str]:
-    """The exit code of a run that this ends, and what is remembered of it."""
+    """The exit code and the message for a run that ends with this error."""
     if isinstance(error, AlcliError | Interrupted):
         return error.exit_code, error.what
     if isinstance(error, KeyboardInterrupt):
         return 130, Interrupted.what
     if isinstance(error, BrokenPipeError):
-        return 141, "The reader of the output has gone."
+        return 141, "The reader of the output closed it."
     return 1, f"{type(error).__name__}: {error}"
 
 
@@ -151,7 +151,7 @@ EXIT_CODES = {
     12: "workspace damaged",
     13: "workspace from a newer version",
     20: "status --exit-code: stopping is advised",
-    130: "interrupted (SIGINT) after a clean stop",
-    141: "the reader of the output went away, as `| head` does",
-    143: "interrupted (SIGTERM, SIGHUP) after a clean stop",
+    130: "stopped cleanly by SIGINT",
+    141: "the reader of the output closed it, as `| head` does",
+    143: "stopped cleanly by SIGTERM or SIGHUP",
 }

@@ -1,7 +1,7 @@
-"""From an image file to pixels: one decoder, with every trap of image files handled in one place.
+"""Decode image files; the special cases of image formats are handled only here.
 
-EXIF orientation is applied once, here: everything later lives in the upright frame that annotators see. Sixteen-bit
-images are scaled by their range, not clipped; transparency lies over black; files are judged by content, not by name.
+EXIF orientation is applied here, once: all coordinates refer to the upright image that annotators see. Sixteen-bit
+images are scaled to eight bits, not clipped; transparent pixels are composed over black; the file name is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alcli.errors import DataError, Unreadable
 from alcli.items import MOST_PIXELS, ImageFacts
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
-"""Nothing else is decoded: Pillow would start external programs for some (PostScript)."""
+"""Only these are decoded: for some others (PostScript), Pillow would start external programs."""
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 50
 BITS_PER_SAMPLE = 258
@@ -28,25 +28,25 @@ PNG_END = b"IEND\xaeB`\x82"
 
 
 def inspect(path: Path) -> ImageFacts:
-    """Decode the whole file once and say what it is; raises DataError with the reason when it cannot be used."""
-    content = _content(path)
-    upright = _upright(_decoded(content, None))
+    """Decode the whole file, and return its hash and size; raises DataError with the reason if it cannot be used."""
+    content = _read_bytes(path)
+    upright = _to_upright(decode(content, None))
     return ImageFacts(hashlib.sha256(content).hexdigest(), *upright.size)
 
 
 def load(path: Path, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """The upright image in RGB.
+    """Load the upright image in RGB.
 
     Args:
-        at_least: (width, height) needed; a JPEG is decoded at the smallest eighth that still has it.
+        at_least: (width, height) that is needed; a JPEG may be decoded at a reduced size that is still large enough.
 
     Raises:
         DataError: the file cannot be decoded; the message is the reason.
     """
-    return _upright(_decoded(_content(path), at_least))
+    return _to_upright(decode(_read_bytes(path), at_least))
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError("not a regular file")
@@ -58,19 +58,20 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _decoded(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
+def decode(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
+    """Decode an image as stored, before its EXIF orientation is applied; raises DataError with the reason."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content), formats=FORMATS)
-            _check_size(*image.size)
+            check_size(*image.size)
             _check_range(image)
             if image.format == "PNG" and PNG_END not in content:
-                raise DataError("truncated: it has no end")
+                raise DataError("truncated: its end is missing")
             if at_least and image.format == "JPEG":
                 width, height = at_least
-                turned = image.getexif().get(0x0112, 1) >= 5
-                image.draft("RGB", (height, width) if turned else (width, height))
+                is_rotated = image.getexif().get(0x0112, 1) >= 5
+                image.draft("RGB", (height, width) if is_rotated else (width, height))
             image.load()
     except Image.DecompressionBombError:
         raise DataError(f"more pixels than the {MOST_PIXELS} allowed") from None
@@ -79,12 +80,13 @@ def _decoded(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     except DataError:
         raise
     except Exception as error:
-        # Decoders of broken files raise nearly anything: OSError, SyntaxError, struct.error, ValueError, …
+        # Decoders may raise nearly any exception on broken files: OSError, SyntaxError, struct.error, ValueError, …
         raise DataError(f"cannot be decoded: {error}") from None
     return image
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Raise DataError for an image that is too large, too small or too narrow; sizes in pixels."""
     if width * height > MOST_PIXELS:
         raise DataError(f"{width}×{height} pixels: more pixels than the {MOST_PIXELS} allowed")
     if min(width, height) < SMALLEST_SIDE:
@@ -94,7 +96,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _check_range(image: Image.Image) -> None:
-    """Raises DataError where nobody can say which value is white: guessing would show black, or white, in silence."""
+    """Raise DataError if the value of white is unknown: a guess could silently give a black or white image."""
     bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,)) if isinstance(image, TiffImageFile) else (1,)
     if image.mode == "F":
         raise DataError("floating-point pixels have no known range")
@@ -102,28 +104,29 @@ def _check_range(image: Image.Image) -> None:
         raise DataError(f"{max(bits)}-bit integer pixels have no known range")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _to_upright(image: Image.Image) -> Image.Image:
     try:
-        return _rgb(ImageOps.exif_transpose(image))
+        return to_rgb(ImageOps.exif_transpose(image))
     except DataError:
         raise
     except Exception as error:
         raise DataError(f"cannot be converted: {error}") from None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to eight-bit RGB; raises DataError for gray values outside 16 bits."""
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):
-        return _from_wide_grey(np.asarray(image))
+        return _from_16_bit(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
     return image.convert("RGB")
 
 
-def _from_wide_grey(values: np.ndarray) -> Image.Image:
-    """Sixteen bits to eight by the range of the type; ``convert("RGB")`` would clip at 255."""
+def _from_16_bit(values: np.ndarray) -> Image.Image:
+    """Scale sixteen bits to eight; ``convert("RGB")`` would clip at 255."""
     if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-        raise DataError("grey values lie outside 16 bits")
+        raise DataError("gray values are outside the 16-bit range")
     return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")

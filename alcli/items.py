@@ -1,12 +1,12 @@
-"""The plain values that travel between platform, model and list: frozen, and checked at birth."""
+"""Frozen records that platforms, models and the priority list exchange; validated on construction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from alcli.errors import DataError
+from alcli.system.hashing import sha256_of_text
 from alcli.system.text import is_text
 
 LABELED = "labeled"
@@ -14,10 +14,10 @@ UNLABELED = "unlabeled"
 SKIPPED = "skipped"
 QUARANTINED = "quarantined"
 AL, RANDOM, RECHECK = "al", "random", "recheck"
-"""The arms of a list: what the strategy asked for, what chance did, and annotations to look at again."""
+"""Why an item is in the list: chosen by the strategy, at random, or as an annotation to check again."""
 STATES = (LABELED, UNLABELED, SKIPPED, QUARANTINED)
 MOST_PIXELS = 100_000_000
-"""Of an image or a mask; what claims more is refused before it fills the memory."""
+"""Maximum size of an image or a mask; a larger one is refused before it is decoded."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Item:
     """One image a person can annotate.
 
     Attributes:
-        id: what the platform knows it by; unique in the project, valid UTF-8.
-        name: what people know it by; unique in its folder.
-        uri: where its pixels are (``file:`` or ``https:``).
+        id: the platform's identifier; unique in the project, valid UTF-8.
+        name: the name shown to people; unique in its folder.
+        uri: the address of the image (``file:`` or ``https:``).
         folder: the platform's folder, "" for the root.
-        state: labeled, unlabeled or skipped, as the platform says now.
+        state: labeled, unlabeled or skipped, according to the platform.
         version: changes whenever the pixels, the state or the annotation change; compared, never parsed.
-        assignees: who has it on the desk, comma-separated; "" for nobody.
+        assignees: ids of the people it is assigned to, comma-separated; "" for nobody.
     """
 
     id: str
@@ -47,27 +47,27 @@ class Item:
             raise DataError(f"An item needs an id and a name, got id={self.id!r} name={self.name!r}.")
         for text in (self.id, self.name, self.uri, self.folder, self.version, self.assignees):
             if not text.isascii() and not is_text(text):
-                raise DataError(f"An item cannot keep {text!r}, which is no valid text.")
+                raise DataError(f"An item cannot store {text!r}, which is not valid text.")
         if self.state not in STATES:
             raise DataError(f"{self.name!r}: unknown state {self.state!r}; allowed: {', '.join(STATES)}.")
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that cannot be used, and why: an image, or an annotation without one.
+    """An image, or an annotation without an image, that cannot be used, and the reason.
 
     Attributes:
-        passing: it may be usable at the next try (a disk not mounted): reported each time, never remembered.
+        transient: it may work next time (a disk not mounted); reported every time, never quarantined.
     """
 
     id: str
     name: str
     reason: str
     version: str = ""
-    passing: bool = False
+    transient: bool = False
 
     def __post_init__(self) -> None:
-        # It may quote what was refused for being no text, and must be written down all the same.
+        # The strings may quote invalid text, and must still be storable.
         for key in ("id", "name", "reason"):
             text = getattr(self, key)
             if not is_text(text):
@@ -76,7 +76,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What an image file was found to be: the hash of its bytes, and its upright size in pixels."""
+    """The SHA-256 of an image file, and its upright size in pixels."""
 
     sha256: str
     width: int
@@ -94,12 +94,16 @@ class Pool:
         """Items of one state in the order of their ids."""
         return [item for _, item in sorted(self.items.items()) if self.state(item) == state]
 
+    def in_state_of_platform(self, state: str) -> list[Item]:
+        """Items of one state in the order of their ids, quarantine aside."""
+        return [item for _, item in sorted(self.items.items()) if item.state == state]
+
     def state(self, item: Item) -> str:
-        """The state after quarantine has been taken into account."""
+        """The item's state; quarantine overrides the platform's state."""
         return QUARANTINED if item.id in self.quarantined else item.state
 
     def counts(self) -> dict[str, int]:
-        """Number of items per state, every state named."""
+        """Number of items per state, including states without items."""
         counts = dict.fromkeys(STATES, 0)
         for item in self.items.values():
             counts[self.state(item)] += 1
@@ -111,23 +115,26 @@ class QueryRow:
     """One line of the priority list.
 
     Attributes:
-        rank: 1 is asked for first; no ties.
-        score: the acquisition score, finite, higher = annotate sooner; only its order means anything.
-        asked: whether the row lies inside this cycle's budget.
-        arm: who put it there: the strategy, chance, or the audit of annotations (the item is annotated already).
+        rank: 1 is annotated first; no ties.
+        score: the acquisition score, finite, higher = annotate sooner; only the order is meaningful.
+        asked: whether the row is within this cycle's budget.
+        source: AL (the strategy), RANDOM or RECHECK (an annotated item to check again).
+        percentile: percentage of the other rows that rank lower; None if it is not known.
+        reason: why the row is in the list; empty if the strategy's name says enough.
     """
 
     rank: int
     item: Item
     score: float
     asked: bool
-    details: Mapping[str, Any] = field(default_factory=dict)
-    arm: str = AL
+    source: str = AL
+    percentile: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class QueuedItem:
-    """One place in the platform's queue, as annotators will be given it."""
+    """One item in the platform's queue, at the position at which annotators will receive it."""
 
     position: int
     name: str
@@ -137,9 +144,14 @@ class QueuedItem:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the platform did with one row: ``accepted``, or why not."""
+    """Whether the platform accepted a row, and if not, the reason."""
 
     item_id: str
     position: int
     accepted: bool
     reason: str = ""
+
+
+def fingerprint(items: Iterable[Item]) -> str:
+    """A hash that changes with the items, their versions and their order."""
+    return sha256_of_text(*(part for item in items for part in (item.id, item.version)))

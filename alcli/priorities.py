@@ -1,12 +1,13 @@
-"""What a platform is told, and the CSV files that say it: derived from ranks, so that no order is ever lost.
+"""Priorities for platforms, derived from ranks so that the order is never lost, and the CSV files of the list.
 
-The narrow file has exactly the columns ``name,entropy_value`` that SuperAnnotate imports; the wide file beside it
-has everything else. Plain decimals, UTF-8, ``\\n``, best first, no ties.
+The narrow file has exactly the columns ``name,entropy_value`` that SuperAnnotate imports; the wide file next to it has
+everything else. Decimals without exponents, UTF-8, ``\\n``, best first, no ties.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,13 +32,28 @@ WIDE = (
     "reason",
 )
 FINE = 100_000
-"""Up to so many items, five decimals in (0, 1] tell them apart."""
+"""Largest number of items that five decimals in (0, 1] can distinguish."""
 MOST = 1_000_000
-"""The largest priority that SuperAnnotate keeps; beyond so many items no order can be told."""
+"""Largest priority that SuperAnnotate stores, and so the largest number of items in order."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a list comes from: the columns of the wide file that are the same in every row.
+
+    Attributes:
+        model: ``NAME@cycleN``.
+        reason: of rows without a reason of their own.
+    """
+
+    cycle: int
+    strategy: str
+    model: str
+    reason: str = ""
 
 
 def priorities(count: int) -> list[str]:
-    """One priority for each rank, best first, strictly falling, in a form that platforms keep digit for digit.
+    """One priority per rank, best first, strictly falling, in a form that platforms store digit for digit.
 
     Up to 100,000 items: five decimals in (0, 1]. Up to 1,000,000: whole numbers.
 
@@ -46,57 +62,51 @@ def priorities(count: int) -> list[str]:
     """
     if count > MOST:
         raise DataError(
-            f"{count} items are more than the {MOST} whose order a platform can keep.",
+            f"{count} items are more than the {MOST} that a platform can keep in order.",
             do=f"Limit the list: --top {MOST}",
         )
     if count > FINE:
         return [str(count - position) for position in range(count)]
-    # Whole hundred-thousandths: consecutive ranks lie at least one apart, so flooring makes no ties.
+    # In units of 0.00001, consecutive ranks are at least one apart, so rounding down causes no ties.
     levels = ((count - position) * FINE // count for position in range(count))
     return [f"{level // FINE}.{level % FINE:05d}" for level in levels]
 
 
 def write_narrow(stream: IO[str], rows: Sequence[QueryRow]) -> None:
-    """Write ``name,entropy_value``, one line an image to annotate, best first; re-checks are only in the wide file."""
-    rows = [row for row in rows if row.arm != RECHECK]
+    """Write ``name,entropy_value`` for each image to annotate, best first; re-checks are only in the wide file."""
+    rows = [row for row in rows if row.source != RECHECK]
     pairs = zip(rows, priorities(len(rows)), strict=True)
     write_rows(stream, NARROW, ((row.item.name, priority) for row, priority in pairs))
 
 
-def write_wide(stream: IO[str], rows: Sequence[QueryRow], constants: dict[str, Any]) -> None:
-    """Write everything known about each row; ``constants`` are cycle, strategy and model."""
-    write_rows(stream, WIDE, (_wide_row(row, constants) for row in rows))
+def write_wide(stream: IO[str], rows: Sequence[QueryRow], origin: Origin) -> None:
+    """Write everything known about each row."""
+    write_rows(stream, WIDE, (_wide_row(row, origin) for row in rows))
 
 
-def write_files(narrow: Path, rows: Sequence[QueryRow], constants: dict[str, Any]) -> Path | None:
-    """Write the narrow file and, beside it, the wide one (``NAME.wide.csv``); returns the wide one's path.
+def write_files(narrow: Path, rows: Sequence[QueryRow], origin: Origin) -> Path | None:
+    """Write the narrow file and the wide one (``NAME.wide.csv``) next to it; returns the wide one's path.
 
-    A device or pipe gets the narrow lines only, and None is returned.
+    A device or pipe receives only the narrow lines; then the result is None.
     """
     if narrow.exists() and not narrow.is_file():
-        # A device or a pipe takes the lines; nothing may take its place.
+        # A device or pipe cannot be replaced atomically.
         with narrow.open("w", encoding="utf-8", newline="") as stream:
             write_narrow(stream, rows)
         return None
     narrow = narrow.resolve()
     wide = narrow.with_suffix(".wide" + (narrow.suffix or ".csv"))
     with atomic_write(wide, permissions=SHARED) as stream:
-        write_wide(stream, rows, constants)
+        write_wide(stream, rows, origin)
     with atomic_write(narrow, permissions=SHARED) as stream:
         write_narrow(stream, rows)
     return wide
 
 
-def _wide_row(row: QueryRow, constants: dict[str, Any]) -> list[Any]:
-    values = {
-        "rank": row.rank,
-        "name": row.item.name,
-        "folder": row.item.folder,
-        "id": row.item.id,
-        "score": plain(row.score),
-        "asked": "yes" if row.asked else "no",
-        "arm": row.arm,
-        **constants,
-        **row.details,
-    }
-    return [values.get(column, "") for column in WIDE]
+def _wide_row(row: QueryRow, origin: Origin) -> tuple[Any, ...]:
+    percentile = "" if row.percentile is None else f"{row.percentile:.2f}"
+    return (
+        *(row.rank, row.item.name, row.item.folder, row.item.id, plain(row.score), percentile),
+        *("yes" if row.asked else "no", origin.cycle, origin.strategy, origin.model, row.source),
+        row.reason or origin.reason,
+    )

@@ -1,4 +1,4 @@
-"""What the model said about n items: frozen arrays, one row each, checked at birth."""
+"""The model's outputs for n items: frozen arrays with one row per item, validated on construction."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ DESCRIPTIONS = {
     "least_confidence": "(n,) in [0, 1), 1 − largest probability, aggregated; high = uncertain",
     "embedding": "(n, ≤ 256) float16, pooled features, by a fixed random projection where there are more",
     "class_scores": "(n, classes) in [0, 1], how much of each class the model sees, as the task says",
-    "expected_objects": "(n,) ≥ 0, objects (labels, boxes, joints, classes) the model expects to be annotated",
-    "tie": "(n, 5) of the box whose two likeliest classes are nearest: both as numbers, 1 − their difference, and its "
-    "middle, across and down, as shares of the image; zeros where no box is doubtful",
-    "mutual_information": "(n,) ≥ 0, disagreement of networks thinned by dropout (nats), aggregated; high = uncertain",
+    "expected_objects": "(n,) ≥ 0, number of objects (labels, boxes, joints, classes) that the model expects",
+    "tie": "(n, 5) for the box with the smallest gap between its two likeliest classes: both class indices, 1 − the "
+    "gap, and the center (x, y) as fractions of the image; zeros without an uncertain box",
+    "mutual_information": "(n,) ≥ 0, disagreement between dropout samples in nats, aggregated; high = uncertain",
     "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }
-"""Every signal a strategy may ask for; only what one asks for is computed. Aggregated by sum they may exceed 1."""
+"""All signals; only those that a strategy needs are computed. Aggregated by sum, they may exceed 1."""
 BLOCK = 65536
 
 
 @dataclass(frozen=True)
 class Signals:
-    """Arrays about n items, row i of each belonging to ``item_ids[i]``.
+    """Arrays for n items; row i of each array belongs to ``item_ids[i]``.
 
     Attributes:
         item_ids: n ids, unique.
-        arrays: signal name → (n,) or (n, d) floating array; a NaN row means the model gave no answer.
-        labeled: the same about the annotated items, for strategies that look at them; None where none does.
+        arrays: signal name → (n,) or (n, d) floating array; a NaN row means that the model gave no output.
+        labeled: signals of the annotated items, for strategies that use them; None for the others.
 
     Raises:
-        DataError: ids occur twice, or an array has another number of rows.
+        DataError: an id occurs twice, or an array has another number of rows.
     """
 
     item_ids: Sequence[str]
@@ -54,23 +54,23 @@ class Signals:
         return len(self.item_ids)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """One signal by name; raises UsageError naming those that are there."""
+        """One signal by name; raises UsageError listing the available ones."""
         if name not in self.arrays:
             known = ", ".join(sorted(self.arrays)) or "none"
             raise UsageError(f"The signal {name!r} was not computed; there are: {known}.")
         return self.arrays[name]
 
     def only(self, names: Collection[str]) -> Signals:
-        """The same without the other signals; the labeled ones stay as they are."""
+        """Keep only these signals; ``labeled`` is unchanged."""
         return replace(self, arrays={name: array for name, array in self.arrays.items() if name in names})
 
     def matrix(self, name: str) -> np.ndarray:
-        """(n, d): one vector for each item; d = 1 where the signal is a number, or there are no items."""
+        """(n, d): one vector per item; d = 1 if the signal is a scalar or there are no items."""
         array = self[name]
         return array if array.ndim == 2 else array.reshape(len(self), -1 if len(self) else 1)
 
     def labeled_matrix(self, name: str) -> np.ndarray:
-        """(l, d): the same of the annotated items; l = 0 where there are none, or no items to compare with them."""
+        """(m, d): one vector per annotated item; m = 0 if there are no annotated items, or no items at all."""
         width = self.matrix(name).shape[1]
         if self.labeled is None or not len(self.labeled) or not len(self):
             return np.zeros((0, width), self[name].dtype)
@@ -80,14 +80,14 @@ class Signals:
         """(n,) bool: rows in which every signal is finite."""
         mask = np.ones(len(self), dtype=bool)
         for array in self.arrays.values():
-            # By blocks: the array may be a memory map larger than the memory.
+            # In blocks, because the array may be a memory map larger than memory.
             for start in range(0, len(self), BLOCK):
                 rows = slice(start, start + BLOCK)
                 mask[rows] &= np.isfinite(array[rows]).all(axis=tuple(range(1, array.ndim)))
         return mask
 
     def take(self, rows: np.ndarray) -> Signals:
-        """The given rows, (k,) integer positions or an (n,) mask, in that order; the labeled ones stay all."""
+        """Select rows by (k,) integer positions or an (n,) mask, in that order; ``labeled`` is unchanged."""
         if rows.dtype == bool and rows.all():
             return self
         positions = (np.flatnonzero(rows) if rows.dtype == bool else rows).tolist()
@@ -97,9 +97,9 @@ class Signals:
             self.labeled,
         )
 
-    def sorted_by_id(self) -> Signals:
-        """The same rows, and the labeled ones, in the order of their ids: no result then depends on who listed them."""
-        labeled = self.labeled.sorted_by_id() if self.labeled is not None else None
+    def sort_by_id(self) -> Signals:
+        """Sort the rows, and those of ``labeled``, by id, so that results do not depend on the order of listing."""
+        labeled = self.labeled.sort_by_id() if self.labeled is not None else None
         order = sorted(range(len(self)), key=lambda row: self.item_ids[row])
         if order == list(range(len(self))):
             return replace(self, labeled=labeled)

@@ -29,7 +29,7 @@ def test_no_annotation_at_all_is_a_cold_start_said_plainly(alcli, workspace, pho
     first = read(workspace / "cycles/0001/priorities.wide.csv")
     assert len(first) == 12
     assert first[0]["strategy"] == "random"
-    assert first[0]["reason"] == "cold start: seeded random order"
+    assert first[0]["reason"] == "cold start: a seeded random sample"
     assert [row["name"] for row in first] != sorted(row["name"] for row in first)
     assert alcli("cycle", "-w", workspace)[1].startswith("Nothing new")
 
@@ -168,7 +168,7 @@ def test_an_empty_folder_is_an_error_that_keeps_what_was_pulled(alcli, workspace
         path.unlink()
     code, _, err = alcli("cycle", "-w", workspace)
     assert code == 5
-    assert "no image at all" in err
+    assert "has no images" in err
     assert "What was pulled before is kept." in err
     assert "12" in alcli("status", "-w", workspace)[1] or "8 labeled" in alcli("status", "-w", workspace)[1]
 

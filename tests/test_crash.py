@@ -93,7 +93,7 @@ def test_told_to_stop_while_training_it_finishes_the_step_and_goes_on_from_there
     monkeypatch.undo()
     assert (root / "cycles/0001/checkpoint-a.safetensors").is_file()
     again = subprocess.run([*command(root)[:-1], "-v"], stderr=subprocess.PIPE, text=True, check=True)
-    assert "Going on with the interrupted training in epoch 2." in again.stderr
+    assert "Resuming the interrupted training in epoch 2." in again.stderr
     assert "epoch 1/3" not in again.stderr
     assert outcome(root, photos) == expected
     assert not list(root.rglob("checkpoint-*"))

@@ -13,18 +13,20 @@ import torch
 from alcli import config
 from alcli.annotations import Annotation, Keypoint, Pose
 from alcli.artifacts import signal_parts
-from alcli.config import PlatformOptions
 from alcli.engine import training_state
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
 from alcli.items import Item, Refusal
 from alcli.models import storage
 from alcli.platforms._downloads import Downloads
-from alcli.platforms._superannotate_token import normalised
+from alcli.platforms._superannotate_options import SuperannotateOptions
+from alcli.platforms._superannotate_token import normalize_url
 from alcli.platforms._superannotate_wire import LONGEST_WAIT, retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.signals import Signals
 from alcli.system import tables
+from alcli.system.arrays import is_intact
 from alcli.workspace import Workspace, heartbeat
+from alcli.workspace.records import Scored
 
 NOTES = [None, "7", "[]", "{}", "[" * 100_000, '{"position": 7}', '{"task": 1}']
 
@@ -59,7 +61,7 @@ def test_a_list_in_another_encoding_is_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "7", "[" * 100_000, '{"boxes": [{}]}', '{"boxes": 7}', '{"size": [1]}'])
 def test_an_annotation_that_nobody_wrote_is_refused(text):
-    with pytest.raises(DataError, match="is not what was written"):
+    with pytest.raises(DataError, match="is invalid"):
         Annotation.from_json("x", text)
 
 
@@ -87,9 +89,9 @@ def test_links_in_a_circle_are_no_path(tmp_path):
 def test_addresses_that_python_cannot_take_apart_are_refused(tmp_path):
     for url in ("https://[", "https://x:99999999", "https://x:a"):
         with pytest.raises(UsageError, match="is not the address of a service"):
-            normalised(url)
+            normalize_url(url)
     with pytest.raises(DataError, match="its address is not http or https"):
-        Downloads(tmp_path, PlatformOptions()).file("key", lambda: ("https://[", {}))
+        Downloads(tmp_path, SuperannotateOptions()).file("key", lambda: ("https://[", {}))
 
 
 @pytest.mark.parametrize(
@@ -103,12 +105,12 @@ def test_a_wait_that_cannot_be_read_is_none(text, seconds):
 @pytest.mark.parametrize("line", ["{", "7", '{"id": 7}', '{"id": "a", "uri": 1, "version": "", "annotation": ""}'])
 def test_an_oracle_says_when_its_files_are_not_its_own(tmp_path, line):
     (tmp_path / "answers").write_text(line + "\n")
-    oracle = Oracle(PlatformOptions(annotations=tmp_path / "answers", queue=tmp_path / "queue.csv"), tmp_path)
-    with pytest.raises(WorkspaceDamaged, match="is not what a simulation wrote"):
+    oracle = Oracle(Oracle.Options(annotations=tmp_path / "answers", queue=tmp_path / "queue.csv"), tmp_path)
+    with pytest.raises(WorkspaceDamaged, match="is damaged, or a simulation did not write it"):
         list(oracle.items())
     (tmp_path / "revealed.json").write_text("7")
-    with pytest.raises(WorkspaceDamaged, match=r"revealed\.json is not what"):
-        oracle.revealed()
+    with pytest.raises(WorkspaceDamaged, match=r"revealed\.json is damaged"):
+        oracle.visible_ids()
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def made(tmp_path):
     workspace.store.replace_items([item], [(item, Annotation("a"))])
     scores = workspace.cycle_folder(1) / "scores.csv"
     scores.write_text("rank\n")
-    workspace.finish_step(1, "score", "inputs", scores, {})
+    workspace.finish_step(1, "inputs", Scored(), scores)
     workspace.close()
     return tmp_path / "W"
 
@@ -135,16 +137,23 @@ def test_a_row_whose_file_lies_outside_is_damage(made, file):
     change(made, f"UPDATE steps SET file = '{file}'")
     workspace = Workspace.open(made)
     with pytest.raises(WorkspaceDamaged, match="lies outside"):
-        workspace.step(1, "score")
+        workspace.step(1, Scored)
     workspace.close()
 
 
-@pytest.mark.parametrize("statement", ["UPDATE steps SET summary = '['", "UPDATE annotations SET content = '{'"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE steps SET summary = '['",
+        'UPDATE steps SET summary = \'{"scored": "x"}\'',
+        "UPDATE annotations SET content = '{'",
+    ],
+)
 def test_rows_that_are_not_what_was_written_are_damage(made, statement):
     change(made, statement)
     workspace = Workspace.open(made)
     with pytest.raises(WorkspaceDamaged, match="is damaged"):
-        workspace.step(1, "score")
+        workspace.step(1, Scored)
         workspace.store.annotations(["a"])
     workspace.close()
 
@@ -169,16 +178,16 @@ def test_a_part_with_one_bit_changed_is_not_intact(tmp_path):
         changed = bytearray(content)
         changed[bit // 8] ^= 1 << bit % 8
         (tmp_path / "part").write_bytes(changed)
-        assert not signal_parts.is_intact(tmp_path / "part")
+        assert not is_intact(tmp_path / "part")
         with pytest.raises(WorkspaceDamaged, match="is not what the scoring pass wrote"):
             signal_parts.read(tmp_path / "part", items)
 
 
 def test_names_that_are_no_text_are_refused_and_can_be_told():
-    with pytest.raises(DataError, match="no valid text"):
+    with pytest.raises(DataError, match="not valid text"):
         Item("1", "a\ud800.jpg", "u")
-    with pytest.raises(DataError, match="is no valid text"):
+    with pytest.raises(DataError, match="is not valid text"):
         Annotation("x", labels=("cat", "\ud800"))
-    with pytest.raises(DataError, match="is no valid text"):
+    with pytest.raises(DataError, match="is not valid text"):
         Annotation("x", poses=(Pose("man", (Keypoint("nose\udfff", 1, 2),)),))
     assert Refusal("1", "a\ud800", "b\udfff").name == "a\\ud800"

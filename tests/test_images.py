@@ -67,7 +67,7 @@ def test_a_signal_while_decoding_is_no_broken_image(tmp_path, monkeypatch):
     def stopped(*_):
         raise Interrupted(signal.SIGTERM)
 
-    for step in ("_check_size", "_rgb"):
+    for step in ("check_size", "to_rgb"):
         with monkeypatch.context() as patch:
             patch.setattr(images, step, stopped)
             with pytest.raises(Interrupted):
@@ -150,5 +150,5 @@ def test_tensors_and_normalisation():
     tensor = pixels.to_tensor(picture, (8, 4))
     assert tensor.shape == (3, 4, 8)
     assert tensor.dtype == torch.uint8
-    normal = pixels.normalise(tensor[None], [0.5, 0.5, 0.5], [0.5, 0.25, 1.0])
+    normal = pixels.normalize(tensor[None], [0.5, 0.5, 0.5], [0.5, 0.25, 1.0])
     assert torch.allclose(normal[0, :, 0, 0], torch.tensor([1.0, -2.0, -0.3]), atol=1e-6)

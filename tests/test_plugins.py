@@ -74,7 +74,7 @@ def test_a_wrapper_is_named_with_what_it_wraps(monkeypatch):
     assert type(made.inner.inner).__name__ == "Entropy"
     with pytest.raises(UsageError, match="doubled wraps another one"):
         make_strategy("doubled")
-    with pytest.raises(UsageError, match="'entropy:random' is none"):
+    with pytest.raises(UsageError, match="entropy cannot wrap another one, as in 'entropy:random'"):
         make_strategy("entropy:random")
     with pytest.raises(UsageError, match="'entrop'"):
         make_strategy("doubled:entrop")

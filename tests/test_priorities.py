@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alcli.errors import DataError
 from alcli.items import Item, QueryRow
-from alcli.priorities import priorities, write_files, write_narrow
+from alcli.priorities import Origin, priorities, write_files, write_narrow
 from alcli.system.tables import plain, read
 
 HARD_NAMES = ["NA", "nan", "null", "001", "1e5", "a,b.jpg", 'say "x".jpg', "two\nlines.jpg", "cr\r.jpg", "=1+1.jpg",
@@ -55,7 +55,7 @@ def test_the_narrow_file_is_exactly_what_superannotate_imports():
 
 def test_hard_names_come_back_exactly(tmp_path):
     path = tmp_path / "priorities.csv"
-    wide = write_files(path, rows(HARD_NAMES), {"cycle": 7, "strategy": "entropy", "model": "m", "reason": ""})
+    wide = write_files(path, rows(HARD_NAMES), Origin(7, "entropy", "m"))
     assert [row["name"] for row in read(path)] == HARD_NAMES
     assert list(read(path)[0]) == ["name", "entropy_value"]
     told = read(wide)
@@ -69,7 +69,7 @@ def test_hard_names_come_back_exactly(tmp_path):
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), max_size=5))
 def test_every_name_comes_back_exactly(tmp_path_factory, names):
     path = tmp_path_factory.mktemp("csv") / "p.csv"
-    write_files(path, rows(names), {})
+    write_files(path, rows(names), Origin(1, "entropy", "m"))
     assert [row["name"] for row in read(path)] == names
 
 

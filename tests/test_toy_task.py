@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from alcli import plugins
+from alcli import config, plugins
+from alcli.errors import UsageError
 from tests.support.drawings import picture
 from tests.support.packages import installed_while
 
@@ -35,3 +38,17 @@ def test_its_cycle_runs_like_any_other(installed, alcli, tmp_path):
     assert "left out: 6.png: '120' is not a number from 0 to 100" in err
     assert "brightness gives no embedding, expected_objects, margin: ranking by learned-loss" in err
     assert "nearness" in out and "Ranked 1 images" in out
+    code, out, err = alcli("cycle", "-w", tmp_path / "W", "--set", "task.scale=120")
+    assert code == 0, err
+    assert "left out" not in err
+    settings = json.loads((tmp_path / "W/cycles/0002/config.json").read_text())
+    assert settings["task"]["scale"] == 120
+
+
+def test_its_option_is_listed_and_belongs_to_it_alone(installed, alcli, tmp_path):
+    code, out, _ = alcli("list", "settings")
+    assert code == 0
+    table = out[out.index("task, only for brightness") :]
+    assert table.splitlines()[2].split()[:4] == ["task.scale", "whole", "number", "100"]
+    with pytest.raises(UsageError, match=r"task\.scale belongs to the task brightness; this .* task\.name = detection"):
+        config.load(tmp_path, ["task.scale=7"], {})

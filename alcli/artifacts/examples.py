@@ -1,4 +1,4 @@
-"""From the pool's labelled items to examples that a model can train on: looked at, checked, split."""
+"""From the pool's labeled items to examples that a model can train on: inspected, checked, split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.items import LABELED, ImageFacts, Item, Refusal
 from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
-from alcli.system.processes import CHUNK, Died, in_processes, worker_count
+from alcli.system.processes import CHUNK, Died, map_in_processes, worker_count
 from alcli.tasks import Example, Task
 
 FULL_CIRCLE = 16**8
@@ -26,10 +26,10 @@ FULL_CIRCLE = 16**8
 
 @dataclass(frozen=True)
 class Examples:
-    """The labelled items, ready.
+    """The labeled items, ready for training.
 
     Attributes:
-        training, held_out: examples in the order of their ids; an image stays on its side for ever.
+        training, held_out: examples in the order of their ids; an image never changes sides.
         classes: names in the order of the model's outputs.
         fingerprint: changes when any of this changes.
         problems: what could not be used and was not known before.
@@ -42,56 +42,56 @@ class Examples:
     problems: Sequence[Refusal]
 
 
-def prepare(context: Context) -> Examples:
-    """Check every labelled image and annotation; what is broken goes to quarantine with its reason."""
+def prepare_examples(context: Context) -> Examples:
+    """Check every labeled image and annotation; what is broken goes to quarantine with its reason."""
     store = context.workspace.store
     items = store.pool(forgiving=("encoding", "training")).in_state(LABELED)
     annotations = {row.item_id: row for row in store.annotations(item.id for item in items)}
     items = [item for item in items if item.id in annotations]
-    paths, unreachable = fetch(context, items)
-    facts, undecodable = _looked_at(context, [item for item in items if item.id in paths], paths)
-    check_reach(items, [*unreachable, *undecodable])
+    paths, unreachable = fetch_images(context, items)
+    facts, undecodable = _inspect_images(context, [item for item in items if item.id in paths], paths)
+    check_reachable(items, [*unreachable, *undecodable])
     problems = store.quarantine("image", [*unreachable, *undecodable], now(), complete=False)
     classes = class_names(context.config, annotations.values())
     task = make_task(context.config, classes)
-    examples, refusals = _encoded(task, items, paths, facts, annotations)
+    examples, refusals = _encode(task, items, paths, facts, annotations)
     problems += store.quarantine("encoding", refusals, now(), complete=True)
-    training, held_out = split(examples, facts, context.config.train.validation)
+    training, held_out = split_held_out(examples, facts, context.config.train.validation)
     fingerprint = sha256_of_text(
         *classes, *(part for row in examples for part in (row.item.id, facts[row.item.id].sha256, _text(row)))
     )
     return Examples(training, held_out, classes, fingerprint, problems)
 
 
-def annotated(context: Context, task: Task, items: Sequence[Item]) -> list[Example]:
-    """Those of the items whose image and annotation the task can use, as examples; the others are passed over."""
-    found = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
-    items = [item for item in items if item.id in found]
-    paths, _ = fetch(context, items)
-    facts, _ = _looked_at(context, [item for item in items if item.id in paths], paths)
-    return _encoded(task, items, paths, facts, found)[0]
+def annotated_examples(context: Context, task: Task, items: Sequence[Item]) -> list[Example]:
+    """Make examples of the items whose image and annotation the task can use; skip the others."""
+    annotations = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
+    items = [item for item in items if item.id in annotations]
+    paths, _ = fetch_images(context, items)
+    facts, _ = _inspect_images(context, [item for item in items if item.id in paths], paths)
+    return _encode(task, items, paths, facts, annotations)[0]
 
 
 def make_task(config: Config, classes: Sequence[str]) -> Task:
-    """The configured task for these classes."""
-    return plugins.load("tasks", config.task.name)(config.task, config.model, classes)
+    """Make the configured task for these classes."""
+    return plugins.load("tasks", config.task.name)(config.options_of("task"), config.model, classes)
 
 
 def class_names(config: Config, annotations: Iterable[Annotation]) -> tuple[str, ...]:
-    """The configured classes, or all that occur, in alphabetical order."""
+    """The configured classes, or else all that occur, in alphabetical order."""
     if config.task.classes:
         return config.task.classes
-    task = plugins.load("tasks", config.task.name)
-    return tuple(sorted(set().union(*(task.vocabulary(annotation, config.task) for annotation in annotations))))
+    task, options = plugins.load("tasks", config.task.name), config.options_of("task")
+    return tuple(sorted(set().union(*(task.vocabulary(annotation, options) for annotation in annotations))))
 
 
-def split(
+def split_held_out(
     examples: Sequence[Example], facts: dict[str, ImageFacts], share: float
 ) -> tuple[list[Example], list[Example]]:
-    """(training, held-out): an image's content alone decides, so that copies of it never stand on both sides."""
+    """Split into (training, held-out) by the content of the images alone, so that copies never end up on both sides."""
 
     def is_held_out(example: Example) -> bool:
-        # Hashed once more: the file's own hash may have been chosen by a collection that was split by it.
+        # Hash the hash: a data set may itself have been split by the hashes of its files.
         digest = sha256_of_text("held out", facts[example.item.id].sha256)
         return int(digest[:8], 16) < share * FULL_CIRCLE
 
@@ -100,8 +100,8 @@ def split(
     return training, list(itertools.compress(examples, flags))
 
 
-def fetch(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], list[Refusal]]:
-    """Local files by item id, and the items whose pixels the platform cannot give."""
+def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], list[Refusal]]:
+    """Fetch images; returns local files by item id, and the items whose pixels the platform cannot give."""
     paths: dict[str, Path] = {}
     refusals = []
     with context.progress.track("Fetching images", len(items)) as advance:
@@ -114,40 +114,43 @@ def fetch(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], lis
     return paths, refusals
 
 
-def check_reach(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
-    """Raises PlatformError when not one image can be read now: then the disk or the service is missing, not they."""
-    if items and sum(refusal.passing for refusal in refusals) == len(items):
+def check_reachable(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
+    """Raise PlatformError when no image at all can be read now: then the disk or the service is missing."""
+    if items and sum(refusal.transient for refusal in refusals) == len(items):
         raise PlatformError(
-            f"Not one of {len(items)} images can be read ({refusals[0].reason}).",
+            f"None of {len(items)} images can be read ({refusals[0].reason}).",
             kept="What is known about them is kept.",
             do="Is the disk mounted, and may this user read it? Then run the same command again.",
         )
 
 
-def _looked_at(
+def _inspect_images(
     context: Context, items: Sequence[Item], paths: dict[str, Path]
 ) -> tuple[dict[str, ImageFacts], list[Refusal]]:
-    """Facts by item id; each version of an image is decoded once in its life."""
+    """Collect facts by item id, and refusals; each version of an image is decoded once in its life."""
     known = context.workspace.store.images()
     facts = {item.id: known[item.id][1] for item in items if known.get(item.id, ("",))[0] == item.version}
     new = [item for item in items if item.id not in facts]
-    refusals, found = [], []
-    with context.progress.track("Looking at images", len(new)) as advance:
-        # At least one process: a decoder that dies on an image must not take the run with it.
+    refusals: list[Refusal] = []
+    inspected: list[tuple[Item, ImageFacts]] = []
+    with context.progress.track("Inspecting images", len(new)) as advance:
+        # At least one process: a decoder that crashes on an image must not take the run with it.
         workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
-        for item, answer in zip(new, in_processes(_looked, [paths[item.id] for item in new], workers), strict=True):
+        for item, answer in zip(
+            new, map_in_processes(_inspect, [paths[item.id] for item in new], workers), strict=True
+        ):
             if isinstance(answer, ImageFacts):
-                found.append((item, answer))
+                inspected.append((item, answer))
             else:
-                reason, passing = (answer.reason, answer.killed) if isinstance(answer, Died) else answer
-                refusals.append(Refusal(item.id, item.name, reason, item.version, passing))
+                reason, transient = (answer.reason, answer.killed) if isinstance(answer, Died) else answer
+                refusals.append(Refusal(item.id, item.name, reason, item.version, transient))
             advance(1)
-    context.workspace.store.put_images(found)
-    return facts | {item.id: answer for item, answer in found}, refusals
+    context.workspace.store.put_images(inspected)
+    return facts | {item.id: answer for item, answer in inspected}, refusals
 
 
-def _looked(path: Path) -> ImageFacts | tuple[str, bool]:
-    """What the image is, or (why it cannot be used, whether that may pass)."""
+def _inspect(path: Path) -> ImageFacts | tuple[str, bool]:
+    """What the image is, or (why it cannot be used, whether that may be temporary)."""
     try:
         return images.inspect(path)
     except DataError as error:
@@ -155,7 +158,7 @@ def _looked(path: Path) -> ImageFacts | tuple[str, bool]:
 
 
 def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> Iterable:
-    """The results in order; a DataError becomes a Refusal."""
+    """Call the function for each item in threads; results come in order, a DataError becomes a Refusal."""
 
     def answer(item: Item) -> object:
         try:
@@ -167,7 +170,7 @@ def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> It
         yield from threads.map(answer, items)
 
 
-def _encoded(
+def _encode(
     task: Task,
     items: Sequence[Item],
     paths: dict[str, Path],

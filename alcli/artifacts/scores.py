@@ -1,8 +1,9 @@
-"""``scores.csv``: the ranked list of a score step, with its only writer and reader."""
+"""``scores.csv``: the ranked list of a score step, with its only writer and its only reader."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.context import Context
@@ -12,69 +13,101 @@ from alcli.selection.query import CONTROL, Query
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.system.files import atomic_write
 from alcli.system.tables import plain, read, write_rows
-from alcli.workspace import StepRecord
+from alcli.workspace.records import Scored, StepRecord
 
 COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked", "arm", "reason")
 
 
-def scored_rows(context: Context, record: StepRecord) -> list[QueryRow]:
-    """The ranked list of a finished score step, best first; items that have left the pool since are left out."""
-    items = context.workspace.store.pool(forgiving=("image",)).items
-    return [
-        QueryRow(
-            int(row["rank"]),
-            items[row["id"]],
-            float(row["score"]),
-            row["asked"] == "yes",
-            {key: row[key] for key in ("score_percentile", "reason") if row.get(key)},
-            arm_of(row),
-        )
-        for row in read(context.workspace.verified_file(record))
-        if row["id"] in items
-    ]
+@dataclass(frozen=True)
+class ScoreRow:
+    """One line of ``scores.csv``.
+
+    Attributes:
+        percentile: share of the other rows that come later, in percent.
+        source: the strategy, chance or a re-check; the CSV column is ``arm``.
+        signals: the one-number signals of the item by name; empty for a re-check.
+    """
+
+    rank: int
+    item_id: str
+    name: str
+    score: float
+    percentile: float
+    asked: bool
+    source: str
+    reason: str
+    signals: Mapping[str, float]
 
 
-def write(path: Path, query: Query, signals: Signals) -> None:
-    """Write the list with every one-number signal beside its rows, best first."""
-    shown = [name for name in DESCRIPTIONS if name in signals.arrays and signals[name].ndim == 1]
-    position = {item_id: row for row, item_id in enumerate(signals.item_ids)}
+def write_scores(path: Path, query: Query, signals: Signals) -> None:
+    """Write the list, best first, each row with the one-number signals of its item."""
+    names = [name for name in DESCRIPTIONS if name in signals.arrays and signals[name].ndim == 1]
+    positions = {item_id: position for position, item_id in enumerate(signals.item_ids)}
 
     def lines() -> Iterator[list[str]]:
         for row in query.rows:
-            place = position.get(row.item.id)
-            values = ["" if place is None else plain(signals[name][place]) for name in shown]
+            position = positions.get(row.item.id)
+            values = ["" if position is None else plain(signals[name][position]) for name in names]
+            percentile = "" if row.percentile is None else f"{row.percentile:.2f}"
             asked = "yes" if row.asked else "no"
-            details = [row.details["score_percentile"], asked, row.arm, row.details.get("reason", "")]
-            yield [str(row.rank), row.item.id, row.item.name, plain(row.score), *details, *values]
+            texts = [str(row.rank), row.item.id, row.item.name, plain(row.score), percentile, asked, row.source]
+            yield [*texts, row.reason, *values]
 
     with atomic_write(path) as stream:
-        write_rows(stream, (*COLUMNS, *shown), lines())
+        write_rows(stream, (*COLUMNS, *names), lines())
 
 
-def last_scores(context: Context, cycle: int | None = None) -> StepRecord:
+def read_scores(path: Path) -> list[ScoreRow]:
+    """Read the lines of a ``scores.csv``, best first; raises DataError for a file that is none."""
+    return [_score_row(line) for line in read(path)]
+
+
+def _score_row(line: Mapping[str, str]) -> ScoreRow:
+    # Lists of an earlier alcli have no ``arm`` column, but their reason marks rows chosen at random.
+    source = line.get("arm") or (RANDOM if line.get("reason") == CONTROL else AL)
+    signals = {name: float(text) for name, text in line.items() if text and name not in COLUMNS}
+    return ScoreRow(
+        int(line["rank"]),
+        line["id"],
+        line["name"],
+        float(line["score"]),
+        float(line["score_percentile"] or "nan"),
+        line["asked"] == "yes",
+        source,
+        line.get("reason", ""),
+        signals,
+    )
+
+
+def last_scores(context: Context, cycle: int | None = None) -> StepRecord[Scored]:
     """The newest finished score step, or that of one cycle; raises UsageError when there is none."""
-    number = cycle if cycle is not None else context.workspace.store.newest_step("score")
-    record = context.workspace.step(number, "score") if number is not None else None
+    workspace = context.workspace
+    record = workspace.newest(Scored) if cycle is None else workspace.step(cycle, Scored)
     if record is None:
         raise UsageError("Nothing has been scored yet.", do="Run `alcli score`, or the whole `alcli cycle`.")
     return record
 
 
-def current_rows(context: Context, scored: StepRecord, top: int | None = None) -> list[QueryRow]:
-    """The ranked list without items labelled or skipped since, best first.
+def read_list(context: Context, record: StepRecord[Scored]) -> list[QueryRow]:
+    """The list of a finished score step, best first, without items that have left the pool since."""
+    items = context.workspace.store.pool(forgiving=("image",)).items
+    return [
+        QueryRow(row.rank, items[row.item_id], row.score, row.asked, row.source, row.percentile, row.reason)
+        for row in read_scores(context.workspace.verify_file(record))
+        if row.item_id in items
+    ]
+
+
+def current_list(context: Context, record: StepRecord[Scored], top: int | None = None) -> list[QueryRow]:
+    """The same list without items that were labeled or skipped since.
 
     Args:
-        top: so many images at most, and the annotations to look at again that stand among them.
+        top: keep this many images, and the re-checks ranked among them.
     """
     pool = context.workspace.store.pool()
     wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
-    rows = [row for row in scored_rows(context, scored) if pool.state(row.item) == wanted[row.arm]]
+    rows = [row for row in read_list(context, record) if pool.state(row.item) == wanted[row.source]]
     if top is None:
         return rows
-    places = [place for place, row in enumerate(rows, 1) if row.arm != RECHECK][:top]
-    return rows[: places[-1]] if places else []
-
-
-def arm_of(row: Mapping[str, str]) -> str:
-    """The arm of a line of ``scores.csv``; lists of an earlier alcli say only whom chance chose."""
-    return row.get("arm") or (RANDOM if row.get("reason") == CONTROL else AL)
+    ends = [count for count, row in enumerate(rows, 1) if row.source != RECHECK][:top]
+    return rows[: ends[-1]] if ends else []

@@ -1,182 +1,202 @@
-"""The scoring pass: what the model says about items, kept in parts that an interrupted run need not compute again."""
+"""The scoring pass: what a model says about items, kept in parts that an interrupted run need not compute again."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alcli.artifacts import signal_parts
+from alcli.artifacts.examples import fetch_images
 from alcli.context import Context
 from alcli.errors import UsageError
-from alcli.items import Item, Refusal
+from alcli.items import ImageFacts, Item, Refusal, fingerprint
 from alcli.signals import Signals
-from alcli.strategies import QueryStrategy, needs_labeled, tasks_giving
+from alcli.strategies import QueryStrategy, needs_labeled, tasks_with_signals
+from alcli.system.arrays import is_intact
 from alcli.system.hashing import sha256_of_text
-from alcli.workspace import StepRecord
+from alcli.workspace.records import StepRecord, Training
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from alcli.models.loss_head import LossHead
-    from alcli.tasks import Task
+    from alcli.artifacts.trained import TrainedModel
+    from alcli.tasks import Example
 
 COMPARING = "output_discrepancy"
+"""The one signal that needs the model before."""
+Part = tuple[Signals, list[Refusal]]
 
 
 @dataclass(frozen=True)
-class Listed:
-    """The items that a strategy looks at: those to rank, and the annotated ones where it asks for them."""
+class ScorePlan:
+    """Which signals of which items a strategy and the reasons for its choice need.
+
+    Attributes:
+        pool: the items to rank. needs: the signals that the strategy ranks them by.
+        for_reasons: further signals of the pool, for reasons and near-duplicates.
+        labeled: the labeled items, where the strategy looks at them. needs_labeled: their signals.
+    """
 
     pool: Sequence[Item]
-    labeled: Sequence[Item]
+    needs: frozenset[str]
+    for_reasons: frozenset[str] = frozenset()
+    labeled: Sequence[Item] = ()
+    needs_labeled: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(
+        cls, strategy: QueryStrategy, pool: Sequence[Item], labeled: Sequence[Item], for_reasons: frozenset[str]
+    ) -> ScorePlan:
+        """The plan of one strategy; ``labeled`` is dropped where the strategy does not look at it."""
+        theirs = needs_labeled(strategy)
+        return cls(pool, strategy.needs, for_reasons, labeled if theirs else (), theirs)
 
-def pass_key(
-    context: Context, training: StepRecord, strategy: QueryStrategy, listed: Listed, told: frozenset[str] = frozenset()
-) -> str:
-    """Changes when any signal of the pass may change."""
-    return sha256_of_text(
-        _key(context, training, strategy.needs | told, listed.pool),
-        _key(context, training, needs_labeled(strategy), listed.labeled),
-    )
+    @property
+    def pool_signals(self) -> frozenset[str]:
+        """Every signal of the pool."""
+        return self.needs | self.for_reasons
 
-
-def scoring_pass(
-    context: Context,
-    cycle: int,
-    training: StepRecord,
-    strategy: QueryStrategy,
-    listed: Listed,
-    told: frozenset[str] = frozenset(),
-) -> tuple[Signals, list[Refusal]]:
-    """The signals that the strategy asks for, and the images of the pool that could not be loaded.
-
-    Args:
-        told: signals of the pool that are wanted beside, to tell people why.
-
-    Raises:
-        UsageError: the task cannot give such a signal.
-    """
-    needs, of_labeled = strategy.needs | told, needs_labeled(strategy)
-    if not (needs | of_labeled) or not listed.pool:
-        return Signals([item.id for item in listed.pool], {name: np.zeros(0) for name in needs}), []
-    models = _models(context, training, needs | of_labeled)
-    signals, refusals = _passed(context, cycle, training, models, needs, listed.pool, "signals")
-    if not of_labeled:
-        return signals, refusals
-    labeled, _ = _passed(context, cycle, training, models, of_labeled, listed.labeled, "signals-labeled")
-    return replace(signals, labeled=labeled), refusals
-
-
-def signals_beside(
-    context: Context, cycle: int, training: StepRecord, needs: frozenset[str], items: Sequence[Item], place: str
-) -> Signals:
-    """Signals of other items by the same model, kept in the cycle's folder ``place``; without what cannot be loaded."""
-    models = _models(context, training, needs)
-    return _passed(context, cycle, training, models, needs, items, place)[0]
+    def key(self, context: Context, training: StepRecord[Training]) -> str:
+        """A hash that changes whenever any signal of the pass may change."""
+        return sha256_of_text(
+            _key(context, training, self.pool_signals, self.pool),
+            _key(context, training, self.needs_labeled, self.labeled),
+        )
 
 
 @dataclass(frozen=True)
-class _Models:
-    task: Task
-    model: nn.Module
-    loss_head: LossHead
-    previous: nn.Module | None
+class ScoringPass:
+    """Passes of one model over items, each kept in a folder of its own in the cycle's folder."""
 
+    context: Context
+    cycle: int
+    trained: TrainedModel
 
-def _models(context: Context, training: StepRecord, needs: frozenset[str]) -> _Models:
-    from alcli.artifacts.trained import before_any_label, load_previous, load_trained
+    def run(self, plan: ScorePlan) -> Part:
+        """Compute the signals of a plan, and name the images of the pool that could not be loaded.
 
-    if training.file is None:
-        task, model, loss_head = before_any_label(context.config)
-    else:
-        task, model, loss_head, _ = load_trained(context, training)
-    if missing := needs - task.signal_names:
-        raise UsageError(
-            f"The task {context.config.task.name} has no signal {', '.join(sorted(missing))}.",
-            do=f"{tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
+        Raises:
+            UsageError: the task cannot give such a signal.
+        """
+        if not (plan.pool_signals | plan.needs_labeled) or not plan.pool:
+            empty = {name: np.zeros(0) for name in plan.pool_signals}
+            return Signals([item.id for item in plan.pool], empty), []
+        self._check_signals(plan.pool_signals | plan.needs_labeled)
+        signals, refusals = self._pass(plan.pool_signals, plan.pool, "signals")
+        if plan.needs_labeled:
+            labeled, _ = self._pass(plan.needs_labeled, plan.labeled, "signals-labeled")
+            signals = replace(signals, labeled=labeled)
+        return signals, refusals
+
+    def signals(self, names: frozenset[str], items: Sequence[Item], folder: str) -> Signals:
+        """Compute signals of any items; those that cannot be loaded are left out."""
+        self._check_signals(names)
+        return self._pass(names, items, folder)[0]
+
+    def _check_signals(self, names: frozenset[str]) -> None:
+        if missing := names - self.trained.task.signal_names:
+            raise UsageError(
+                f"The task {self.context.config.task.name} has no signal {', '.join(sorted(missing))}.",
+                do=f"{tasks_with_signals(missing)} Or choose another strategy: `alcli list strategies`.",
+            )
+
+    @cached_property
+    def _previous(self) -> nn.Module | None:
+        from alcli.artifacts.trained import load_previous
+
+        record = self.trained.record
+        previous = load_previous(self.context, record.cycle, self.trained.task, record.sha256)
+        if previous is None:
+            self.context.progress.say(f"There is no earlier model to compare with: {COMPARING} is 0.")
+        return previous
+
+    def _pass(self, names: frozenset[str], items: Sequence[Item], folder_name: str) -> Part:
+        paths, refusals = fetch_images(self.context, items)
+        folder = self.context.workspace.cycle_folder(self.cycle) / folder_name
+        folder.mkdir(exist_ok=True)
+        parts = self._parts(names, items, paths, folder)
+        unfinished = self._compute_missing(names, parts)
+        for leftover in set(folder.iterdir()) - (set(parts) - set(unfinished)):
+            leftover.unlink()
+        return _join(
+            [
+                unfinished.get(file) or signal_parts.read(file, [example.item for example in part])
+                for file, part in parts.items()
+            ],
+            names,
+            refusals,
+            folder,
         )
-    previous = load_previous(context, training.cycle, task, training.sha256) if COMPARING in needs else None
-    if COMPARING in needs and previous is None:
-        context.progress.say(f"There is no earlier model to compare with: {COMPARING} is 0.")
-    return _Models(task, model, loss_head, previous)
+
+    def _parts(
+        self, names: frozenset[str], items: Sequence[Item], paths: dict[str, Path], folder: Path
+    ) -> dict[Path, list[Example]]:
+        """The examples of each part, by the file that keeps its signals."""
+        from alcli.tasks import Example
+
+        facts = self.context.workspace.store.images()
+        examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
+        size = self.context.config.score.shard
+        parts = [examples[start : start + size] for start in range(0, len(examples), size)]
+        record = self.trained.record
+        keys = (_key(self.context, record, names, [example.item for example in part])[:32] for part in parts)
+        return {folder / f"{key}.safetensors": part for key, part in zip(keys, parts, strict=True)}
+
+    def _compute_missing(self, names: frozenset[str], parts: dict[Path, list[Example]]) -> dict[Path, Part]:
+        """Write the parts that are missing; return those that must not be kept because an image may yet be readable."""
+        from alcli.engine import inference
+
+        missing = {file: part for file, part in parts.items() if not is_intact(file)}
+        rest = [example for part in missing.values() for example in part]
+        total = sum(map(len, parts.values()))
+        trained, options = self.trained, self.context.config.score
+        previous = self._previous if COMPARING in names else None
+        unfinished: dict[Path, Part] = {}
+        with self.context.progress.track("Scoring", total) as advance:
+            advance(total - len(rest))
+            # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
+            stream = inference.signals(
+                trained.task, trained.model, trained.loss_head, rest, names, options, advance, previous
+            )
+            for file, (signals, refused) in zip(missing, stream, strict=True):
+                if any(refusal.transient for refusal in refused):
+                    unfinished[file] = (signals, refused)
+                else:
+                    signal_parts.write(file, signals, refused)
+        return unfinished
 
 
-def _key(context: Context, training: StepRecord, needs: frozenset[str], items: Sequence[Item]) -> str:
+def _key(context: Context, training: StepRecord[Training], names: frozenset[str], items: Sequence[Item]) -> str:
     options = context.config.score.model_dump(mode="json", exclude={"workers"})
     # The weights of a cold start are no training's.
     weights = str(training.sha256) if training.file else context.config.model.model_dump_json()
-    listed = (part for item in items for part in (item.id, item.version)) if needs else ()
-    return sha256_of_text(weights, context.config.task.model_dump_json(), json.dumps(options), *sorted(needs), *listed)
+    listed = fingerprint(items) if names else ""
+    task = context.config.options_of("task").model_dump_json()
+    return sha256_of_text(weights, task, json.dumps(options), listed, *sorted(names))
 
 
-def _passed(
-    context: Context,
-    cycle: int,
-    training: StepRecord,
-    models: _Models,
-    needs: frozenset[str],
-    items: Sequence[Item],
-    place: str,
-) -> tuple[Signals, list[Refusal]]:
-    from alcli.artifacts.examples import fetch
-    from alcli.engine import inference
-    from alcli.tasks import Example
-
-    paths, refusals = fetch(context, items)
-    facts = context.workspace.store.images()
-    examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
-    folder = context.workspace.cycle_folder(cycle) / place
-    folder.mkdir(exist_ok=True)
-    size = context.config.score.shard
-    parts = [examples[start : start + size] for start in range(0, len(examples), size)]
-    keys = (_key(context, training, needs, [example.item for example in part])[:32] for part in parts)
-    files = [folder / f"{key}.safetensors" for key in keys]
-    todo = [(file, part) for file, part in zip(files, parts, strict=True) if not signal_parts.is_intact(file)]
-    rest = [example for _, part in todo for example in part]
-    unfinished: dict[Path, tuple[Signals, list[Refusal]]] = {}
-    with context.progress.track("Scoring", len(examples)) as advance:
-        advance(len(examples) - len(rest))
-        # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
-        stream = inference.signals(
-            models.task, models.model, models.loss_head, rest, needs, context.config.score, advance, models.previous
-        )
-        for (file, _), (signals, refused) in zip(todo, stream, strict=True):
-            if any(refusal.passing for refusal in refused):
-                # Not for keeping: what could not be read now is tried again by the next run.
-                unfinished[file] = (signals, refused)
-            else:
-                signal_parts.write(file, signals, refused)
-    for leftover in set(folder.iterdir()) - (set(files) - set(unfinished)):
-        leftover.unlink()
-    found = [
-        unfinished.get(file) or signal_parts.read(file, [example.item for example in part])
-        for file, part in zip(files, parts, strict=True)
-    ]
-    return _joined(found, needs, refusals, folder)
+def _size(facts: dict[str, tuple[str, ImageFacts]], item: Item) -> tuple[int, int] | None:
+    """(width, height) where this version of the image has been inspected."""
+    if item.id not in facts or facts[item.id][0] != item.version:
+        return None
+    return facts[item.id][1].width, facts[item.id][1].height
 
 
-def _size(facts: dict, item: Item) -> tuple[int, int] | None:
-    version, found = facts.get(item.id, ("", None))
-    return (found.width, found.height) if found and version == item.version else None
-
-
-def _joined(
-    parts: Sequence[tuple[Signals, list[Refusal]]], needs: frozenset[str], refusals: list[Refusal], folder: Path
-) -> tuple[Signals, list[Refusal]]:
+def _join(parts: Sequence[Part], names: frozenset[str], refusals: list[Refusal], folder: Path) -> Part:
     ids = [item_id for signals, _ in parts for item_id in signals.item_ids]
     filled = [signals for signals, _ in parts if len(signals)]
-    arrays = {name: _stacked([signals[name] for signals in filled], folder / f"{name}.npy") for name in needs}
-    return Signals(ids, arrays), refusals + [refusal for _, part in parts for refusal in part]
+    arrays = {name: _stack([signals[name] for signals in filled], folder / f"{name}.npy") for name in names}
+    return Signals(ids, arrays), refusals + [refusal for _, refused in parts for refusal in refused]
 
 
-def _stacked(parts: Sequence[np.ndarray], file: Path) -> np.ndarray:
-    """The parts below each other; wide ones (embeddings, class scores) in a memory map, which need not fit into RAM."""
+def _stack(parts: Sequence[np.ndarray], file: Path) -> np.ndarray:
+    """Concatenate the parts; wide ones (embeddings, class scores) go into a memory map, which need not fit into RAM."""
     if not parts:
         return np.zeros(0)
     if parts[0].ndim == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -16,24 +16,69 @@ from alcli.models import storage
 from alcli.models.loss_head import LossHead
 from alcli.models.weights import load_strictly
 from alcli.tasks import Task
-from alcli.workspace import StepRecord
+from alcli.workspace.records import StepRecord, Training
 
 NO_CLASS_YET = ("thing",)
 """Before the first annotation there are no classes; a network needs one output all the same."""
 
 
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network and its loss head, loaded and hash-checked once per run.
+
+    Attributes:
+        record: of the training. One without a file left no model: the weights are those that a training starts from.
+    """
+
+    task: Task
+    model: nn.Module
+    loss_head: LossHead
+    record: StepRecord[Training]
+
+
+def load_trained(context: Context, record: StepRecord[Training]) -> TrainedModel:
+    """Load the model of a finished training; after a cold start, the one that a training would start from.
+
+    Raises:
+        WorkspaceDamaged: the file is not what the training wrote.
+        DataError: the weights do not fit.
+    """
+    if record.file is None:
+        return TrainedModel(*before_any_label(context.config), record)
+    path = context.workspace.verify_file(record)
+    state, head_state, manifest = storage.read(path)
+    options = context.config.model.model_copy(
+        update={"name": manifest.model, "weights": "none", "input_size": manifest.input_shape[0]}
+    )
+    task = make_task(context.config.model_copy(update={"model": options}), manifest.classes)
+    model, loss_head = task.build_model(), LossHead(manifest.channels)
+    load_strictly(model, state, str(path))
+    load_strictly(loss_head, head_state, str(path))
+    return TrainedModel(task, model, loss_head, record)
+
+
+def newest_training(context: Context, cycle: int) -> StepRecord[Training]:
+    """The newest finished training up to a cycle; raises UsageError when there is none."""
+    record = context.workspace.newest(Training, before=cycle + 1)
+    if record is None:
+        raise UsageError("No training has been finished yet.", do="Run `alcli train`, or the whole `alcli cycle`.")
+    return record
+
+
 def load_previous(context: Context, cycle: int, task: Task, current: str | None = None) -> nn.Module | None:
-    """The model trained before a cycle's, its outputs moved to the task's classes; None where none can be compared.
+    """Load the newest model trained before a cycle, its outputs moved to the task's classes.
 
     Args:
-        current: hash of that cycle's model: an earlier cycle that used the same is none before it.
+        current: SHA-256 of this cycle's model; earlier cycles that reused it are skipped.
+
+    Returns:
+        None where there is no earlier model, or only one of another task or network.
     """
-    numbers = [row["number"] for row in context.workspace.store.cycles() if row["number"] < cycle]
-    records = (context.workspace.step(number, "train") for number in reversed(numbers))
-    earlier = next((row for row in records if row and row.file and row.sha256 != current), None)
+    trainings = reversed(context.workspace.all_steps(Training))
+    earlier = next((row for row in trainings if row.cycle < cycle and row.file and row.sha256 != current), None)
     if earlier is None:
         return None
-    path = context.workspace.verified_file(earlier)
+    path = context.workspace.verify_file(earlier)
     state, _, manifest = storage.read(path)
     if (manifest.task, manifest.model) != (context.config.task.name, task.model_name):
         return None
@@ -42,8 +87,8 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
     return model
 
 
-def untrained(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Module, LossHead]:
-    """The network that a training would start from, for signals that need no training, as ``embedding`` does."""
+def starting_model(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Module, LossHead]:
+    """Build what a training would start from, for signals that need no training, such as ``embedding``."""
     seed_everything(config.train.seed)
     task = make_task(config, classes)
     model = task.build_model()
@@ -51,16 +96,15 @@ def untrained(config: Config, classes: Sequence[str]) -> tuple[Task, nn.Module, 
 
 
 def before_any_label(config: Config) -> tuple[Task, nn.Module, LossHead]:
-    """The same before the first annotation: with the configured classes, or with one that stands for them."""
+    """Build the same before the first annotation: with the configured classes, or with a single stand-in."""
     if config.task.classes:
-        return untrained(config, config.task.classes)
-    # What speaks of joints by name can only be checked when they are known.
-    task = config.task.model_copy(update={"flip_pairs": (), "sigmas": {}})
-    return untrained(config.model_copy(update={"task": task}), NO_CLASS_YET)
+        return starting_model(config, config.task.classes)
+    task = config.options_of("task").before_any_class()
+    return starting_model(config.model_copy(update={"task": task}), NO_CLASS_YET)
 
 
 def check_model(config: Config) -> None:
-    """Build the network as a training would, with weights from a file if from one, and run it once; fetches nothing.
+    """Build the network as a training would and run it once; ImageNet weights are not fetched for that.
 
     Raises:
         UsageError: the task has no such model, or it cannot be built or run at the configured size.
@@ -73,23 +117,8 @@ def check_model(config: Config) -> None:
     except AlcliError:
         raise
     except Exception as error:
-        # A library's network says in its own way what it cannot do, most often with an assertion.
+        # A library's network reports in its own way what it cannot do, most often with an assertion.
         raise UsageError(
             f"The model {config.model.name!r} cannot be built and run: {error}.",
             do="Choose another model.name, or a model.input_size that it can take.",
         ) from None
-
-
-def load_trained(context: Context, record: StepRecord) -> tuple[Task, nn.Module, LossHead, Path]:
-    """The model of a finished training, verified; raises WorkspaceDamaged or DataError."""
-    path = context.workspace.verified_file(record)
-    state, head_state, manifest = storage.read(path)
-    options = context.config.model.model_copy(
-        update={"name": manifest.model, "weights": "none", "input_size": manifest.input_shape[0]}
-    )
-    config = context.config.model_copy(update={"model": options})
-    task = make_task(config, manifest.classes)
-    model, loss_head = task.build_model(), LossHead(manifest.channels)
-    load_strictly(model, state, str(path))
-    load_strictly(loss_head, head_state, str(path))
-    return task, model, loss_head, path

@@ -101,13 +101,13 @@ class Console:
             yield _ProgressLines(description, total)
 
     def _print_to_stderr(self, text: str) -> None:
-        from alcli.system.redaction import redacted
+        from alcli.system.redaction import redact
         from alcli.system.text import visible
 
         if not self.quiet:
             # The run goes on when its terminal is gone.
             with contextlib.suppress(OSError):
-                click.echo(visible(redacted(text)), err=True)
+                click.echo(visible(redact(text)), err=True)
 
     @contextlib.contextmanager
     def _bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:

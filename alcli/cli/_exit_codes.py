@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from alcli.errors import DONE, AlcliError, Interrupted, MachineError, Told
+from alcli.errors import DONE, AlcliError, Ending, Interrupted, MachineError
 
 USAGE = 2
 READER_GONE = 141
@@ -69,16 +69,16 @@ def _fail_with_report(error: Exception, as_json: bool) -> int:
     return _fail(internal_error(error), as_json)
 
 
-def _fail(error: Told, as_json: bool) -> int:
+def _fail(error: Ending, as_json: bool) -> int:
     _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_sentences(error), err=True))
     return error.exit_code
 
 
-def _sentences(error: Told) -> str:
-    from alcli.system.redaction import redacted
+def _sentences(error: Ending) -> str:
+    from alcli.system.redaction import redact
     from alcli.system.text import visible
 
-    return visible(redacted("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
+    return visible(redact("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
 
 
 def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], Any]) -> None:
@@ -87,10 +87,10 @@ def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], 
         import json
 
         from alcli.cli._console import SCHEMA_VERSION
-        from alcli.system.redaction import redacted
+        from alcli.system.redaction import redact
 
         document = {"schema_version": SCHEMA_VERSION, "error": parts, "exit_code": code}
-        click.echo(redacted(json.dumps(document, indent=2)))
+        click.echo(redact(json.dumps(document, indent=2)))
 
 
 def _use_utf8() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alcli.workspace import Workspace
 
 Command = Callable[..., Any]
+Observer = Callable[["Workspace", "Run"], AbstractContextManager[None]]
 
 
 class Duration(click.ParamType):
@@ -44,7 +45,7 @@ class Duration(click.ParamType):
 class Session:
     """The console and the workspace of one invocation; the workspace is opened on demand."""
 
-    def __init__(self, console: Console, root: Path | None, overrides: list[str]) -> None:
+    def __init__(self, console: Console, root: Path | None, overrides: list[str | tuple[str, Any]]) -> None:
         self.console, self.overrides = console, overrides
         self._run: Run | None = None
         self._root = root
@@ -70,11 +71,12 @@ class Session:
             workspace.close()
 
     @contextmanager
-    def writing(self, wait: float = 0.0) -> Iterator[Context]:
+    def writing(self, wait: float = 0.0, observe: Observer | None = None) -> Iterator[Context]:
         """Open and lock the workspace, and yield the context for a step.
 
         Args:
             wait: seconds to wait for another run to release the lock.
+            observe: a context entered around the run, which sees its errors after translation.
         """
         from alcli.context import Context
         from alcli.workspace import Workspace
@@ -83,7 +85,13 @@ class Session:
         workspace = Workspace.open(self.root)
         try:
             config = workspace.configuration(self.overrides)
-            with machine_errors(workspace.root), workspace.lock(wait), self._run_log(workspace.root):
+            with (
+                workspace.lock(wait),
+                self._log_run(workspace.root) as run,
+                observe(workspace, run) if observe else nullcontext(),
+                # Innermost, so that the log and the observer see the translated error.
+                machine_errors(workspace.root),
+            ):
                 if workspace.copy_before is not None:
                     self.console.say(f"Migrated the database to a new schema; a copy is {workspace.copy_before}.")
                 yield Context(workspace, config, self.console)
@@ -98,20 +106,17 @@ class Session:
         return code
 
     @contextmanager
-    def _run_log(self, root: Path) -> Iterator[None]:
-        """Write the run's log; the traceback of an internal error is written next to it."""
+    def _log_run(self, root: Path) -> Iterator[Run]:
+        """Log the run; an internal error writes its traceback to a file next to the log."""
         from alcli.system import run_log
         from alcli.system.crash_reports import internal_error
-        from alcli.workspace.database import machine_errors
 
         folder = root / "logs"
         command = click.get_current_context().find_root().obj or sys.argv[1:]
-        with run_log.recorded(folder, command) as self._run:
+        with run_log.log_run(folder, command) as self._run:
             self.console.run_id = self._run.id
             try:
-                # Translated here as well, so that the log records a full disk as exit 7 and not as a bug.
-                with machine_errors(root):
-                    yield
+                yield self._run
             except (AlcliError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
                 raise
             except Exception as error:
@@ -132,7 +137,7 @@ def shared(command: Command) -> Command:
         from alcli.cli._console import Console
 
         console = Console(as_json, quiet, verbose)
-        overrides = [*settings, *(f"{place}={value}" for place, value in _overrides(rest))]
+        overrides: list[str | tuple[str, Any]] = [*settings, *_overrides(rest)]
         return command(session=Session(console, workspace, overrides), **rest)
 
     with_session.__doc__, with_session.__name__ = command.__doc__, command.__name__
@@ -165,7 +170,13 @@ _SHARED = [
         type=click.Path(path_type=Path, file_okay=False),
         help="Workspace folder. Default: the nearest folder with an alcli.toml, from here upward.",
     ),
-    click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting for this run."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Override a setting for this run; see `alcli list settings`.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
     click.option("-v", "--verbose", is_flag=True, help="Print more details."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from alcli.cli._console import metrics_in_words
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
+    from alcli.system.run_log import Run
     from alcli.workspace import Workspace
-    from alcli.workspace.heartbeat import Heartbeat
+    from alcli.workspace.records import Training
 
 
 @click.command()
@@ -45,28 +47,20 @@ def command(
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
     from alcli.cycle import run_cycle
-    from alcli.workspace.database import machine_errors
-    from alcli.workspace.heartbeat import record_end
 
-    with session.writing(wait) as context:
-        if dry_run:
+    if dry_run:
+        with session.writing(wait) as context:
             return _dry_run(session, context, accept_shrink)
-        root = context.workspace.root
-        # Translated here as well, so that a full disk is recorded with its exit code.
-        with (
-            record_end(root, functools.partial(_publish, context.workspace, metrics_file)) as end,
-            machine_errors(root),
-        ):
-            result = run_cycle(context, accept_shrink)
-            code = session.exit_code(result.problems)
-            end(code)
+    with session.writing(wait, functools.partial(_record_end, metrics_file)) as context:
+        result = run_cycle(context, accept_shrink)
+        code = session.exit_code(result.problems)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
         "cycle": result.number,
         "nothing_new": result.nothing_new,
         "pool": pool,
-        "steps": {step.step: dict(step.summary) for step in result.steps},
+        "steps": {step.step: step.summary.document() for step in result.steps},
         "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
         "folder": folder,
     }
@@ -78,39 +72,48 @@ def command(
     return code
 
 
-def _publish(workspace: Workspace, metrics_file: Path | None, beat: Heartbeat) -> None:
+def _record_end(metrics_file: Path | None, workspace: Workspace, run: Run) -> AbstractContextManager[None]:
+    """Update the heartbeat, and the metrics file if there is one, when the run ends."""
+    from alcli.workspace.heartbeat import record_end
     from alcli.workspace.prometheus import publish
 
-    if metrics_file is not None:
-        publish(workspace, metrics_file, beat)
+    if metrics_file is None:
+        return record_end(workspace.root, run)
+    return record_end(workspace.root, run, functools.partial(publish, workspace, metrics_file))
 
 
 def describe(result: CycleResult) -> str:
     """What a cycle did, in two sentences."""
     if result.nothing_new:
         return f"Nothing new since cycle {result.number}: nothing to do."
-    summaries = {step.step: step.summary for step in result.steps}
-    train, score, push = (summaries[name] for name in ("train", "score", "push"))
-    metrics = metrics_in_words(train.get("metrics", {}))
-    learned = f"trained on {train['trained_on']} images" + (
-        f" ({metrics} on {train['held_out']} held out)" if metrics else ""
-    )
-    if train.get("cold_start"):
-        learned = "no annotation to learn from: cold start"
-    if "reused_from" in train:
-        learned += f", the model of cycle {train['reused_from']}: nothing in it would change"
-    again = f", {len(score['rechecks'])} annotations to look at again" if score.get("rechecks") else ""
+    from alcli.workspace.records import Pushed, Scored, Training
+
+    training = result.summary(Training) or Training()
+    scored, pushed = result.summary(Scored) or Scored(), result.summary(Pushed) or Pushed()
+    rechecks = f", {len(scored.rechecks)} annotations to look at again" if scored.rechecks else ""
     return (
-        f"Cycle {result.number}: {learned}.\n"
-        f"Ranked {score['scored']} images by {score['strategy']}; {score['asked']} asked for{again}; "
-        f"queue: {push['new']} new, {push['moved']} moved, {push['leaving']} left."
+        f"Cycle {result.number}: {_training_in_words(training)}.\n"
+        f"Ranked {scored.scored} images by {scored.strategy}; {scored.asked} asked for{rechecks}; "
+        f"queue: {pushed.new} new, {pushed.moved} moved, {pushed.leaving} left."
     )
+
+
+def _training_in_words(training: Training) -> str:
+    if training.cold_start:
+        return "no annotation to learn from: cold start"
+    metrics = metrics_in_words(training.metrics)
+    text = f"trained on {training.trained_on} images"
+    if metrics:
+        text += f" ({metrics} on {training.held_out} held out)"
+    if training.reused_from is not None:
+        text += f", the model of cycle {training.reused_from}: nothing in it would change"
+    return text
 
 
 def _dry_run(session: options.Session, context: Any, accept_shrink: bool) -> int:
     from alcli.cycle.pull import pull
 
-    summary = dict(pull(context, dry_run=True, accept_shrink=accept_shrink).summary)
+    summary = pull(context, dry_run=True, accept_shrink=accept_shrink).summary.document()
     text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
     session.console.result(
         {"dry_run": True, "pull": summary}, f"The cycle would start with: {text}. Nothing was changed."

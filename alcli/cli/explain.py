@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from alcli.items import Item
     from alcli.workspace import Workspace
 
-NOT_SIGNALS = ("rank", "id", "name", "score", "score_percentile", "asked", "arm", "reason")
-
 
 @click.command()
 @click.argument("name")
@@ -57,8 +55,8 @@ def _explanation(workspace: Workspace, item: Item, state: str) -> dict[str, Any]
 
     store = workspace.store
     said = store.annotations([item.id])
-    skipped = {row["item_id"]: row["since"] for row in store.skips()}
-    left_out = next((row["reason"] for row in store.quarantined() if row["item_id"] == item.id), None)
+    skipped = {skip.item_id: skip.since for skip in store.skips()}
+    left_out = next((entry.reason for entry in store.quarantine_entries() if entry.item_id == item.id), None)
     return {
         "name": item.name,
         "folder": item.folder,
@@ -73,29 +71,28 @@ def _explanation(workspace: Workspace, item: Item, state: str) -> dict[str, Any]
 
 def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
     """Its row in the list of every cycle that has one, newest first."""
-    from alcli.system.tables import read
+    from alcli.artifacts.scores import read_scores
+    from alcli.system.tables import plain
+    from alcli.workspace.records import Scored
 
-    found = []
-    for number in reversed([row["number"] for row in workspace.store.cycles()]):
-        record = workspace.step(number, "score")
-        if record is None or record.file is None or not record.file.is_file():
-            continue
-        row = next((row for row in read(record.file) if row["id"] == item.id), None)
+    lists = []
+    for record in reversed(workspace.all_steps(Scored)):
+        rows = read_scores(record.file) if record.file and record.file.is_file() else []
+        row = next((row for row in rows if row.item_id == item.id), None)
         if row is not None:
-            signals = {key: value for key, value in row.items() if value and key not in NOT_SIGNALS}
-            found.append(
+            lists.append(
                 {
-                    "cycle": number,
-                    "rank": int(row["rank"]),
-                    "of": record.summary["scored"] + len(record.summary.get("rechecks", ())),
-                    "asked": row["asked"] == "yes",
-                    "percentile": float(row["score_percentile"]),
-                    "strategy": record.summary["strategy"],
-                    "reason": row["reason"],
-                    "signals": signals,
+                    "cycle": record.cycle,
+                    "rank": row.rank,
+                    "of": record.summary.scored + len(record.summary.rechecks),
+                    "asked": row.asked,
+                    "percentile": row.percentile,
+                    "strategy": record.summary.strategy,
+                    "reason": row.reason,
+                    "signals": {name: plain(value) for name, value in row.signals.items()},
                 }
             )
-    return found
+    return lists
 
 
 def _lines(explanation: dict[str, Any]) -> list[tuple[str, Any]]:

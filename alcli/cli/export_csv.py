@@ -14,6 +14,7 @@ from alcli.cli import _options as options
 if TYPE_CHECKING:
     from alcli.cli._console import Console
     from alcli.items import QueryRow
+    from alcli.priorities import Origin
 
 STDOUT = Path("-")
 
@@ -40,24 +41,22 @@ def command(session: options.Session, output: Path, top: int | None) -> int:
       alcli export-csv -o priorities.csv
       alcli export-csv --top 100 -o - | head
     """
-    from alcli.artifacts.scores import current_rows, last_scores
+    from alcli.artifacts.scores import current_list, last_scores
     from alcli.config import load
     from alcli.context import Context
-    from alcli.cycle.export import constants
+    from alcli.cycle.export import origin
     from alcli.system.progress import Silent
 
     check_output(session.console, output)
     with session.reading() as workspace:
         context = Context(workspace, load(workspace.root, session.overrides), Silent())
         scored = last_scores(context)
-        rows = current_rows(context, scored, top)
-    write(session.console, output, rows, constants(scored), {"cycle": scored.cycle, "head": head(rows)})
+        rows = current_list(context, scored, top)
+    write(session.console, output, rows, origin(scored), {"cycle": scored.cycle, "head": head(rows)})
     return 0
 
 
-def write(
-    console: Console, output: Path, rows: Sequence[QueryRow], fixed: dict[str, Any], document: dict[str, Any]
-) -> None:
+def write(console: Console, output: Path, rows: Sequence[QueryRow], origin: Origin, document: dict[str, Any]) -> None:
     """Write the rows to a file or to stdout; after a file, show the first rows."""
     from alcli.priorities import write_files, write_narrow
     from alcli.workspace.database import machine_errors
@@ -66,7 +65,7 @@ def write(
         write_narrow(sys.stdout, rows)
         return
     with machine_errors(output):
-        wide = write_files(output, rows, fixed)
+        wide = write_files(output, rows, origin)
     console.result({**document, "rows": len(rows), "csv": str(output), "wide_csv": str(wide) if wide else None})
     console.table(
         f"{len(rows)} images, best first: {output}" + (f" (all columns: {wide.name})" if wide else ""),

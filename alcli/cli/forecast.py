@@ -33,7 +33,7 @@ def command(session: options.Session, target: float | None) -> int:
     from alcli.config import load
     from alcli.curves.forecast import check_target
     from alcli.curves.history import history
-    from alcli.curves.outlook import forecast_outlook, resources_of
+    from alcli.curves.outlook import forecast_outlook, means_of
     from alcli.items import UNLABELED
 
     if target is not None:
@@ -41,11 +41,11 @@ def command(session: options.Session, target: float | None) -> int:
     with session.reading() as workspace:
         config = load(workspace.root, session.overrides)
         cycles = history(workspace)
-        resources = resources_of(workspace, config, workspace.store.counts()[UNLABELED])
+        means = means_of(workspace, config, workspace.store.counts()[UNLABELED])
     for cycle in cycles:
         if cycle.headline and not math.isfinite(cycle.headline[1]):
             session.console.say(f"Cycle {cycle.number} is ignored: its metric is not a number.")
-    outlook = forecast_outlook(cycles, target if target is not None else config.report.target, resources)
+    outlook = forecast_outlook(cycles, target if target is not None else config.report.target, means)
     session.console.result(as_document(outlook), outlook.text)
     return 0
 
@@ -69,7 +69,7 @@ def as_document(outlook: Outlook) -> dict[str, Any]:
         document["target"] = {
             "value": outlook.target,
             "reached": outlook.is_reached,
-            "reachable": outlook.is_reachable,
+            "reachable": outlook.reachable,
             "share_of_curves": needed.reachable,
             "labels": {name: _number(value) for name, value in spans.items()},
             "more_labels": {name: _number(outlook.more(value)) for name, value in spans.items()},

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from alcli.cli._console import Console
+
+if TYPE_CHECKING:
+    from alcli.config import Config
+
+
+FROM_HERE = click.Path(resolve_path=True)
+"""A path that is given from the current folder and kept independent of it."""
+
+
+class Weights(click.ParamType):
+    """``none``, ``imagenet``, or the path of a file as ``FROM_HERE`` keeps it."""
+
+    name = "text"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The word, or the whole path."""
+        return value if value in ("none", "imagenet") else FROM_HERE.convert(value, parameter, context)
 
 
 @click.command()
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--task", "task__name", help="detection (default); `alcli list tasks`.")
 @click.option("--platform", "platform__name", help="folder (default); `alcli list platforms`.")
-@click.option("--images", "platform__images", type=click.Path(), help="Folder of images, searched recursively.")
+@click.option("--images", "platform__images", type=FROM_HERE, help="Folder of images, searched recursively.")
 @click.option(
     "--annotations",
     "platform__annotations",
-    type=click.Path(),
+    type=FROM_HERE,
     help="Folder or file of annotations; `alcli list formats`.",
 )
 @click.option("--project", "platform__project", help='On a remote platform: "P", "P/folder", or "P/*" for all folders.')
 @click.option("--folders", "platform__folders", help="Several folders of the project, comma-separated.")
 @click.option("--url", "platform__url", help="Address of the remote service; default: the public one.")
-@click.option("--token-file", "platform__token_file", type=click.Path(), help="File (0600) with the platform's token.")
+@click.option("--token-file", "platform__token_file", type=FROM_HERE, help="File (0600) with the platform's token.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
-@click.option("--weights", "model__weights", help="none, imagenet, or a safetensors file.")
+@click.option("--weights", "model__weights", type=Weights(), help="none, imagenet, or a safetensors file.")
 @click.option("--budget", "selection__budget", type=click.IntRange(1), help="Images asked for per cycle.")
 @click.option("--classes", "task__classes", help="Class names, comma-separated; default: those annotated.")
-@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Any other setting.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Any other setting; `alcli list settings`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any) -> int:
@@ -45,18 +68,13 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     from alcli import config
     from alcli.workspace import Workspace
 
-    chosen = {place.replace("__", "."): value for place, value in flags.items() if value is not None}
-    chosen = {"task.name": "detection", "platform.name": "folder", **chosen}
-    for place in ("platform.images", "platform.annotations", "platform.token_file", "model.weights"):
-        if place in chosen and chosen[place] not in ("none", "imagenet"):
-            # Given relative to where the person stands, kept independent of it.
-            chosen[place] = str(Path(chosen[place]).resolve())
-    if "task.classes" in chosen:
-        chosen["task.classes"] = [name.strip() for name in chosen["task.classes"].split(",") if name.strip()]
-    for text in settings:
-        place, value = config.parse_override(text)
-        chosen[place] = value
-    _check(chosen, workspace)
+    given: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
+    given |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
+    given |= dict(config.parse_override(text) for text in settings)
+    checked = _check_settings(given, workspace)
+    content = checked.model_dump(mode="json")
+    values = {setting: content[setting.split(".")[0]][setting.split(".")[1]] for setting in given}
+    chosen = {setting: value for setting, value in values.items() if value is not None}
     Workspace.create(workspace, chosen).close()
     Console(as_json, quiet, False).result(
         {"workspace": str(workspace), "settings": chosen},
@@ -65,33 +83,22 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     return 0
 
 
-def _check(chosen: dict[str, Any], workspace: Path) -> None:
-    """Refuse before anything is made: unknown keys, plugins that do not exist, folders that are not there."""
+def _check_settings(given: dict[str, Any], workspace: Path) -> Config:
+    """The settings, refused before anything is made: unknown keys and plug-ins, folders that are not there."""
     from alcli import config, plugins
-    from alcli.errors import UsageError
 
-    document: dict[str, dict[str, Any]] = {}
-    for place, value in chosen.items():
-        section, key = place.split(".")
-        document.setdefault(section, {})[key] = value
+    document: dict[str, Any] = {}
+    for setting, value in given.items():
+        config.put(document, setting, value)
     checked = config.check(document)
-    platform = plugins.load("platforms", checked.platform.name)
     if checked.task.name not in plugins.names("tasks"):
         plugins.load("tasks", checked.task.name)
-    for place in ("images", "annotations"):
-        path = getattr(checked.platform, place)
-        if path is not None and not path.exists():
-            raise UsageError(f"--{place}: there is no {path}.", do="Check the path, or make the folder first.")
-    if checked.platform.name == "superannotate":
-        # Without asking it: the project, the token and the address are complete.
-        platform(checked.platform, Path("cache"))
-    for place in ("images", "annotations"):
-        if checked.platform.name == "folder" and getattr(checked.platform, place) is None:
-            raise UsageError(
-                f"The folder platform needs --{place}.",
-                do="alcli init W --images photos --annotations labels (an empty folder before the first)",
-            )
-    if "model.name" in chosen or "model.weights" in chosen:
+    resolved = checked.resolve_all(workspace.resolve())
+    check = getattr(plugins.load("platforms", checked.platform.name), "check", None)
+    if check is not None:
+        check(resolved.options_of("platform"))
+    if "model.name" in given or "model.weights" in given:
         from alcli.artifacts.trained import check_model
 
-        check_model(checked.resolved(workspace.resolve()))
+        check_model(resolved)
+    return checked

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -25,20 +26,24 @@ Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
             "items",
             "quarantine",
             "cycles",
+            "settings",
             "exit-codes",
         ]
     ),
 )
 @options.shared
 def command(session: options.Session, what: str) -> int:
-    """List what alcli knows (strategies, models, …) or what the workspace holds (items, quarantine, cycles).
+    """List what alcli knows (strategies, settings, …) or what the workspace holds (items, quarantine, cycles).
 
     \b
     Examples:
       alcli list strategies
+      alcli list settings
       alcli list quarantine -w W
     """
     header, rows = _TABLES[what](session)
+    if what == "settings":
+        return _show_settings(session, header, rows)
     session.console.result({what.replace("-", "_"): [dict(zip(header, row, strict=True)) for row in rows]})
     session.console.table(what, header, rows)
     return 0
@@ -103,14 +108,55 @@ def _items(session: options.Session) -> Table:
 
 def _quarantine(session: options.Session) -> Table:
     with session.reading() as workspace:
-        rows = [(row["name"], row["reason"], row["since"]) for row in workspace.store.quarantined()]
+        rows = [(entry.name, entry.reason, entry.since) for entry in workspace.store.quarantine_entries()]
     return ("name", "reason", "since"), rows
 
 
 def _cycles(session: options.Session) -> Table:
     with session.reading() as workspace:
-        rows = [(row["number"], row["started"], row["finished"] or "open") for row in workspace.store.cycles()]
+        rows = [(cycle.number, cycle.started, cycle.finished or "open") for cycle in workspace.store.cycles()]
     return ("cycle", "started", "finished"), rows
+
+
+def _settings(session: options.Session) -> Table:
+    from alcli import config, plugins
+
+    rows: list[tuple[Any, ...]] = []
+    for section in config.Config.model_fields:
+        rows += _setting_rows(section, config.shared_options(section).model_fields, "")
+        kind = config.KINDS.get(section)
+        for name in plugins.names(kind) if kind else ():
+            rows += _setting_rows(section, config.fields_of_plug_in(section, name), name)
+    return ("name", "type", "default", "description", "plugin"), rows
+
+
+def _setting_rows(section: str, fields: Mapping[str, Any], plugin: str) -> list[tuple[Any, ...]]:
+    from alcli.system.typed_values import type_in_words
+
+    return [
+        (f"{section}.{key}", type_in_words(field.annotation), field.default, field.description or "", plugin)
+        for key, field in fields.items()
+    ]
+
+
+def _show_settings(session: options.Session, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
+    """One table for each section, and one for each plug-in that adds to it."""
+    from pydantic_core import to_jsonable_python
+
+    session.console.result({"settings": to_jsonable_python([dict(zip(header, row, strict=True)) for row in rows])})
+    for (section, plugin), group in itertools.groupby(rows, key=lambda row: (row[0].split(".")[0], row[4])):
+        title = f"{section}, only for {plugin}" if plugin else section
+        session.console.table(title, header[:4], [(*row[:2], _default_in_words(row[2]), row[3]) for row in group])
+    return 0
+
+
+def _default_in_words(default: Any) -> str:
+    """A default as `--set` would take it."""
+    if default is None or default == "" or default == () or default == {}:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 def _exit_codes(session: options.Session) -> Table:
@@ -128,5 +174,6 @@ _TABLES: dict[str, Callable[[options.Session], Table]] = {
     "items": _items,
     "quarantine": _quarantine,
     "cycles": _cycles,
+    "settings": _settings,
     "exit-codes": _exit_codes,
 }

@@ -30,11 +30,11 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
     session.console.result(
         {
             "dry_run": dry_run,
-            **summary,
+            **summary.document(),
             "problems": [{"name": r.name, "reason": r.reason} for r in result.problems],
         },
-        f"{summary['items']} images, {summary['labeled']} annotated; {summary['new_items']} new, "
-        f"{summary['vanished_items']} vanished, {summary['annotations_read']} annotations read."
+        f"{summary.items} images, {summary.labeled} annotated; {summary.new_items} new, "
+        f"{summary.vanished_items} vanished, {summary.annotations_read} annotations read."
         + (" Nothing was changed." if dry_run else ""),
     )
     return code

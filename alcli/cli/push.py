@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from alcli.cli import _options as options
+
+if TYPE_CHECKING:
+    from alcli.workspace.records import Pushed
 
 
 @click.command()
@@ -47,7 +50,7 @@ def command(
 
     people = tuple(name.strip() for name in (assign or "").split(",") if name.strip())
     handover = Handover(people, status, subset, prelabels)
-    if restore and (top or handover.wanted):
+    if restore and (top or handover):
         raise click.UsageError("--restore can only be combined with --dry-run.")
     with session.writing(wait) as context:
         if restore:
@@ -58,23 +61,23 @@ def command(
     problems = [{"name": row.name, "reason": row.reason} for row in result.problems]
     session.console.problems(result.problems)
     session.console.result(
-        {"cycle": result.cycle, "dry_run": dry_run, **result.summary, "problems": problems},
+        {"cycle": result.cycle, "dry_run": dry_run, **result.summary.document(), "problems": problems},
         _text(result.summary, dry_run, restore),
     )
     return code
 
 
-def _text(summary: Any, dry_run: bool, restore: bool) -> str:
+def _text(summary: Pushed, dry_run: bool, restore: bool) -> str:
     verbs = ("Would put back", "Put back") if restore else ("Would push", "Pushed")
     left_out = {
-        "already labelled": summary["already_labeled"],
-        "assigned": summary["assigned"],
-        "vanished": summary["vanished"],
+        "already labeled": summary.already_labeled,
+        "assigned": summary.assigned,
+        "vanished": summary.vanished,
     }
     named = [f"{count} {reason}" for reason, count in left_out.items() if count]
     why = f": {', '.join(named)}" if named else ""
-    again = f" {summary['rechecks']} annotations to look at again." if summary["rechecks"] else ""
+    again = f" {summary.rechecks} annotations to look at again." if summary.rechecks else ""
     return (
-        f"{verbs[not dry_run]} {summary['queued']} images: {summary['changes']} changes ({summary['new']} new, "
-        f"{summary['moved']} moved, {summary['leaving']} leaving, {summary['left_out']} left out{why}).{again}"
+        f"{verbs[not dry_run]} {summary.queued} images: {summary.changes} changes ({summary.new} new, "
+        f"{summary.moved} moved, {summary.leaving} leaving, {summary.left_out} left out{why}).{again}"
     )

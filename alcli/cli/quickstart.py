@@ -31,7 +31,9 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty.", do="Name another folder: alcli quickstart FOLDER")
     pool, test, start, budget = quickstart.POOL, quickstart.TEST, quickstart.START, quickstart.BUDGET
-    console.say(f"Drawing {pool} images of handwritten digits in {folder}/images, {start} of them annotated, and {test}")
+    console.say(
+        f"Drawing {pool} images of handwritten digits in {folder}/images, {start} of them annotated, and {test}"
+    )
     console.say(f"test images. Then two cycles; between them, the first {budget} images of the queue are annotated.")
     project = quickstart.make_project(folder)
     workspace = quickstart.make_workspace(project)

@@ -8,7 +8,9 @@ from alcli.cli import _options as options
 
 
 @click.command()
-@click.option("--cycle", type=click.IntRange(1), help="Number of the cycle. Default: the newest one with a ranked list.")
+@click.option(
+    "--cycle", type=click.IntRange(1), help="Number of the cycle. Default: the newest one with a ranked list."
+)
 @click.option("--target", type=float, help="Metric value to reach, for the forecast, such as 0.75.  [report.target]")
 @options.wait
 @options.shared
@@ -33,9 +35,9 @@ def command(session: options.Session, cycle: int | None, target: float | None, w
         result = report(context, cycle, target)
     summary = result.summary
     session.console.result(
-        {"cycle": result.cycle, **summary},
-        f"Cycle {result.cycle}, {summary['images']} images: {summary['file']}\n{summary['outlook']}".strip(),
+        {"cycle": result.cycle, **summary.document()},
+        f"Cycle {result.cycle}, {summary.images} images: {summary.file}\n{summary.outlook}".strip(),
     )
-    if summary["missing"]:
-        session.console.say(f"{summary['missing']} images cannot be read now; the page says so in their places.")
+    if summary.missing:
+        session.console.say(f"{summary.missing} images cannot be read now; the page says so in their places.")
     return 0

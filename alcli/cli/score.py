@@ -27,27 +27,27 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
       alcli score --strategy entropy --top 20
       alcli score -o - | head
     """
-    from alcli.artifacts.scores import current_rows, last_scores
+    from alcli.artifacts.scores import current_list, last_scores
     from alcli.cli.export_csv import check_output, head, write
-    from alcli.cycle.export import constants
+    from alcli.cycle.export import origin
     from alcli.cycle.score import score
 
     check_output(session.console, output)
     with session.writing(wait) as context:
         cycles = context.workspace.store.cycles()
-        number = cycles[-1]["number"] if cycles else 0
+        number = cycles[-1].number if cycles else 0
         result = score(context, number)
         code = session.exit_code(result.problems)
         scored = last_scores(context, number)
-        rows = current_rows(context, scored, top)
+        rows = current_list(context, scored, top)
     session.console.problems(result.problems)
-    document = {"cycle": number, **result.summary, "head": head(rows)}
+    document = {"cycle": number, **result.summary.document(), "head": head(rows)}
     if output is not None:
-        write(session.console, output, rows, constants(scored), document)
+        write(session.console, output, rows, origin(scored), document)
     else:
         session.console.result(document)
         session.console.table(
-            f"The first of {len(rows)} images by {result.summary['strategy']}, cycle {number}",
+            f"The first of {len(rows)} images by {result.summary.strategy}, cycle {number}",
             ("rank", "name", "score"),
             [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:10]],
         )

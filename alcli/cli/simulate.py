@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Comma-separated; random is always included. NAME@plain: the loss head does not affect the network's weights.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Runs of each strategy; run i of all strategies starts alike.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Runs of each strategy; run i of all strategies starts alike.",
+)
 @click.option("--cycles", type=click.IntRange(1), default=5, show_default=True, help="Cycles per run.")
 @click.option("--start", type=click.IntRange(1), help="Images annotated at the start. Default: a tenth of the pool.")
 @click.option("--budget", type=click.IntRange(1), help="Images annotated per cycle. Default: a tenth of the pool.")
@@ -32,7 +38,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Test images: a share, a folder of the project, or a file with one name per line.",
 )
-@click.option("--frozen", is_flag=True, help="Classification only: train a linear head on frozen pretrained features; takes seconds.")
+@click.option(
+    "--frozen",
+    is_flag=True,
+    help="Classification only: train a linear head on frozen pretrained features; takes seconds.",
+)
 @click.option(
     "--head-c",
     type=click.FloatRange(0, min_open=True),
@@ -67,10 +77,10 @@ def command(
       alcli simulate -w W --frozen --seeds 30 --start 50 --budget 100 --cycles 6
     """
     from alcli.simulation import replay
-    from alcli.simulation.plan import parse_arms
+    from alcli.simulation.plan import arms_of
     from alcli.workspace.database import machine_errors
 
-    request = replay.Request(parse_arms(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
+    request = replay.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
     with session.writing() as context:
         simulation = replay.plan(context, request)
         code = session.exit_code(simulation.problems)

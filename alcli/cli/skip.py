@@ -12,6 +12,7 @@ from alcli.cli import _options as options
 
 if TYPE_CHECKING:
     from alcli.items import Item
+    from alcli.workspace.records import Skip
 
 STDIN = "-"
 
@@ -44,8 +45,8 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
         store = context.workspace.store
         names = _names(listed) if listed is not None else None
         if undo:
-            ids = [row["item_id"] for row in store.skips() if names is None or _called(row, names)]
-            missing = _unknown(names or [], [(row["folder"], row["name"]) for row in store.skips()])
+            ids = [skip.item_id for skip in store.skips() if names is None or _has_name(skip, names)]
+            missing = _unknown(names or [], [(skip.folder, skip.name) for skip in store.skips()])
             if not dry_run:
                 store.unskip(ids)
         else:
@@ -64,7 +65,7 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
 
 def _show(session: options.Session) -> int:
     with session.reading() as workspace:
-        rows = [(row["name"], row["folder"], row["since"]) for row in workspace.store.skips()]
+        rows = [(skip.name, skip.folder, skip.since) for skip in workspace.store.skips()]
     header = ("name", "folder", "since")
     session.console.result({"skipped": [dict(zip(header, row, strict=True)) for row in rows]})
     session.console.table("Excluded images", header, rows)
@@ -89,16 +90,17 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", do="Give a file with one name per line.") from None
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.", do="Give a file with one name per line."
+        ) from None
 
 
 def _is_one(item: Item, names: set[str]) -> bool:
     return item.name in names or item.id in names or f"{item.folder}/{item.name}" in names
 
 
-def _called(row: object, names: list[str]) -> bool:
-    name, folder = row["name"], row["folder"]  # type: ignore[index]
-    return name in names or row["item_id"] in names or f"{folder}/{name}" in names  # type: ignore[index]
+def _has_name(skip: Skip, names: list[str]) -> bool:
+    return skip.name in names or skip.item_id in names or f"{skip.folder}/{skip.name}" in names
 
 
 def _unknown(names: list[str], images: list[tuple[str, str]]) -> list[str]:

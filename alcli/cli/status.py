@@ -33,15 +33,15 @@ def command(session: options.Session, exit_code: bool) -> int:
     from alcli.cli.forecast import as_document
     from alcli.config import load
     from alcli.curves.history import history
-    from alcli.curves.outlook import outlook, resources_of
+    from alcli.curves.outlook import means_of, outlook
     from alcli.items import UNLABELED
 
     with session.reading() as workspace:
         counts = workspace.store.counts()
         cycles = history(workspace)
-        refused = len(workspace.store.quarantined())
+        refused = len(workspace.store.quarantine_entries())
         config = load(workspace.root, session.overrides)
-        ahead = outlook(cycles, config.report.target, resources_of(workspace, config, counts[UNLABELED]))
+        ahead = outlook(cycles, config.report.target, means_of(workspace, config, counts[UNLABELED]))
     document: dict[str, Any] = {
         "workspace": str(session.root),
         "pool": counts,

@@ -30,11 +30,11 @@ def command(session: options.Session, wait: float) -> int:
         number = open_cycle(context)
         result = train(context, number)
         code = session.exit_code(result.problems)
-    metrics = metrics_in_words(result.summary.get("metrics", {}))
+    metrics = metrics_in_words(result.summary.metrics)
     session.console.problems(result.problems)
     session.console.result(
-        {"cycle": number, "already_done": result.already_done, **result.summary},
+        {"cycle": number, "already_done": result.already_done, **result.summary.document()},
         f"Cycle {number}: {'already trained' if result.already_done else 'trained'} "
-        f"on {result.summary['trained_on']} images. {metrics or 'No metric.'}\nNext: alcli score",
+        f"on {result.summary.trained_on} images. {metrics or 'No metric.'}\nNext: alcli score",
     )
     return code

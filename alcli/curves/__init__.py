@@ -1,1 +1,1 @@
-"""The learning curve: its history, its forecast, and the statistics behind both."""
+"""Learning curves: history, forecast and outlook, and the comparison of simulated curves."""

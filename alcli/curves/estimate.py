@@ -1,4 +1,4 @@
-"""A number with its interval; apart from what computes it, so that reading one needs no scipy."""
+"""A number with its interval; separate from the code that computes it, so that importing it does not load scipy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval; with one value only the interval is not a number."""
+    """A mean with its interval; the interval is NaN for a single value."""
 
     mean: float
     low: float

@@ -1,12 +1,12 @@
-"""How a learning curve goes on: from a few points to a bundle of curves that could have made them.
+"""Forecast of a learning curve: from a few points to a bundle of curves that fit them.
 
-Every curve is c − a·s(n): the asymptote c ≤ 1 less what is still missing, which shrinks by one of three laws. A power
-law (Cortes et al., NIPS 1993; Hestness et al. 2017), an exponential and a hyperbola, as Domhan, Springenberg & Hutter
-(IJCAI 2015) and Mahmood et al. ("How Much More Data Do I Need?", CVPR 2022) mix several families: no single one fits
-all tasks, and a wrong one is sure of itself.
+Every curve is c − a·s(n): an asymptote c ≤ 1 minus the remaining gap, which shrinks by one of three laws: a power law
+(Cortes et al., NIPS 1993; Hestness et al. 2017), an exponential or a hyperbola. As in Domhan, Springenberg & Hutter
+(IJCAI 2015) and Mahmood et al. ("How Much More Data Do I Need?", CVPR 2022) several families are mixed, because no
+single one fits all tasks and a wrong one is overconfident.
 
-A project has three to ten points, and a bootstrap of three points repeats them. So the bundle is drawn from the
-posterior instead: for each law, rate and noise on a grid, c and a are linear and have it in closed form.
+A project has three to ten points, too few for a bootstrap, so curves are drawn from the posterior. For each law, rate
+and noise on a grid the model is linear in c and a, and their posterior has a closed form.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ LAWS: tuple[Callable[[np.ndarray, Any], np.ndarray], ...] = (
     lambda x, rate: np.exp(-rate * (x - 1)),
     lambda x, rate: 1 / (1 + rate * (x - 1)),
 )
-"""What is missing at x times the first number of labels, 1 at x = 1."""
+"""s(x): the remaining gap at x times the first number of labels, 1 at x = 1."""
 TYPICAL_RATES = (0.5, 0.4, 0.6)
 RATES = np.exp(np.linspace(-2.2, 2.2, 31))
 RATE_SPREAD = 0.9
 NOISES = np.array([0.004, 0.008, 0.014, 0.022, 0.035, 0.06])
 TYPICAL_NOISE, NOISE_SPREAD = 0.014, 0.7
-"""Of one training to the next, in the metric's own unit: about that of 70 % measured on a thousand images."""
+"""Standard deviation between trainings, in the metric's unit: about that of 70 % measured on a thousand images."""
 DRAWS = 2000
 TRIES = 30
 CONFIDENCE = 0.9
@@ -41,7 +41,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Bundle:
-    """Curves that could have made the points, all equally likely.
+    """Curves that fit the points, all equally likely.
 
     Attributes:
         first: number of labels at the first point.
@@ -56,47 +56,47 @@ class Bundle:
     noises: np.ndarray
 
     def at(self, labels: Sequence[float]) -> np.ndarray:
-        """(draws, k): the height of every curve at k numbers of labels."""
+        """The height of every curve at k numbers of labels: (draws, k)."""
         x = np.asarray(labels, dtype=np.float64) / self.first
-        left = np.empty((len(self.laws), len(x)))
+        gaps = np.empty((len(self.laws), len(x)))  # (draws, k)
         for number, law in enumerate(LAWS):
-            rows = self.laws == number
-            left[rows] = law(x[None, :], self.rates[rows, None])
-        return self.tops[:, None] - self.missing[:, None] * left
+            chosen = self.laws == number
+            gaps[chosen] = law(x[None, :], self.rates[chosen, None])
+        return self.tops[:, None] - self.missing[:, None] * gaps
 
     def band(self, labels: Sequence[float], confidence: float = CONFIDENCE, measured: bool = False) -> list[Estimate]:
-        """Median and interval at each number of labels; ``measured``: of a metric measured there, with its noise."""
+        """Median and interval at each number of labels; ``measured`` adds the noise of a measurement."""
         heights = self.at(labels)
         if measured:
             heights = heights + np.random.default_rng(1).standard_normal(heights.shape) * self.noises[:, None]
         low, middle, high = np.quantile(heights, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2], axis=0)
-        return [Estimate(*row) for row in zip(middle.tolist(), low.tolist(), high.tolist(), strict=True)]
+        return [Estimate(*numbers) for numbers in zip(middle.tolist(), low.tolist(), high.tolist(), strict=True)]
 
     def gain(self, now: float, then: float, confidence: float = CONFIDENCE) -> Estimate:
-        """What going from ``now`` to ``then`` labels adds to the metric."""
+        """The increase of the metric from ``now`` to ``then`` labels."""
         heights = self.at([now, then])
         gains = heights[:, 1] - heights[:, 0]
         low, middle, high = np.quantile(gains, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2])
         return Estimate(float(middle), float(low), float(high))
 
-    def needed(self, target: float) -> np.ndarray:
-        """(draws,) ascending numbers of labels at which the curves reach the target; infinite where they never do."""
+    def labels_to_reach(self, target: float) -> np.ndarray:
+        """Numbers of labels at which the curves reach the target, ascending, infinite if never: (draws,)."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            left = (self.tops - target) / self.missing
+            gap = (self.tops - target) / self.missing
             x = np.select(
                 [self.laws == 0, self.laws == 1],
-                [left ** (-1 / self.rates), 1 - np.log(left) / self.rates],
-                1 + (1 / left - 1) / self.rates,
+                [gap ** (-1 / self.rates), 1 - np.log(gap) / self.rates],
+                1 + (1 / gap - 1) / self.rates,
             )
-        return np.sort(np.where(left > 0, np.maximum(x, 0) * self.first, np.inf))
+        return np.sort(np.where(gap > 0, np.maximum(x, 0) * self.first, np.inf))
 
 
 @dataclass(frozen=True)
 class Needed:
-    """Labels at which a target is reached, counted from none; ``high`` and ``median`` may be infinite.
+    """Total number of labels at which a target is reached; ``high`` and ``median`` may be infinite.
 
     Attributes:
-        reachable: the share of curves that get there at all, in [0, 1].
+        reachable: the share of curves that ever reach it, in [0, 1].
     """
 
     median: float
@@ -110,9 +110,9 @@ def fit(labels: Sequence[float], values: Sequence[float], measured_on: Sequence[
 
     Args:
         labels: annotated images at each point, ascending, positive.
-        values: the metric there, in [0, 1]; points that are no numbers are left out.
-        measured_on: images that each was measured on. m(1 − m)/n is then added to the noise: no mean of n numbers in
-            [0, 1] varies more (Bhatia & Davis, American Mathematical Monthly 2000).
+        values: the metric at each point, in [0, 1]; NaN and infinite ones are skipped.
+        measured_on: images that each value was measured on. m(1 − m)/n is then added to the noise variance, the largest
+            variance of a mean m of n numbers in [0, 1] (Bhatia & Davis, American Mathematical Monthly 2000).
 
     Raises:
         DataError: fewer than two points at different numbers of labels.
@@ -127,33 +127,33 @@ def fit(labels: Sequence[float], values: Sequence[float], measured_on: Sequence[
         )
     counted = np.where(points[2] > 0, points[2], np.inf)
     sampling = np.clip(points[1] * (1 - points[1]), 0, 0.25) / counted
-    return _drawn(points[0], points[1], sampling, np.random.default_rng(seed))
+    return _draw_bundle(points[0], points[1], sampling, np.random.default_rng(seed))
 
 
 def labels_needed(bundle: Bundle, target: float, confidence: float = CONFIDENCE) -> Needed:
-    """Where the bundle reaches the target; raises UsageError for a target that no metric can have."""
+    """The labels at which the bundle reaches the target; raises UsageError for a target outside (0, 1]."""
     check_target(target)
-    found = bundle.needed(target)
+    labels = bundle.labels_to_reach(target)
 
-    # Without interpolation: between a number and infinity there is no middle.
+    # Quantiles without interpolation, because numbers of labels can be infinite.
     def at(quantile: float) -> float:
-        return float(found[min(int(quantile * len(found)), len(found) - 1)])
+        return float(labels[min(int(quantile * len(labels)), len(labels) - 1)])
 
-    return Needed(at(0.5), at((1 - confidence) / 2), at((1 + confidence) / 2), float(np.isfinite(found).mean()))
+    return Needed(at(0.5), at((1 - confidence) / 2), at((1 + confidence) / 2), float(np.isfinite(labels).mean()))
 
 
 def check_target(target: float) -> None:
-    """Raises UsageError unless the target lies above 0 and at most at 1."""
+    """Raises UsageError unless 0 < target ≤ 1."""
     if not (math.isfinite(target) and 0 < target <= 1):
         raise UsageError(
-            f"A target of {target:g} cannot be: metrics lie between 0 and 1.", do="For 75 % write --target 0.75"
+            f"The target {target:g} is impossible: metrics lie between 0 and 1.", do="For 75 % write --target 0.75"
         )
 
 
-def _drawn(labels: np.ndarray, values: np.ndarray, sampling: np.ndarray, rng: np.random.Generator) -> Bundle:
-    """Draws from the posterior over laws, rates and noises on the grid, and c and a given them."""
+def _draw_bundle(labels: np.ndarray, values: np.ndarray, sampling: np.ndarray, rng: np.random.Generator) -> Bundle:
+    """Sample laws, rates and noises from their posterior on the grid, then c and a given these."""
     x = labels / labels[0]
-    # Weak: the end lies anywhere between where the curve is and 1, and it has not fallen so far.
+    # A weak prior: the asymptote lies between the highest value and 1, and the curve rises.
     prior_mean = np.array([(values.max() + 1) / 2, (values.max() + 1) / 2 - values[0]])
     prior = np.linalg.inv(np.diag([0.25**2, 0.3**2]))
     cells, weights, means, roots = [], [], [], []
@@ -167,19 +167,19 @@ def _drawn(labels: np.ndarray, values: np.ndarray, sampling: np.ndarray, rng: np
                 cells.append((number, rate, noise))
                 means.append(mean)
                 roots.append(np.linalg.cholesky(inverse))
-                fitted = precision @ (values - design @ mean) ** 2 + (mean - prior_mean) @ prior @ (mean - prior_mean)
-                evidence = 0.5 * (np.log(precision).sum() + np.linalg.slogdet(inverse)[1] - fitted)
-                rated = -0.5 * (math.log(rate / TYPICAL_RATES[number]) / RATE_SPREAD) ** 2
-                noisy = -0.5 * (math.log(noise / TYPICAL_NOISE) / NOISE_SPREAD) ** 2
-                weights.append(evidence + rated + noisy)
+                misfit = precision @ (values - design @ mean) ** 2 + (mean - prior_mean) @ prior @ (mean - prior_mean)
+                evidence = 0.5 * (np.log(precision).sum() + np.linalg.slogdet(inverse)[1] - misfit)
+                rate_prior = -0.5 * (math.log(rate / TYPICAL_RATES[number]) / RATE_SPREAD) ** 2
+                noise_prior = -0.5 * (math.log(noise / TYPICAL_NOISE) / NOISE_SPREAD) ** 2
+                weights.append(evidence + rate_prior + noise_prior)
     chances = np.exp(np.array(weights) - max(weights))
     picks = rng.choice(len(cells), size=DRAWS * TRIES, p=chances / chances.sum())
-    steps = np.einsum("nij,nj->ni", np.array(roots)[picks], rng.standard_normal((len(picks), 2)))
-    ends = np.array(means)[picks] + steps
-    # No metric goes beyond 1, and labels that are right do no harm.
+    deviations = np.einsum("nij,nj->ni", np.array(roots)[picks], rng.standard_normal((len(picks), 2)))
+    ends = np.array(means)[picks] + deviations  # (picks, 2): c and a
+    # Metrics are at most 1, and correct labels do not lower them.
     possible = np.flatnonzero((ends[:, 0] <= 1) & (ends[:, 1] >= 0))[:DRAWS]
     if not len(possible):
-        # A falling curve: the flattest that there is, at its mean.
+        # The points fall, so use a constant curve at their mean.
         picks, ends, possible = picks[:1], np.array([[values.mean(), 0.0]]), np.array([0])
     chosen = np.array(cells)[picks[possible]]
     return Bundle(float(labels[0]), chosen[:, 0], chosen[:, 1], ends[possible, 0], ends[possible, 1], chosen[:, 2])

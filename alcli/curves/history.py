@@ -1,27 +1,27 @@
-"""What the finished steps of all cycles say about the project's course: the learning curve, without any model."""
+"""The project's history: all cycles and the learning curve, from the records of finished steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from alcli.workspace import Workspace
+from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training
 
 CORRELATION = "loss_rank_correlation"
-"""How well predicted losses rank the true ones on held-out items (Spearman), among a training's metrics."""
+"""Key in a training's metrics: Spearman correlation of predicted and true losses on held-out items."""
 
 
 @dataclass(frozen=True)
 class CycleFacts:
-    """One cycle, as its steps recorded it.
+    """One cycle, from the records of its steps.
 
     Attributes:
-        labels: annotated images it stood on, held-out ones included; 0 before the training.
+        labels: annotated images, including held-out ones; 0 before the training.
         held_out: images that the metrics were measured on.
-        metrics: the headline first; empty where nothing could be measured.
-        agreement: of its model's predictions with those of the one before, in [0, 1]; None where not compared.
-        reused: whether it went on with the model of an earlier cycle.
+        metrics: the headline first; empty if nothing could be measured.
+        agreement: of its model's predictions with the previous model's, in [0, 1]; None if not compared.
+        reused: whether it used the model of an earlier cycle.
     """
 
     number: int
@@ -41,45 +41,47 @@ class CycleFacts:
 
     @property
     def headline(self) -> tuple[str, float] | None:
-        """Name and value of the task's own metric."""
+        """Name and value of the task's main metric."""
         return next(((name, value) for name, value in self.metrics.items() if name != CORRELATION), None)
 
     @property
     def correlation(self) -> float | None:
-        """Predicted against true losses on the held-out images."""
+        """Spearman correlation of predicted and true losses on the held-out images."""
         return self.metrics.get(CORRELATION)
 
 
 def history(workspace: Workspace) -> list[CycleFacts]:
     """Every cycle, oldest first."""
-    return [_facts(workspace, row) for row in workspace.store.cycles()]
+    return [_facts(workspace, cycle) for cycle in workspace.store.cycles()]
 
 
 def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
-    """The cycles that measured a model of their own by the metric that the newest one is measured by."""
-    measured = [row for row in cycles if row.headline and not row.reused]
-    if not measured or measured[-1].headline is None:
+    """The cycles with a new model and the same main metric as the newest of them."""
+    evaluated = [cycle for cycle in cycles if cycle.headline and not cycle.reused]
+    if not evaluated or evaluated[-1].headline is None:
         return []
-    name = measured[-1].headline[0]
-    return [row for row in measured if row.headline and row.headline[0] == name]
+    name = evaluated[-1].headline[0]
+    return [cycle for cycle in evaluated if cycle.headline and cycle.headline[0] == name]
 
 
-def _facts(workspace: Workspace, row: Any) -> CycleFacts:
-    records = {name: workspace.step(row["number"], name) for name in ("train", "score", "export", "push")}
-    train, score = (record.summary if (record := records[name]) else {} for name in ("train", "score"))
+def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:
+    training_record, scored_record = workspace.step(cycle.number, Training), workspace.step(cycle.number, Scored)
+    records = [training_record, scored_record, *(workspace.step(cycle.number, kind) for kind in (Exported, Pushed))]
+    training = training_record.summary if training_record else Training()
+    scored = scored_record.summary if scored_record else Scored()
     return CycleFacts(
-        number=int(row["number"]),
-        started=row["started"],
-        finished=row["finished"],
-        steps_done=[name for name, record in records.items() if record],
-        labels=int(train.get("trained_on", 0)) + int(train.get("held_out", 0)),
-        trained_on=int(train.get("trained_on", 0)),
-        held_out=int(train.get("held_out", 0)),
-        metrics=train.get("metrics", {}),
-        agreement=train.get("agreement"),
-        reused="reused_from" in train,
-        strategy=score.get("strategy", ""),
-        ranked=int(score.get("scored", 0)),
-        asked=int(score.get("asked", 0)),
-        cold_start=bool(train.get("cold_start")),
+        number=cycle.number,
+        started=cycle.started,
+        finished=cycle.finished,
+        steps_done=[record.summary.step for record in records if record],
+        labels=training.trained_on + training.held_out,
+        trained_on=training.trained_on,
+        held_out=training.held_out,
+        metrics=training.metrics,
+        agreement=training.agreement,
+        reused=training.reused_from is not None,
+        strategy=scored.strategy,
+        ranked=scored.scored,
+        asked=scored.asked,
+        cold_start=training.cold_start,
     )

@@ -1,4 +1,4 @@
-"""Metrics by the names of the field."""
+"""Display names of metrics."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ METRICS = {
 
 
 def metric_name(key: str) -> str:
-    """What people call the metric that files and ``--json`` call ``key``; of an unknown one its key."""
+    """The display name of a metric's key in files and ``--json``; the key itself if unknown."""
     return METRICS.get(key, key)

@@ -1,4 +1,4 @@
-"""How many more labels a target takes, what the next cycle will bring, and whether to go on, in numbers and words."""
+"""How many labels a target takes, what the next cycle will gain, and whether to go on: numbers and text."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from alcli.workspace import Workspace
 
 GO_ON, UNSURE, STOP = "go on", "unsure", "stop"
 WORTH = 0.01
-"""A gain of the next cycle, in the metric's own unit, below which it is hardly worth annotating for."""
+"""Gain of the next cycle, in the metric's unit, below which annotating is hardly worthwhile."""
 STABLE = 0.95
-"""Agreement of a model with the one before it that is called stable whatever the metric."""
+"""Agreement between two models that counts as stable for any metric."""
 NEWEST, FEWEST_TIMES = 500, 5
-"""Annotations that costs are taken from, and how many must tell a time."""
+"""Newest annotations that costs are estimated from, and how many of them must have a time."""
 LIKELY = 0.5
-"""Share of curves that must reach a target for it to be called reachable."""
+"""Share of curves that must reach a target for it to count as reachable."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What can be said about the future of a learning curve.
+    """The forecast of a learning curve, and advice.
 
     Attributes:
-        bundle: None where there are too few points; ``text`` then says what is needed.
+        bundle: None if there are too few points; ``text`` then says what is missing.
         metric, value, labels: of the newest point.
-        timed: annotated images from which the seconds are known; 0 where they are configured.
-        needed: to the target, counted from no label; None without a target. left: unlabelled images there are.
-        next_gain: of the next budget. agreement: of the newest model's predictions with the one before, in [0, 1].
-        advice: go on, unsure or stop; "" where nothing can be said.
+        timed: annotated images that the seconds are estimated from; 0 if the configuration sets them.
+        needed: total labels to the target; None without a target. left: unlabeled images.
+        next_gain: of the next budget. agreement: of the newest model's predictions with the previous one's, in [0, 1].
+        advice: go on, unsure or stop; "" without a forecast.
     """
 
     text: str
@@ -60,42 +60,42 @@ class Outlook:
     def stable(self) -> bool:
         """Whether the newest two models agree with each other at least as much as with the annotations.
 
-        What they get wrong, they then get wrong alike, and more of the same images will hardly teach them better. Taken
-        for granted where they were not compared.
+        They then make the same mistakes, and more such images will hardly help. True if they were not compared.
         """
         return self.agreement is None or self.agreement >= min(self.value, STABLE)
 
     @property
-    def reached(self) -> bool:
-        """Whether the newest model is there already."""
+    def is_reached(self) -> bool:
+        """Whether the newest model has reached the target."""
         return self.target is not None and self.value >= self.target
 
     @property
     def reachable(self) -> bool:
-        """Whether most curves get there."""
-        return self.reached or (self.needed is not None and self.needed.reachable >= LIKELY)
+        """Whether most curves reach the target."""
+        return self.is_reached or (self.needed is not None and self.needed.reachable >= LIKELY)
 
     def more(self, labels: float) -> float:
-        """Labels still missing."""
+        """Labels in addition to the present ones."""
         return max(labels - self.labels, 0.0)
 
     def cycles(self, labels: float) -> float:
-        """The same in cycles of the budget."""
+        """The additional labels in cycles."""
         more = self.more(labels)
         return math.ceil(more / self.budget) if math.isfinite(more) else math.inf
 
     def hours(self, labels: float) -> float | None:
-        """The same in hours of annotators; None where costs are not configured."""
+        """The additional labels in hours of annotation; None if the seconds per label are unknown."""
         return None if self.seconds_per_label is None else self.more(labels) * self.seconds_per_label / 3600
 
 
 @dataclass(frozen=True)
 class Means:
-    """What there is to get further with: labels a cycle, unlabelled images, and what a label costs.
+    """The means to continue: labels per cycle, unlabeled images, and the cost of a label.
 
     Attributes:
-        objects_per_item: annotated objects of a mean image.
-        measured: the middle of the seconds that people worked on an image, as the platform told of ``timed`` ones.
+        left: unlabeled images.
+        objects_per_item: mean number of annotated objects per image.
+        measured: median seconds of work per image, from the platform's times for ``timed`` images.
     """
 
     budget: int
@@ -106,70 +106,72 @@ class Means:
     timed: int = 0
 
     @property
-    def configured(self) -> bool:
-        """Whether the configuration says what annotating costs."""
+    def has_cost_settings(self) -> bool:
+        """Whether the configuration sets the seconds per item or object."""
         return self.cost.seconds_per_item is not None or self.cost.seconds_per_object is not None
 
     @property
     def seconds(self) -> float | None:
-        """Of annotating a mean image: as configured, else as measured; None where neither is known."""
-        if not self.configured:
+        """To annotate an average image: from the configuration, else as measured, else None."""
+        if not self.has_cost_settings:
             return self.measured
         return (self.cost.seconds_per_item or 0.0) + (self.cost.seconds_per_object or 0.0) * self.objects_per_item
 
 
 def means_of(workspace: Workspace, config: Config, left: int) -> Means:
-    """What a workspace with so many unlabelled images has to get further with; a mean image is a newest one."""
+    """The means of a workspace with ``left`` unlabeled images; averages are over its newest annotations."""
     newest = workspace.store.newest_annotations(NEWEST)
-    times = [row.seconds for row in newest if row.seconds]
-    known = len(times) >= FEWEST_TIMES
+    times = [annotation.seconds for annotation in newest if annotation.seconds]
+    if len(times) < FEWEST_TIMES:
+        times = []
     return Means(
         config.selection.budget,
         left,
         sum(object_counts(newest).values()) / max(len(newest), 1),
         config.cost,
-        statistics.median(times) if known else None,
-        len(times) if known else 0,
+        statistics.median(times) if times else None,
+        len(times),
     )
 
 
 def outlook(cycles: Sequence[CycleFacts], target: float | None, means: Means) -> Outlook:
-    """The outlook after these cycles; where there are too few points, its text says what is needed.
+    """The outlook after these cycles; if there are too few points, its text says what is missing.
 
     Raises:
-        UsageError: the target is no metric.
+        UsageError: the target is outside (0, 1].
     """
     try:
-        return projected(cycles, target, means)
+        return forecast_outlook(cycles, target, means)
     except DataError as error:
         return Outlook(f"{error.what} {error.do}".strip())
 
 
-def projected(cycles: Sequence[CycleFacts], target: float | None, means: Means) -> Outlook:
-    """The same; raises DataError where there are too few points."""
-    points = [row for row in curve(cycles) if row.headline and math.isfinite(row.headline[1])]
-    values = [row.headline[1] for row in points if row.headline]
-    bundle = fit([row.labels for row in points], values, [row.held_out for row in points])
-    labels = points[-1].labels
-    gain = bundle.gain(labels, labels + means.budget)
-    found = Outlook(
-        "",
-        bundle,
-        points[-1].headline[0] if points[-1].headline else "",
-        values[-1],
-        labels,
-        len(points),
-        target,
-        None if target is None else labels_needed(bundle, target),
-        means.budget,
-        means.left,
-        means.seconds,
-        0 if means.configured else means.timed,
-        gain,
-        points[-1].agreement,
+def forecast_outlook(cycles: Sequence[CycleFacts], target: float | None, means: Means) -> Outlook:
+    """The outlook after these cycles; raises DataError if there are too few points."""
+    points = [cycle for cycle in curve(cycles) if cycle.headline and math.isfinite(cycle.headline[1])]
+    headlines = [cycle.headline for cycle in points if cycle.headline]
+    values = [value for _, value in headlines]
+    bundle = fit([cycle.labels for cycle in points], values, [cycle.held_out for cycle in points])
+    newest = points[-1]
+    gain = bundle.gain(newest.labels, newest.labels + means.budget)
+    outlook = Outlook(
+        text="",
+        bundle=bundle,
+        metric=headlines[-1][0],
+        value=values[-1],
+        labels=newest.labels,
+        points=len(points),
+        target=target,
+        needed=None if target is None else labels_needed(bundle, target),
+        budget=means.budget,
+        left=means.left,
+        seconds_per_label=means.seconds,
+        timed=0 if means.has_cost_settings else means.timed,
+        next_gain=gain,
+        agreement=newest.agreement,
     )
-    found = replace(found, advice=_advice(gain, found.stable))
-    return replace(found, text=_in_words(found))
+    sentences = (_target_in_words(outlook), _gain_in_words(outlook, gain), _agreement_in_words(outlook))
+    return replace(outlook, advice=_advice(gain, outlook.stable), text=" ".join(filter(None, sentences)))
 
 
 def _advice(gain: Estimate, stable: bool) -> str:
@@ -178,45 +180,40 @@ def _advice(gain: Estimate, stable: bool) -> str:
     return GO_ON if gain.low >= WORTH / 2 or gain.mean >= WORTH else UNSURE
 
 
-def _in_words(found: Outlook) -> str:
-    gain = found.next_gain
-    assert gain is not None
-    next_one = (
-        f"The next {found.budget} labels are expected to bring {100 * gain.mean:+.1f} points of "
-        f"{metric_name(found.metric)} [90 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}]."
+def _gain_in_words(outlook: Outlook, gain: Estimate) -> str:
+    return (
+        f"The next {outlook.budget} labels are expected to bring {100 * gain.mean:+.1f} points of "
+        f"{metric_name(outlook.metric)} [90 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}]."
     )
-    return " ".join(filter(None, (_to_target(found), next_one, _stability(found))))
 
 
-def _stability(found: Outlook) -> str:
-    if found.agreement is None:
+def _agreement_in_words(outlook: Outlook) -> str:
+    if outlook.agreement is None:
         return ""
-    measured = f"{metric_name(found.metric)} of one against the other"
-    text = f"The last two models agree to {100 * found.agreement:.0f} % ({measured})"
-    return f"{text}." if found.stable else f"{text}: predictions still change."
+    measure = f"{metric_name(outlook.metric)} of one against the other"
+    text = f"The last two models agree to {100 * outlook.agreement:.0f} % ({measure})"
+    return f"{text}." if outlook.stable else f"{text}: predictions still change."
 
 
-def _to_target(found: Outlook) -> str:
-    if found.target is None or found.needed is None:
+def _target_in_words(outlook: Outlook) -> str:
+    if outlook.target is None or outlook.needed is None:
         return ""
-    name = f"{100 * found.target:g} % {metric_name(found.metric)}"
-    if found.reached:
-        return f"{name} is reached: the newest model measures {100 * found.value:.1f} %."
-    if not found.reachable:
-        share = 100 * found.needed.reachable
-        return f"{name} is not reachable at this rate: only {share:.0f} % of the curves that fit ever get there."
-    more = f"{found.more(found.needed.median):.0f} more labels [90 %: {_span(found)}]"
-    parts = [more, f"{found.cycles(found.needed.median):.0f} cycles of {found.budget}"]
-    hours = found.hours(found.needed.median)
+    needed, name = outlook.needed, f"{100 * outlook.target:g} % {metric_name(outlook.metric)}"
+    if outlook.is_reached:
+        return f"{name} is reached: the newest model measures {100 * outlook.value:.1f} %."
+    if not outlook.reachable:
+        share = 100 * needed.reachable
+        return f"{name} is not reachable at this rate: only {share:.0f} % of the fitted curves reach it."
+    low, high = outlook.more(needed.low), outlook.more(needed.high)
+    interval = f"{low:.0f} to {f'{high:.0f}' if math.isfinite(high) else 'never'}"
+    parts = [
+        f"{outlook.more(needed.median):.0f} more labels [90 %: {interval}]",
+        f"{outlook.cycles(needed.median):.0f} cycles of {outlook.budget}",
+    ]
+    hours = outlook.hours(needed.median)
     if hours is not None:
-        parts.append(f"{hours:.1f} hours{f' at the pace of {found.timed} images' if found.timed else ''}")
+        parts.append(f"{hours:.1f} hours{f' at the pace of {outlook.timed} images' if outlook.timed else ''}")
     text = f"{name} takes about {', '.join(parts)}"
-    if found.left is not None and found.more(found.needed.median) > found.left:
-        return f"{text}; only {found.left} unlabelled images are left."
+    if outlook.left is not None and outlook.more(needed.median) > outlook.left:
+        return f"{text}; only {outlook.left} unlabeled images are left."
     return f"{text}."
-
-
-def _span(found: Outlook) -> str:
-    assert found.needed is not None
-    low, high = found.more(found.needed.low), found.more(found.needed.high)
-    return f"{low:.0f} to {f'{high:.0f}' if math.isfinite(high) else 'never'}"

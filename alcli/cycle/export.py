@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from alcli.artifacts.scores import last_scores, scored_rows
-from alcli.context import Context, StepResult, noted
-from alcli.priorities import write_files
+from alcli.artifacts.scores import last_scores, read_list
+from alcli.context import Context, StepResult, logged_step
+from alcli.priorities import Origin, write_files
+from alcli.strategies import order_in_words
 from alcli.system.hashing import sha256_of_text
-from alcli.workspace import StepRecord
+from alcli.workspace.records import Exported, Scored, StepRecord
 
 
-@noted
-def export(context: Context, cycle: int) -> StepResult:
+@logged_step
+def export(context: Context, cycle: int) -> StepResult[Exported]:
     """Write ``priorities.csv`` and ``priorities.wide.csv`` into the cycle's folder."""
-    scored = last_scores(context, cycle)
-    inputs = sha256_of_text(str(scored.sha256))
-    done = context.workspace.done(cycle, "export", inputs)
+    record = last_scores(context, cycle)
+    inputs = export_inputs(record)
+    done = context.workspace.matching_step(cycle, Exported, inputs)
     if done:
-        return StepResult("export", cycle, done.summary, already_done=True)
-    rows = scored_rows(context, scored)
-    context.workspace.store.drop_step(cycle, "export")
+        return StepResult(cycle, done.summary, already_done=True)
+    rows = read_list(context, record)
+    context.workspace.store.drop_step(cycle, Exported.step)
     path = context.workspace.cycle_folder(cycle) / "priorities.csv"
-    write_files(path, rows, constants(scored))
-    record = context.workspace.finish_step(cycle, "export", inputs, path, {"rows": len(rows)})
-    return StepResult("export", cycle, record.summary)
+    write_files(path, rows, origin(record))
+    summary = Exported(len(rows))
+    context.workspace.finish_step(cycle, inputs, summary, path)
+    return StepResult(cycle, summary)
 
 
-def constants(scored: StepRecord) -> dict[str, Any]:
+def export_inputs(record: StepRecord[Scored]) -> str:
+    """A hash that changes with the list."""
+    return sha256_of_text(str(record.sha256))
+
+
+def origin(record: StepRecord[Scored]) -> Origin:
     """The columns of the wide CSV that are the same in every row."""
-    model = f"{scored.summary['model']}@cycle{scored.summary['model_cycle']}"
-    order = "seeded random order" if scored.summary["strategy"] == "random" else "the most typical of each cluster"
-    reason = f"cold start: {order}" if scored.summary["cold_start"] else ""
-    return {"cycle": scored.cycle, "strategy": scored.summary["strategy"], "model": model, "reason": reason}
+    scored = record.summary
+    reason = f"cold start: {order_in_words(scored.strategy)}" if scored.cold_start else ""
+    return Origin(record.cycle, scored.strategy, f"{scored.model}@cycle{scored.model_cycle}", reason)

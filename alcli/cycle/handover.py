@@ -1,27 +1,25 @@
-"""Handover: what is done with the rows asked for, once the queue stands: pre-labels, people, statuses, subsets."""
+"""Handover: what happens to the rows asked for after the push: pre-labels, assignees, statuses, subsets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from alcli.annotations import Annotation
 from alcli.context import Context
 from alcli.errors import UsageError
 from alcli.items import Item, QueryRow, Refusal
 from alcli.platforms import Dispatching, Platform
-from alcli.workspace import StepRecord
+from alcli.workspace.records import Scored, StepRecord, Training
 
 
 @dataclass(frozen=True)
 class Handover:
-    """What is wanted beside the order; by default nothing.
+    """What a push does in addition to the order; by default nothing.
 
     Attributes:
-        assign: people to whom the items are dealt round robin.
-        status: status of the platform's workflow to give them.
-        subset: named set of the platform to put them into.
+        assign: people among whom the items are distributed in turn.
+        status: the platform's workflow status to set.
+        subset: the platform's named set to add them to.
         prelabels: whether the model's predictions are uploaded for people to correct.
     """
 
@@ -30,73 +28,63 @@ class Handover:
     subset: str = ""
     prelabels: bool = False
 
-    @property
-    def wanted(self) -> bool:
+    def __bool__(self) -> bool:
         """Whether there is anything to do."""
         return bool(self.assign or self.status or self.subset or self.prelabels)
 
     def check(self, platform: Platform) -> None:
         """Raises UsageError when the platform cannot do any of it."""
-        if self.wanted and not isinstance(platform, Dispatching):
+        if self and not isinstance(platform, Dispatching):
             raise UsageError(
                 f"The platform {type(platform).__name__.lower()} has no people, statuses or subsets.",
                 do="Leave --assign, --status, --subset and --prelabels out.",
             )
 
-    def summary(self) -> dict[str, Any]:
-        """What is wanted, for people and for ``--json``; empty when nothing is."""
-        wanted = {"assign": list(self.assign), "status": self.status, "subset": self.subset}
-        return {key: value for key, value in {**wanted, "prelabels": self.prelabels}.items() if value}
 
-
-def hand_over(context: Context, scored: StepRecord, rows: Sequence[QueryRow], wanted: Handover) -> list[Refusal]:
-    """Do what is wanted with the rows; returns what the platform refused.
+def hand_over(
+    context: Context, scored: StepRecord[Scored], rows: Sequence[QueryRow], handover: Handover
+) -> list[Refusal]:
+    """Do with the rows what the handover says; returns what the platform refused.
 
     Raises:
         DataError: the predictions name a class that the platform lacks.
         UsageError: there is no model, or no such status.
     """
     platform = context.platform
-    if not wanted.wanted or not rows or not isinstance(platform, Dispatching):
+    if not handover or not rows or not isinstance(platform, Dispatching):
         return []
-    refused = _prelabel(context, scored, rows, platform) if wanted.prelabels else []
-    if wanted.subset:
-        platform.add_to_subset(rows, wanted.subset)
-    if wanted.assign:
-        platform.assign(rows, wanted.assign)
-    if wanted.status:
-        platform.set_status(rows, wanted.status)
-    _look_again(context, rows)
+    refused = _upload_prelabels(context, scored, rows, platform) if handover.prelabels else []
+    if handover.subset:
+        platform.add_to_subset(rows, handover.subset)
+    if handover.assign:
+        platform.assign(rows, handover.assign)
+    if handover.status:
+        platform.set_status(rows, handover.status)
+    _remember_changes(context, rows)
     return refused
 
 
-def _prelabel(context: Context, scored: StepRecord, rows: Sequence[QueryRow], platform: Dispatching) -> list[Refusal]:
+def _upload_prelabels(
+    context: Context, scored: StepRecord[Scored], rows: Sequence[QueryRow], platform: Dispatching
+) -> list[Refusal]:
     # Here, so that only a push with pre-labels pays for torch.
-    from alcli.artifacts.examples import fetch
     from alcli.artifacts.trained import load_trained
-    from alcli.engine import inference
-    from alcli.tasks import Example
+    from alcli.review.predictions import predict
 
-    training = context.workspace.step(int(scored.summary["model_cycle"]), "train")
+    training = context.workspace.step(scored.summary.model_cycle, Training)
     if training is None or training.file is None:
         raise UsageError("There is no model yet that could make pre-labels.", do="Annotate some images first.")
-    paths, refused = fetch(context, [row.item for row in rows])
-    examples = [Example(row.item, paths[row.item.id]) for row in rows if row.item.id in paths]
-    task, model, _, _ = load_trained(context, training)
-    items = {example.item.id: example.item for example in examples}
-    everything = inference.predictions(task, model, examples, context.config.score)
-    predictions = [row for row in _confident(everything, context.config.platform.prelabel_score) if row.class_names()]
-    return [*refused, *platform.prelabel([items[row.item_id] for row in predictions], predictions)]
+    items = {row.item.id: row.item for row in rows}
+    predictions = predict(context, load_trained(context, training), list(items.values()))
+    unread = [Refusal(item_id, items[item_id].name, why) for item_id, why in predictions.missing.items()]
+    least = context.config.platform.prelabel_score
+    credible = (annotation.without_unlikely_objects(least) for annotation in predictions.annotations.values())
+    prelabels = [annotation for annotation in credible if annotation.class_names()]
+    return [*unread, *platform.prelabel([items[annotation.item_id] for annotation in prelabels], prelabels)]
 
 
-def _confident(predictions: Iterable[Annotation], least: float) -> Iterator[Annotation]:
-    """Without the boxes that a detector proposes by the hundred and believes in little."""
-    for row in predictions:
-        yield replace(row, boxes=tuple(box for box in row.boxes if (box.score or 0) >= least))
-
-
-def _look_again(context: Context, rows: Sequence[QueryRow]) -> None:
+def _remember_changes(context: Context, rows: Sequence[QueryRow]) -> None:
     """Remember what alcli itself changed on the platform, so that the next push does not take it for news."""
-    touched = {row.item.id for row in rows}
-    listed = (row for row in context.platform.items() if isinstance(row, Item))
-    context.workspace.store.update_items(row for row in listed if row.id in touched)
+    changed = {row.item.id for row in rows}
+    listed = (item for item in context.platform.items() if isinstance(item, Item))
+    context.workspace.store.update_items(item for item in listed if item.id in changed)

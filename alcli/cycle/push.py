@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from alcli.artifacts.scores import current_rows, last_scores
-from alcli.context import Context, StepResult, noted
+from alcli.artifacts.scores import current_list, last_scores
+from alcli.context import Context, StepResult, logged_step
 from alcli.cycle.handover import Handover, hand_over
 from alcli.errors import QueueDiffers, UsageError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms import Dispatching
-from alcli.review.label_review import PUSHED
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import read, write_rows
+from alcli.workspace.records import Pushed, Restored
 
 BEFORE = "queue-before.csv"
 BEFORE_COLUMNS = ("position", "id", "name")
@@ -30,13 +30,13 @@ class Difference:
     """What a push would change in the queue.
 
     Attributes:
-        rows: what will be queued, best first, as the platform stands now; ranks 1..n without gaps.
+        rows: what will be queued, best first; ranks 1..n without gaps.
         left_out: rows whose item was labelled, skipped, assigned or deleted since the pull, with the reason.
         states: for each item left out "vanished", "assigned", or its state now.
-        again: annotated rows to look at again that the platform's queue cannot hold.
-        before: the queue that is there.
-        new, leaving: numbers of items against the queue that is there.
-        moved: (row, its position now or None) for the others that have to move.
+        again: re-checks that the platform's queue cannot hold.
+        before: the queue as it is.
+        new, leaving: numbers of items compared with that queue.
+        moved: (row, its position now) for the others that have to move.
     """
 
     rows: Sequence[QueryRow]
@@ -50,63 +50,64 @@ class Difference:
 
     @property
     def changes(self) -> int:
-        """How many items change their place."""
+        """How many items change their position."""
         return self.new + len(self.moved) + self.leaving
 
-    def summary(self) -> dict[str, int]:
+    def summary(self) -> Pushed:
         """The numbers, for people and for ``--json``."""
-        return {
-            "queued": len(self.rows),
-            "new": self.new,
-            "moved": len(self.moved),
-            "leaving": self.leaving,
-            "rechecks": len(self.again) + sum(row.arm == RECHECK for row in self.rows),
-            "left_out": len(self.left_out),
-            "already_labeled": self.states.count(LABELED),
-            "assigned": self.states.count(ASSIGNED),
-            "vanished": self.states.count(VANISHED),
-            "changes": self.changes,
-        }
+        return Pushed(
+            queued=len(self.rows),
+            new=self.new,
+            moved=len(self.moved),
+            leaving=self.leaving,
+            rechecks=len(self.again) + sum(row.source == RECHECK for row in self.rows),
+            left_out=len(self.left_out),
+            already_labeled=self.states.count(LABELED),
+            assigned=self.states.count(ASSIGNED),
+            vanished=self.states.count(VANISHED),
+            changes=self.changes,
+        )
 
 
 ASSIGNED, VANISHED = "assigned", "vanished"
 
 
-@noted
+@logged_step
 def push(
     context: Context,
     cycle: int | None = None,
     top: int | None = None,
     dry_run: bool = False,
     handover: Handover = Handover(),  # noqa: B008 (frozen)
-) -> StepResult:
+) -> StepResult[Pushed]:
     """Make the platform's queue the ranked list; a second push changes nothing.
 
     Args:
-        handover: what else is done with the rows asked for, once the queue stands.
+        handover: what else is done with the rows asked for, once the queue is right.
 
     Raises:
-        UsageError: nothing has been scored, or the platform cannot do what the handover wants.
+        UsageError: nothing has been scored, or the platform cannot do what the handover says.
         QueueDiffers: the queue that is read back has another order.
     """
     scored = last_scores(context, cycle)
     handover.check(context.platform)
-    difference = compare(context, current_rows(context, scored, top))
+    difference = compare(context, current_list(context, scored, top))
+    summary = replace(difference.summary(), **asdict(handover))
     if dry_run:
-        return StepResult("push", scored.cycle, {**difference.summary(), **handover.summary()})
-    refused = _make_so(context, scored.cycle, difference)
+        return StepResult(scored.cycle, summary)
+    refused = _apply(context, scored.cycle, difference)
     _set_apart(context, difference.again)
-    asked = [row for row in difference.rows if row.asked and row.item.id not in {item.id for item in refused}]
+    refused_ids = {refusal.id for refusal in refused}
+    asked = [row for row in difference.rows if row.asked and row.item.id not in refused_ids]
     problems = [*difference.left_out, *refused, *hand_over(context, scored, asked, handover)]
-    summary = {**difference.summary(), **handover.summary(), PUSHED: _rechecked(context, scored.cycle, difference)}
-    inputs = sha256_of_text(str(scored.sha256), str(top))
-    context.workspace.finish_step(scored.cycle, "push", inputs, None, summary)
-    return StepResult("push", scored.cycle, summary, not difference.changes, problems)
+    summary = replace(summary, rechecked=_all_rechecked(context, scored.cycle, difference))
+    context.workspace.finish_step(scored.cycle, sha256_of_text(str(scored.sha256), str(top)), summary)
+    return StepResult(scored.cycle, summary, not difference.changes, problems)
 
 
-@noted
-def restore(context: Context, dry_run: bool = False) -> StepResult:
-    """Put the queue back that stood before the newest cycle's push; the list itself stays in the workspace.
+@logged_step
+def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
+    """Put back the queue as it was before the newest cycle's push; the list itself stays in the workspace.
 
     Raises:
         UsageError: no push has changed a queue yet.
@@ -115,62 +116,63 @@ def restore(context: Context, dry_run: bool = False) -> StepResult:
     scored = last_scores(context)
     path = context.workspace.cycle_folder(scored.cycle) / BEFORE
     if not path.is_file():
-        raise UsageError(f"Cycle {scored.cycle} has pushed nothing that could be taken back.")
+        raise UsageError(f"Cycle {scored.cycle} has not changed a queue, so there is nothing to restore.")
     difference = compare(context, list(_queue_before(context, path)))
+    summary = Restored(**asdict(difference.summary()))
     if dry_run:
-        return StepResult("restore", scored.cycle, difference.summary())
-    refused = _make_so(context, scored.cycle, difference, keep_before=True)
-    return StepResult("restore", scored.cycle, difference.summary(), problems=[*difference.left_out, *refused])
+        return StepResult(scored.cycle, summary)
+    refused = _apply(context, scored.cycle, difference, keep_before=True)
+    return StepResult(scored.cycle, summary, problems=[*difference.left_out, *refused])
 
 
 def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
-    """The rows against the platform as it stands now."""
+    """Compare the rows with the platform as it is now."""
     listed = {row.id: row for row in context.platform.items() if isinstance(row, Item)}
     kept: list[QueryRow] = []
     again: list[QueryRow] = []
     left_out, states = [], []
     for row in rows:
-        state = _why_not(row.item, listed.get(row.item.id))
+        state = _why_left_out(row.item, listed.get(row.item.id))
         if state:
             states.append(state)
             since = "vanished from the platform" if state == VANISHED else state
             left_out.append(Refusal(row.item.id, row.item.name, f"{since} since the pull"))
-        elif row.arm == RECHECK and isinstance(context.platform, Dispatching):
+        elif row.source == RECHECK and isinstance(context.platform, Dispatching):
             again.append(row)
         else:
             kept.append(replace(row, rank=len(kept) + 1))
     before = context.platform.queue()
-    places = {place.item_id: place for place in before}
+    queued = {entry.item_id: entry for entry in before}
     after = {row.item.id for row in kept}
     moved = [
-        (row, places[row.item.id].position)
+        (row, queued[row.item.id].position)
         for row in kept
-        if row.item.id in places and _has_to_move(places[row.item.id], row)
+        if row.item.id in queued and _has_to_move(queued[row.item.id], row)
     ]
-    new, leaving = len(after - places.keys()), len(places.keys() - after)
+    new, leaving = len(after - queued.keys()), len(queued.keys() - after)
     return Difference(kept, left_out, states, before, new, moved, leaving, again)
 
 
-def _rechecked(context: Context, cycle: int, difference: Difference) -> list[str]:
-    """Ids of all annotations that this cycle has asked somebody to look at again, by this push or an earlier one."""
-    before = context.workspace.step(cycle, "push")
-    now = {row.item.id for row in (*difference.rows, *difference.again) if row.arm == RECHECK}
-    return sorted(now.union(before.summary.get(PUSHED, ()) if before else ()))
+def _all_rechecked(context: Context, cycle: int, difference: Difference) -> tuple[str, ...]:
+    """Ids of all labels that this cycle has asked somebody to look at again, by this push or an earlier one."""
+    before = context.workspace.step(cycle, Pushed)
+    now = {row.item.id for row in (*difference.rows, *difference.again) if row.source == RECHECK}
+    return tuple(sorted(now.union(before.summary.rechecked or () if before else ())))
 
 
 def _set_apart(context: Context, again: Sequence[QueryRow]) -> None:
-    """Into a named set: the queue of a platform with people and statuses holds what nobody has annotated yet."""
+    """Add re-checks to a named set: such a platform's queue holds only what nobody has annotated yet."""
     if again and isinstance(context.platform, Dispatching):
         context.platform.add_to_subset(again, RECHECKS)
         context.progress.say(f"{len(again)} annotations to look at again are in the subset {RECHECKS!r}.")
 
 
-def _has_to_move(place: QueuedItem, row: QueryRow) -> bool:
-    # A platform that does not keep who is asked for now says None.
-    return place.position != row.rank or place.asked not in (None, row.asked)
+def _has_to_move(entry: QueuedItem, row: QueryRow) -> bool:
+    # A platform that does not store what is asked for now says None.
+    return entry.position != row.rank or entry.asked not in (None, row.asked)
 
 
-def _why_not(pulled: Item, now: Item | None) -> str:
+def _why_left_out(pulled: Item, now: Item | None) -> str:
     if now is None:
         return VANISHED
     if now.state != pulled.state:
@@ -178,12 +180,12 @@ def _why_not(pulled: Item, now: Item | None) -> str:
     return ASSIGNED if now.assignees != pulled.assignees else ""
 
 
-def _make_so(context: Context, cycle: int, difference: Difference, keep_before: bool = False) -> list[Refusal]:
-    """Send the difference and read back; returns the items that the platform refused or that were taken meanwhile."""
+def _apply(context: Context, cycle: int, difference: Difference, keep_before: bool = False) -> list[Refusal]:
+    """Send the difference and read back; returns items that the platform refused, or that were taken meanwhile."""
     if not difference.changes:
         return []
     if not keep_before:
-        _remember(context, cycle, difference)
+        _save_queue(context, cycle, difference)
     receipts = _send(context, cycle, difference)
     refused = [
         Refusal(row.item.id, row.item.name, receipts[row.item.id].reason or "refused by the platform")
@@ -220,15 +222,15 @@ def _send(context: Context, cycle: int, difference: Difference) -> dict[str, Rec
 
 
 def _differences(now: Difference) -> str:
-    shown = [f"{row.item.name} is at {position} instead of {row.rank}" for row, position in now.moved[:SHOWN]]
-    counts = f"{len(now.moved)} items stand elsewhere, {now.new} are missing, {now.leaving} too many"
-    return f"{counts} ({'; '.join(shown)})" if shown else counts
+    examples = [f"{row.item.name} is at {position} instead of {row.rank}" for row, position in now.moved[:SHOWN]]
+    counts = f"{len(now.moved)} items have another position, {now.new} are missing, {now.leaving} too many"
+    return f"{counts} ({'; '.join(examples)})" if examples else counts
 
 
-def _remember(context: Context, cycle: int, difference: Difference) -> None:
-    """Keep the queue that was there, for ``restore``; not the half of one that an interrupted push left."""
+def _save_queue(context: Context, cycle: int, difference: Difference) -> None:
+    """Save the queue for ``restore``, unless it is what an interrupted push of this cycle left."""
     path = context.workspace.cycle_folder(cycle) / BEFORE
-    if path.is_file() and context.workspace.step(cycle, "push") is None:
+    if path.is_file() and context.workspace.step(cycle, Pushed) is None:
         return
     with atomic_write(path) as stream:
         write_rows(stream, BEFORE_COLUMNS, ((row.position, row.item_id, row.name) for row in difference.before))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import torch
+from torch import nn
 
 from alcli.artifacts.checkpoints import StepCheckpoints, forget
-from alcli.artifacts.examples import Examples, prepare
-from alcli.artifacts.trained import untrained
+from alcli.artifacts.examples import Examples, prepare_examples
+from alcli.artifacts.trained import starting_model
 from alcli.config import Config, TrainOptions
-from alcli.context import Context, StepResult, noted
-from alcli.cycle._measure import measured
+from alcli.context import Context, StepResult, logged_step
+from alcli.cycle._measure import evaluate_model
 from alcli.engine.training import Diverged
 from alcli.engine.training import train as run_epochs
 from alcli.errors import DataError
@@ -23,131 +24,146 @@ from alcli.models.weights import load_strictly
 from alcli.system.clock import now
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
-from alcli.system.interruption import postponed
+from alcli.system.interruption import postpone_signals
 from alcli.tasks import Task
-from alcli.workspace import StepRecord
+from alcli.workspace.records import StepRecord, Training
 
 SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
-"""Task options that change signals, never weights."""
-UNSHAPING = ("workers", "checkpoint_every")
-"""Training options that change no weight."""
+"""Task options that change signals but no weights."""
+WITHOUT_EFFECT = ("workers", "checkpoint_every")
+"""Training options that do not change a weight."""
 
 
-@noted
-def train(context: Context, cycle: int) -> StepResult:
+@logged_step
+def train(context: Context, cycle: int) -> StepResult[Training]:
     """Train for one cycle; reuses an earlier model when nothing it depends on has changed.
 
-    Without a single usable annotation there is nothing to train: the cycle is a cold start, and says so.
+    Without a usable annotation there is nothing to train: the cycle is a cold start, and says so.
 
     Raises:
         DataError: weights that do not fit, or training diverged twice.
     """
-    examples = prepare(context)
+    examples = prepare_examples(context)
     inputs = sha256_of_text(examples.fingerprint, _settings(context.config))
     earlier = _same_training(context, cycle, inputs)
     if earlier is not None:
+        summary = earlier.summary
         if earlier.cycle != cycle:
-            summary = {**earlier.summary, "reused_from": earlier.cycle}
-            earlier = context.workspace.finish_step(cycle, "train", inputs, earlier.file, summary)
+            summary = replace(summary, reused_from=earlier.cycle)
+            context.workspace.finish_step(cycle, inputs, summary, earlier.file)
         forget(context, cycle)
-        return StepResult("train", cycle, earlier.summary, True, examples.problems)
+        return StepResult(cycle, summary, True, examples.problems)
     if not examples.training or not examples.classes:
         return _cold_start(context, cycle, inputs, examples)
     return _train(context, cycle, inputs, examples)
 
 
-def _same_training(context: Context, cycle: int, inputs: str) -> StepRecord | None:
-    """The newest finished training with the same inputs and an intact file, this cycle's first."""
-    numbers = [row["number"] for row in context.workspace.store.cycles() if row["number"] <= cycle]
-    for number in sorted({cycle, *numbers}, reverse=True):
-        record = context.workspace.done(number, "train", inputs)
-        if record:
-            return record
-    return None
+def _same_training(context: Context, cycle: int, inputs: str) -> StepRecord[Training] | None:
+    """The newest finished training with the same inputs and an intact file; this cycle's first."""
+    numbers = {record.number for record in context.workspace.store.cycles() if record.number <= cycle}
+    candidates = (
+        context.workspace.matching_step(number, Training, inputs) for number in sorted({cycle, *numbers}, reverse=True)
+    )
+    return next((record for record in candidates if record), None)
 
 
 def _settings(config: Config) -> str:
-    """What the weights depend on beside the examples, as text."""
-    sections = {"task": config.task, "model": config.model, "train": config.train}
+    """What the weights depend on in addition to the examples, as text."""
+    sections = {"task": config.options_of("task"), "model": config.model, "train": config.train}
     content = {name: section.model_dump(mode="json") for name, section in sections.items()}
-    for key in UNSHAPING:
+    for key in WITHOUT_EFFECT:
         del content["train"][key]
     for key in SCORING_ONLY:
         del content["task"][key]
     return json.dumps(content, sort_keys=True)
 
 
-def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
+def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult[Training]:
     pool = context.workspace.store.pool(forgiving=("encoding", "training")).items.values()
-    annotated = sum(item.state == LABELED for item in pool)
-    why = f"None of the {annotated} annotations can be used" if annotated else "There is no annotation yet"
+    labeled = sum(item.state == LABELED for item in pool)
+    why = f"None of the {labeled} annotations can be used" if labeled else "There are no annotations yet"
     context.progress.say(f"{why}, so there is no model: this cycle is a cold start.")
-    summary: dict[str, Any] = {"cold_start": True, "trained_on": 0, "held_out": len(examples.held_out)}
-    record = context.workspace.finish_step(cycle, "train", inputs, None, summary)
-    return StepResult("train", cycle, record.summary, problems=examples.problems)
+    summary = Training(held_out=len(examples.held_out), cold_start=True)
+    context.workspace.finish_step(cycle, inputs, summary)
+    return StepResult(cycle, summary, problems=examples.problems)
 
 
-def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult:
-    options = context.config.train
-    _say_what(context, examples)
-    try:
-        trained = _trained(context, cycle, inputs, examples, options)
-    except Diverged:
-        options = options.model_copy(update={"learning_rate": options.learning_rate / 10})
-        context.progress.say(f"The loss is not finite; once more with learning rate {options.learning_rate:g}.")
-        try:
-            trained = _trained(context, cycle, inputs, examples, options)
-        except Diverged:
-            raise DataError(
-                "Training diverged twice: the loss is not finite.",
-                kept="What was pulled and the models of earlier cycles are kept.",
-                do="Lower train.learning_rate, or look at the annotations that came last.",
-            ) from None
-    task, model, loss_head, origin, lost = trained
+@dataclass(frozen=True)
+class _Trained:
+    """A trained network; ``lost`` are the images that could not be loaded while it learned."""
+
+    task: Task
+    model: nn.Module
+    loss_head: LossHead
+    started_from: str
+    learning_rate: float
+    lost: Sequence[Refusal]
+
+
+def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult[Training]:
+    _say_limits(context, examples)
+    trained = _train_twice(context, cycle, inputs, examples)
     # A stage of its own: what the examples are must not depend on how far an earlier run came.
-    problems = context.workspace.store.quarantine("training", lost, now(), complete=True)
+    problems = context.workspace.store.quarantine("training", trained.lost, now(), complete=True)
     path = context.workspace.cycle_folder(cycle) / "model.safetensors"
-    context.workspace.store.drop_step(cycle, "train")
-    storage.save(path, model, loss_head, _manifest(context.config, task, loss_head))
-    summary = {
-        "model": task.model_name,
-        "classes": list(examples.classes),
-        "trained_on": len(examples.training) - len(lost),
-        "held_out": len(examples.held_out),
-        "validation": options.validation,
-        "started_from": origin,
-        "learning_rate": options.learning_rate,
-        **measured(context, cycle, task, model, loss_head, examples.held_out),
-    }
+    context.workspace.store.drop_step(cycle, Training.step)
+    storage.save(path, trained.model, trained.loss_head, _manifest(context.config, trained.task, trained.loss_head))
+    evaluation = evaluate_model(context, cycle, trained.task, trained.model, trained.loss_head, examples.held_out)
+    summary = Training(
+        trained_on=len(examples.training) - len(trained.lost),
+        held_out=len(examples.held_out),
+        model=trained.task.model_name,
+        classes=tuple(examples.classes),
+        validation=context.config.train.validation,
+        started_from=trained.started_from,
+        learning_rate=trained.learning_rate,
+        metrics=evaluation.metrics,
+        agreement=evaluation.agreement,
+    )
     with atomic_write(path.with_name("metrics.json")) as stream:
-        stream.write(json.dumps(summary, indent=2) + "\n")
-    record = context.workspace.finish_step(cycle, "train", inputs, path, summary)
+        stream.write(json.dumps(summary.document(), indent=2) + "\n")
+    context.workspace.finish_step(cycle, inputs, summary, path)
     forget(context, cycle)
-    return StepResult("train", cycle, record.summary, problems=[*examples.problems, *problems])
+    return StepResult(cycle, summary, problems=[*examples.problems, *problems])
 
 
-def _say_what(context: Context, examples: Examples) -> None:
+def _say_limits(context: Context, examples: Examples) -> None:
     if len(examples.classes) == 1:
         context.progress.say(
-            f"There is one class only ({examples.classes[0]}): entropy then tells object from background, no more."
+            f"There is one class only ({examples.classes[0]}): entropy then only separates objects from background."
         )
     if not examples.held_out and context.config.train.validation > 0:
-        context.progress.say("No annotated image falls into the held-out share yet: this cycle has no metric.")
+        context.progress.say("No labeled image falls into the held-out share yet: this cycle has no metric.")
 
 
-def _trained(
-    context: Context, cycle: int, inputs: str, examples: Examples, options: TrainOptions
-) -> tuple[Task, torch.nn.Module, LossHead, str, list[Refusal]]:
-    """(task, model, loss head, what they started from, images that could not be loaded)."""
+def _train_twice(context: Context, cycle: int, inputs: str, examples: Examples) -> _Trained:
+    """Train; once more with a tenth of the learning rate if the loss diverges."""
+    options = context.config.train
+    try:
+        return _run_training(context, cycle, inputs, examples, options)
+    except Diverged:
+        options = options.model_copy(update={"learning_rate": options.learning_rate / 10})
+        context.progress.say(f"The loss diverged; trying again with learning rate {options.learning_rate:g}.")
+    try:
+        return _run_training(context, cycle, inputs, examples, options)
+    except Diverged:
+        raise DataError(
+            "Training diverged twice: the loss is not finite.",
+            kept="What was pulled and the models of earlier cycles are kept.",
+            do="Lower train.learning_rate, or check the annotations that came last.",
+        ) from None
+
+
+def _run_training(context: Context, cycle: int, inputs: str, examples: Examples, options: TrainOptions) -> _Trained:
     config = context.config.model_copy(update={"train": options})
-    task, model, loss_head = untrained(config, examples.classes)
-    origin = context.config.model.weights
+    task, model, loss_head = starting_model(config, examples.classes)
+    started_from = config.model.weights
     if options.init == "warm":
-        origin = _warm_start(context, cycle, task, model, loss_head) or origin
+        started_from = _warm_start(context, cycle, task, model, loss_head) or started_from
     context.progress.say(f"Training {task.model_name} on {len(examples.training)} images, {options.epochs} epochs.")
     lost: dict[str, Refusal] = {}
     total = options.epochs * len(examples.training)
-    with context.progress.track("Training", total) as advance, postponed() as stop:
+    with context.progress.track("Training", total) as advance, postpone_signals() as stop:
         checkpoints = StepCheckpoints(context, cycle, sha256_of_text(inputs, str(options.learning_rate)), stop)
         state = checkpoints.load()
         advance(state.position.epoch * len(examples.training) if state else 0)
@@ -158,25 +174,24 @@ def _trained(
                 f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, ranking loss {report.ranking:.3f}"
             )
             stop.obey()
-    return task, model, loss_head, origin, list(lost.values())
+    return _Trained(task, model, loss_head, started_from, options.learning_rate, list(lost.values()))
 
 
-def _warm_start(context: Context, cycle: int, task: Task, model: torch.nn.Module, loss_head: LossHead) -> str | None:
-    """Load the newest earlier model; says from which cycle, or None when there is none that fits."""
-    earlier = [row["number"] for row in context.workspace.store.cycles() if row["number"] < cycle]
-    records = [context.workspace.step(number, "train") for number in reversed(earlier)]
-    record = next((record for record in records if record and record.file), None)
+def _warm_start(context: Context, cycle: int, task: Task, model: nn.Module, loss_head: LossHead) -> str | None:
+    """Load the newest earlier model; returns from which cycle, or None when there is none that fits."""
+    trainings = reversed(context.workspace.all_steps(Training))
+    record = next((record for record in trainings if record.cycle < cycle and record.file), None)
     if record is None:
         return None
-    if context.config.train.validation > record.summary.get("validation", 0.0):
-        # Its training images would now be among the held-out ones, and the metric would praise what it remembers.
-        context.progress.say(f"train.validation has grown since cycle {record.cycle}: this model starts afresh.")
+    if context.config.train.validation > record.summary.validation:
+        # Its training images would now be among the held-out ones, and the metric would reward what it remembers.
+        context.progress.say(f"train.validation has grown since cycle {record.cycle}: training starts from scratch.")
         return None
-    path = context.workspace.verified_file(record)
+    path = context.workspace.verify_file(record)
     state, head_state, manifest = storage.read(path)
     wanted = _manifest(context.config, task, loss_head)
     if faults := storage.differences(manifest, wanted, ("task", "model", "channels")):
-        context.progress.say(f"Cycle {record.cycle}'s model cannot be gone on with ({'; '.join(faults)}).")
+        context.progress.say(f"Cycle {record.cycle}'s model cannot be fine-tuned ({'; '.join(faults)}).")
         return None
     load_strictly(model, task.adapt(model, state, manifest.classes), str(path))
     load_strictly(loss_head, head_state, str(path))

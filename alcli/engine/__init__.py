@@ -1,1 +1,1 @@
-"""Torch without a workspace: batches, training, inference, and the state of a training."""
+"""Torch without a workspace: batches, training, inference, and the saved state of a training run."""

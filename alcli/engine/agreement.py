@@ -1,4 +1,4 @@
-"""Whether two models say the same: the stability of predictions, from one cycle to the next."""
+"""Agreement of two models: how stable predictions are from one cycle to the next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alcli.tasks import Example, Task
 
 SURE = 0.5
-"""Score from which a label among several, or a box, counts as said."""
+"""Score from which a box, or one of several labels, counts as predicted."""
 
 
 def agreement(
@@ -21,41 +21,37 @@ def agreement(
     examples: Sequence[Example],
     before: Iterable[Annotation],
     now: Iterable[Annotation],
-    several: bool = False,
 ) -> float | None:
-    """The task's own metric of either model's predictions against the other's as if they were true; the smaller one.
+    """Score each model's predictions against the other's as ground truth, with the task's metric; return the lower one.
 
-    In [0, 1]; 1: the same, as far as the metric can tell. None where there is nothing to compare, as when neither model
-    was sure of anything. After "stabilizing predictions" (Bloodgood & Vijay-Shanker, CoNLL 2009), with the task's
-    metric in place of their kappa, which knows no boxes, joints or regions.
-
-    Args:
-        several: whether an image may have several labels; those below 0.5 are then not said.
+    In [0, 1]; 1 means that the metric sees no difference. None if there is nothing to compare, for example because
+    neither model predicted anything with confidence. After "stabilizing predictions" (Bloodgood & Vijay-Shanker, CoNLL
+    2009); the task's metric replaces their kappa, which is not defined for boxes, joints or regions. For tasks with
+    ``several_labels``, labels scored below 0.5 count as not predicted.
     """
-    earlier, later = ({row.item_id: row for row in rows} for rows in (before, now))
-    both = [row for row in examples if row.item.id in earlier and row.item.id in later]
-    values = [
-        _measured(task, both, truth, said, several) for truth, said in ((earlier, later), (later, earlier)) if both
-    ]
-    known = [value for value in values if value is not None]
-    return min(known) if known else None
+    earlier, later = ({prediction.item_id: prediction for prediction in predictions} for predictions in (before, now))
+    both = [example for example in examples if example.item.id in earlier and example.item.id in later]
+    if not both:
+        return None
+    metrics = (_evaluate(task, both, earlier, later), _evaluate(task, both, later, earlier))
+    return min((metric for metric in metrics if metric is not None), default=None)
 
 
-def _measured(
+def _evaluate(
     task: Task,
     examples: Sequence[Example],
     truth: Mapping[str, Annotation],
-    said: Mapping[str, Annotation],
-    several: bool,
+    predictions: Mapping[str, Annotation],
 ) -> float | None:
-    taken = [replace(row, annotation=_as_truth(truth[row.item.id], several)) for row in examples]
+    several = getattr(task, "several_labels", False)
+    labeled = [replace(example, annotation=_as_truth(truth[example.item.id], several)) for example in examples]
     try:
-        metrics = task.evaluate(taken, [said[row.item.id] for row in examples])
+        metrics = task.evaluate(labeled, [predictions[example.item.id] for example in examples])
     except DataError:
         return None
     return next(iter(metrics.values()))
 
 
-def _as_truth(said: Annotation, several: bool) -> Annotation:
-    """What a person would have annotated; joints and regions have no score that would tell."""
-    return said.confident(SURE) if said.boxes or several else said
+def _as_truth(prediction: Annotation, several: bool) -> Annotation:
+    """The prediction without low-confidence boxes and labels; joints and regions have no usable score."""
+    return prediction.confident(SURE) if prediction.boxes or several else prediction

@@ -1,4 +1,4 @@
-"""The device that computes, and the precision it computes in."""
+"""The device to compute on, and its floating-point precision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def device() -> torch.device:
 
 
 def precision(wanted: str) -> contextlib.AbstractContextManager[None]:
-    """For scoring: autocast to bfloat16 when wanted, or on ``auto`` where the hardware multiplies it natively.
+    """For scoring: autocast to bfloat16 if wanted, or with ``auto`` if the hardware multiplies it natively.
 
     Measured with SSDLite and MobileNetV2 on a processor with AVX512-BF16: 1.1 to 1.8 times as many images per second.
     """
@@ -24,14 +24,14 @@ def precision(wanted: str) -> contextlib.AbstractContextManager[None]:
 
 
 def training_precision(wanted: str) -> contextlib.AbstractContextManager[None]:
-    """For training: as for scoring on a GPU, float32 on a processor.
+    """For training: on a GPU as for scoring, on a CPU always float32.
 
-    There oneDNN's bfloat16 gradient of a strided convolution over a map one position wide reads memory that nobody
-    wrote (torch 2.15: weights that differ from run to run, or NaN), and a step with AVX512-BF16 takes 1.2 to 2.2 times
-    the processor time of a float32 one.
+    On a CPU oneDNN's bfloat16 gradient of a strided convolution over a map one position wide reads uninitialized memory
+    (torch 2.15: weights differ from run to run, or become NaN), and a bfloat16 step with AVX512-BF16 takes 1.2 to 2.2
+    times the CPU time of a float32 step.
 
     Raises:
-        UsageError: bfloat16 is wanted on a processor.
+        UsageError: bfloat16 is wanted on a CPU.
     """
     if device().type == "cuda":
         return precision(wanted)

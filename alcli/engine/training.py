@@ -1,4 +1,4 @@
-"""The one training loop of all tasks: task losses, the loss head's ranking loss, and a schedule."""
+"""The one training loop of all tasks: task loss, ranking loss of the loss head, learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 
 from alcli.config import TrainOptions
 from alcli.engine.device import device, training_precision
-from alcli.engine.loading import batches
+from alcli.engine.loading import LoadedBatch, batches
 from alcli.engine.training_state import Learner, Position, TrainingState
 from alcli.errors import DataError
 from alcli.items import Refusal
@@ -24,7 +25,7 @@ from alcli.tasks import Batch, Example, Task
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 NORM_BATCHES = 200
-"""So many batches are enough to know the mean and variance of a layer."""
+"""Batches that are enough to estimate a layer's mean and variance."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class EpochReport:
     """Means over the images of one epoch.
 
     Attributes:
-        epoch: from 1. loss: the task's mean per-item loss. ranking: the loss head's ranking loss.
+        epoch: from 1. loss: the task's mean per-item loss. ranking: the ranking loss of the loss head.
         refusals: images that could not be loaded.
     """
 
@@ -45,11 +46,11 @@ class EpochReport:
 
 
 class Diverged(Exception):
-    """The loss is not a number any more; the model is worthless."""
+    """The loss is infinite or not a number; the model is useless."""
 
 
 def feature_channels(task: Task, model: nn.Module) -> tuple[int, ...]:
-    """Channels of the feature maps that the task hands to the loss head."""
+    """Channels of the feature maps that the task passes to the loss head."""
     blank = Batch([], torch.zeros(1, 3, *task.input_shape, dtype=torch.uint8), [], [])
     was_training = model.training
     with torch.inference_mode():
@@ -59,14 +60,14 @@ def feature_channels(task: Task, model: nn.Module) -> tuple[int, ...]:
 
 
 class Checkpoints(Protocol):
-    """Where a training is remembered, so that it can go on after an interruption."""
+    """Where the state of a training is saved, so that it can be resumed."""
 
     def due(self, steps: int) -> bool:
-        """Whether the state after so many steps is wanted."""
+        """Whether to save the state after this many steps."""
         ...
 
     def keep(self, state: TrainingState) -> None:
-        """Remember a state; may raise to stop the training there."""
+        """Save a state; may raise to stop the training there."""
         ...
 
 
@@ -79,14 +80,14 @@ def train(
     checkpoints: Checkpoints | None = None,
     state: TrainingState | None = None,
 ) -> Iterator[EpochReport]:
-    """Train model and loss head in place, one report an epoch; the caller prints, saves, stops.
+    """Train model and loss head in place, yielding one report per epoch; printing, saving, stopping is the caller's.
 
-    The ranking loss reaches the model until ``detach_after`` of the epochs, then only the loss head (Yoo & Kweon 2019,
-    section 3.2). Same seed, examples and machine: same weights, whatever the number of workers.
+    The ranking loss also trains the model for the first ``detach_after`` of the epochs, after that only the loss head
+    (Yoo & Kweon 2019, section 3.2). Same seed, examples and machine give the same weights for any number of workers.
 
     Args:
         checkpoints: asked after each step.
-        state: where an earlier call stood; on the same machine what follows is bit for bit what would have followed.
+        state: resume from here; on the same machine bit for bit as if the training had never stopped.
 
     Raises:
         DataError: there is nothing to train on.
@@ -97,52 +98,47 @@ def train(
     if options.loss_weight is None:
         options = options.model_copy(update={"loss_weight": task.loss_weight})
     seed_everything(options.seed)
-    learner = _learner(task, model, loss_head, len(examples), options)
+    learner = _build_learner(task, model, loss_head, len(examples), options)
     position = Position()
     if state is not None:
         learner.restore(state)
         position = state.position
-    per_epoch = math.ceil(len(examples) / options.batch_size)
-    stream = batches(
-        task,
-        examples,
-        lambda epoch: _order(len(examples), options, epoch),
-        options.workers,
-        options.epochs,
-        options.augment,
-        options.seed,
-        (position.epoch, position.batches),
-    )
+    stream = _training_batches(task, examples, options, position)
     for epoch in range(position.epoch, options.epochs):
         _set_modes(task, model, loss_head, options)
-        detached = epoch >= options.detach_after * options.epochs
-        for batch, refused in itertools.islice(stream, per_epoch - position.batches):
-            sums = np.array(position.sums)
-            if batch is not None:
-                sums += _step(task, learner, batch, options, detached)
-                learner.scheduler.step()
-            images, loss, ranking = sums.tolist()
-            refusals = (*position.refusals, *refused)
-            position = Position(epoch, position.batches + 1, (images, loss, ranking), refusals)
-            if checkpoints is not None and checkpoints.due(epoch * per_epoch + position.batches):
-                checkpoints.keep(learner.capture(position))
-        images, loss, ranking = position.sums
-        if images == 0:
+        rest = itertools.islice(stream, _batches_per_epoch(len(examples), options) - position.batches)
+        position = _train_epoch(task, learner, rest, position, len(examples), options, checkpoints)
+        if position.sums[0] == 0:
             raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
         if epoch + 1 == options.epochs:
-            settle_norms(task, model, examples, options)
+            recompute_batch_norm(task, model, examples, options)
             _check_finite(model, loss_head)
-        yield EpochReport(epoch + 1, options.epochs, int(images), loss / images, ranking / images, position.refusals)
+        yield _epoch_report(position, options.epochs)
         position = Position(epoch + 1)
 
 
-def _learner(task: Task, model: nn.Module, loss_head: LossHead, count: int, options: TrainOptions) -> Learner:
+def _build_learner(task: Task, model: nn.Module, loss_head: LossHead, count: int, options: TrainOptions) -> Learner:
     model.to(device()).to(memory_format=torch.channels_last)
     loss_head.to(device())
     task.backbone(model).requires_grad_(not options.freeze_backbone)
     optimizer = _optimizer(model, loss_head, options)
-    steps = math.ceil(count / options.batch_size) * options.epochs
-    return Learner(model, loss_head, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, steps)))
+    steps = _batches_per_epoch(count, options) * options.epochs
+    factor = partial(learning_rate_factor, steps=steps, options=options)
+    return Learner(model, loss_head, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor))
+
+
+def _training_batches(
+    task: Task, examples: Sequence[Example], options: TrainOptions, start: Position
+) -> Iterator[LoadedBatch]:
+    def order(epoch: int) -> list[list[int]]:
+        return _epoch_batches(len(examples), options, epoch)
+
+    at = (start.epoch, start.batches)
+    return batches(task, examples, order, options.workers, options.epochs, options.augment, options.seed, at)
+
+
+def _batches_per_epoch(count: int, options: TrainOptions) -> int:
+    return math.ceil(count / options.batch_size)
 
 
 def _set_modes(task: Task, model: nn.Module, loss_head: LossHead, options: TrainOptions) -> None:
@@ -152,21 +148,52 @@ def _set_modes(task: Task, model: nn.Module, loss_head: LossHead, options: Train
         task.backbone(model).eval()
 
 
+def _train_epoch(
+    task: Task,
+    learner: Learner,
+    stream: Iterator[LoadedBatch],
+    position: Position,
+    count: int,
+    options: TrainOptions,
+    checkpoints: Checkpoints | None,
+) -> Position:
+    """Train on the remaining batches of an epoch of ``count`` examples; returns the position at its end."""
+    steps_before = position.epoch * _batches_per_epoch(count, options)
+    detach = position.epoch >= options.detach_after * options.epochs
+    for batch, refused in stream:
+        sums = np.array(position.sums)
+        if batch is not None:
+            sums += _step(task, learner, batch, options, detach)
+            learner.scheduler.step()
+        images, loss, ranking = sums.tolist()
+        refusals = (*position.refusals, *refused)
+        position = Position(position.epoch, position.batches + 1, (images, loss, ranking), refusals)
+        if checkpoints is not None and checkpoints.due(steps_before + position.batches):
+            checkpoints.keep(learner.capture(position))
+    return position
+
+
+def _epoch_report(position: Position, epochs: int) -> EpochReport:
+    images, loss, ranking = position.sums
+    return EpochReport(position.epoch + 1, epochs, int(images), loss / images, ranking / images, position.refusals)
+
+
 def _check_finite(*modules: nn.Module) -> None:
-    # The last update is not followed by a loss that would show it.
+    # No loss is computed after the last update that would reveal it.
     if not all(bool(torch.isfinite(value).all()) for module in modules for value in module.state_dict().values()):
         raise Diverged
 
 
-def settle_norms(task: Task, model: nn.Module, examples: Sequence[Example], options: TrainOptions) -> None:
-    """Measure the batch norms' mean and variance anew, with the final weights.
+# torch's swa_utils.update_bn also resets frozen norms, and takes batches of one, without autocast.
+def recompute_batch_norm(task: Task, model: nn.Module, examples: Sequence[Example], options: TrainOptions) -> None:
+    """Recompute the running mean and variance of all trained batch norms with the final weights.
 
-    A short training leaves running averages of networks that no longer are; a deep network then computes with them
-    something else than it was trained to do, up to infinity. Norms that stand still (a frozen backbone's) stay as they
-    are. Wu & Johnson, "Rethinking Batch in BatchNorm", 2021, section 3 ("precise BN").
+    After a short training the running averages still describe earlier weights; a deep network then outputs at test time
+    something it was never trained for, up to infinity. Norms in evaluation mode (a frozen backbone's) stay as they are.
+    Wu & Johnson, "Rethinking Batch in BatchNorm", 2021, section 3 ("precise BN").
     """
     norms = [module for module in model.modules() if isinstance(module, NORMS) and module.training]
-    order = [batch for batch in _order(len(examples), options, 0) if len(batch) > 1][:NORM_BATCHES]
+    order = [batch for batch in _epoch_batches(len(examples), options, 0) if len(batch) > 1][:NORM_BATCHES]
     if not norms or not order:
         return
     momenta = [norm.momentum for norm in norms]
@@ -182,18 +209,18 @@ def settle_norms(task: Task, model: nn.Module, examples: Sequence[Example], opti
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that training draws from."""
+    """Seed every random generator that training uses."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
 
 
-def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, detached: bool) -> np.ndarray:
+def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, detach: bool) -> np.ndarray:
     """One update; returns (images, summed loss, summed ranking loss)."""
     model, loss_head, count = learner.model, learner.loss_head, len(batch.examples)
-    with _steady_norms(model, count), training_precision(options.precision):
-        losses, features = task.losses(model, batch)
+    with _without_norms_of_one(model, count), training_precision(options.precision):
+        losses, features = task.losses(model, batch)  # (images,), [(images, C_i, H_i, W_i)]
     losses = losses.float()
-    predicted = loss_head([feature.detach() for feature in features] if detached else features)
+    predicted = loss_head([feature.detach() for feature in features] if detach else features)  # (images,)
     weight = options.loss_weight or 0.0
     total = total_loss(losses, predicted, weight, options.margin)
     if not torch.isfinite(total):
@@ -208,8 +235,8 @@ def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, det
 
 
 @contextlib.contextmanager
-def _steady_norms(model: nn.Module, count: int) -> Iterator[None]:
-    """One image has no batch statistics worth the name: batch norms then use, and keep, their running ones."""
+def _without_norms_of_one(model: nn.Module, count: int) -> Iterator[None]:
+    """For a batch of one image, let batch norms use their running statistics: one image gives no useful ones."""
     norms = [module for module in model.modules() if isinstance(module, NORMS) and module.training]
     if count > 1:
         norms = []
@@ -220,14 +247,14 @@ def _steady_norms(model: nn.Module, count: int) -> Iterator[None]:
         norm.train()
 
 
-def _order(count: int, options: TrainOptions, epoch: int) -> list[list[int]]:
-    """The batches of one epoch as positions; every example once, an odd rest as a smaller last batch."""
+def _epoch_batches(count: int, options: TrainOptions, epoch: int) -> list[list[int]]:
+    """The batches of one epoch as positions; every example once, the last batch may be smaller."""
     shuffled = np.random.default_rng((options.seed, epoch)).permutation(count).tolist()
     return [shuffled[start : start + options.batch_size] for start in range(0, count, options.batch_size)]
 
 
 def _optimizer(model: nn.Module, loss_head: LossHead, options: TrainOptions) -> torch.optim.Optimizer:
-    """AdamW or SGD; biases and norms are not decayed."""
+    """AdamW or SGD, without weight decay for biases and norms."""
     parameters = [p for module in (model, loss_head) for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},
@@ -238,17 +265,13 @@ def _optimizer(model: nn.Module, loss_head: LossHead, options: TrainOptions) -> 
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
-class _schedule:  # noqa: N801 (used like a function)
-    """Factor of the learning rate at each step: linear warm-up, then cosine to zero or ×0.1 at each milestone."""
-
-    def __init__(self, options: TrainOptions, steps: int) -> None:
-        self._options, self._steps = options, steps
-        self._warm = options.warmup * steps
-
-    def __call__(self, step: int) -> float:
-        if step < self._warm:
-            return (step + 1) / (self._warm + 1)
-        if self._options.schedule == "steps":
-            return 0.1 ** sum(step >= share * self._steps for share in self._options.milestones)
-        done = (step - self._warm) / max(self._steps - self._warm, 1)
-        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+# Not torch's SequentialLR: it computes each rate from the last, so the step number alone could not restore it exactly.
+def learning_rate_factor(step: int, steps: int, options: TrainOptions) -> float:
+    """Factor of the learning rate at ``step`` of ``steps``: linear warm-up, then cosine to 0 or ×0.1 at milestones."""
+    warmup = options.warmup * steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if options.schedule == "steps":
+        return 0.1 ** sum(step >= share * steps for share in options.milestones)
+    progress = (step - warmup) / max(steps - warmup, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

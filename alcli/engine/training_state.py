@@ -1,4 +1,4 @@
-"""Where a training stands: everything that its next step depends on, as tensors and text, no code."""
+"""The saved state of a training run: everything its next step depends on, as tensors and text, without code."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CPU_RANDOM, GPU_RANDOM = "random.cpu", "random.gpu"
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training has come.
+    """How far a training run has come.
 
     Attributes:
-        epoch: from 0. batches: done of this epoch.
-        sums: images, summed losses and summed ranking losses of this epoch so far.
+        epoch: from 0. batches: of this epoch that are done.
+        sums: number of images, sum of losses, sum of ranking losses in this epoch so far.
         refusals: images of this epoch that could not be loaded.
     """
 
@@ -40,10 +40,10 @@ class Position:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """One moment of a training.
+    """The state of a training run after one step.
 
     Attributes:
-        tensors: of model, loss head, optimiser and random generators, by name.
+        tensors: of model, loss head, optimizer and random generators, by name.
         environment: what else the numbers depend on: device, threads, version of torch.
     """
 
@@ -52,7 +52,7 @@ class TrainingState:
     environment: Mapping[str, str]
 
     def differences(self) -> list[str]:
-        """What is not as it was here: then going on is sound, but not bit for bit the uninterrupted training."""
+        """How the environment has changed; if it has, a resumed training is sound, but not bit for bit the same."""
         now = environment()
         pairs = [(name, then, now.get(name, "nothing")) for name, then in self.environment.items()]
         return [f"{name} {then} then, {here} now" for name, then, here in pairs if here != then]
@@ -60,7 +60,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Learner:
-    """What changes while a training runs."""
+    """Everything that training changes."""
 
     model: nn.Module
     loss_head: nn.Module
@@ -68,11 +68,11 @@ class Learner:
     scheduler: torch.optim.lr_scheduler.LambdaLR
 
     def capture(self, position: Position) -> TrainingState:
-        """A copy on the CPU of everything."""
+        """Copy everything to the CPU."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"loss_head.{name}": value for name, value in self.loss_head.state_dict().items()}
-        for row, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{row}.{name}": value for name, value in state.items() if value is not None}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
         tensors["steps"] = torch.tensor(self.scheduler.last_epoch)
         tensors[CPU_RANDOM] = torch.get_rng_state()
         if device().type == "cuda":
@@ -81,7 +81,7 @@ class Learner:
         return TrainingState(position, copies, environment())
 
     def restore(self, state: TrainingState) -> None:
-        """Make everything what it was; raises DataError when the state belongs to another network."""
+        """Restore everything from a saved state; raises DataError if it belongs to another network."""
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "loss_head": {}}
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in state.tensors.items():
@@ -89,8 +89,8 @@ class Learner:
             if part in parts:
                 parts[part][rest] = value
             elif part == "optimizer":
-                row, _, slot = rest.partition(".")
-                slots.setdefault(int(row), {})[slot] = value
+                index, _, slot = rest.partition(".")
+                slots.setdefault(int(index), {})[slot] = value
         try:
             self.model.load_state_dict(parts["model"])
             self.loss_head.load_state_dict(parts["loss_head"])
@@ -104,6 +104,7 @@ class Learner:
             raise DataError(f"The half-done training does not fit this network: {error}.", do="Train again.") from None
 
     def _step_to(self, steps: int) -> None:
+        # Without calls to step(): the rate at any step is a function of its number, so nothing else has to be saved.
         scheduler = self.scheduler
         scheduler.last_epoch, scheduler._step_count = steps, steps + 1
         pairs = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
@@ -113,26 +114,25 @@ class Learner:
 
 
 def environment() -> dict[str, str]:
-    """What the same training gives other last digits on."""
-    kind = device()
-    name = torch.cuda.get_device_name() if kind.type == "cuda" else "cpu"
+    """What the last digits of the weights depend on."""
+    name = torch.cuda.get_device_name() if device().type == "cuda" else "cpu"
     return {"device": name, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
 
 
 def write(path: Path, state: TrainingState) -> None:
-    """Write the state as one safetensors file, whole or not at all."""
+    """Write the state as one safetensors file, atomically."""
     notes: dict[str, Any] = {"position": asdict(state.position), "environment": dict(state.environment)}
     with atomic_write(path, "wb") as stream:
         stream.write(safetensors.torch.save(dict(state.tensors), {KEY: json.dumps(notes)}))
 
 
 def read(path: Path) -> TrainingState:
-    """The state that ``write`` wrote; raises DataError when it did not."""
+    """Read what ``write`` wrote; raises DataError for any other file."""
     try:
         with safetensors.safe_open(path, framework="pt") as stream:
             notes = json.loads((stream.metadata() or {})[KEY])
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
-        place, surroundings = _position(notes["position"]), dict(notes["environment"])
+        position, environment_then = _position(notes["position"]), dict(notes["environment"])
     except (
         safetensors.SafetensorError,
         OSError,
@@ -143,10 +143,10 @@ def read(path: Path) -> TrainingState:
         RecursionError,
     ) as error:
         raise DataError(f"{path} is not a half-done training: {error}.", do="Train again.") from None
-    return TrainingState(place, tensors, surroundings)
+    return TrainingState(position, tensors, environment_then)
 
 
-def _position(place: Mapping[str, Any]) -> Position:
-    images, losses, ranking = (float(value) for value in place["sums"])
-    refusals = [Refusal(**row) for row in place["refusals"]]
-    return Position(int(place["epoch"]), int(place["batches"]), (images, losses, ranking), refusals)
+def _position(fields: Mapping[str, Any]) -> Position:
+    images, losses, ranking = (float(value) for value in fields["sums"])
+    refusals = [Refusal(**refusal) for refusal in fields["refusals"]]
+    return Position(int(fields["epoch"]), int(fields["batches"]), (images, losses, ranking), refusals)

@@ -1,4 +1,4 @@
-"""How annotations lie in files. One file = one format."""
+"""Annotation file formats. One file = one format."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from alcli.items import Refusal
 
 
 class Format(Protocol):
-    """Annotations at one path; made as ``Format(path)``. Images are named relative to their folder, with ``/``."""
+    """The annotations in one file or folder, constructed as ``Format(path)``.
+
+    Image names are paths relative to the image folder, with ``/``.
+    """
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether the file or folder looks like this format."""
+    def recognizes(cls, path: Path) -> bool:
+        """Whether the file or folder appears to be in this format."""
         ...
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
-        """Image name → version of its annotation, for the labelled ones; and annotations that fit no image."""
+        """Map each labeled image to its annotation's version; also return the annotations that match no image."""
         ...
 
     def read(self, name: str) -> Annotation:
-        """The annotation of one labelled image, ``item_id`` being the image's name; raises DataError."""
+        """The annotation of one labeled image, with the image's name as ``item_id``; raises DataError."""
         ...

@@ -1,4 +1,4 @@
-"""Which image an annotation belongs to, when both only have names."""
+"""Match annotations to images by name."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 
 
 class ImageNames:
-    """Finds images by relative path or, where that fails, by a bare name that only one image has.
+    """Finds images by relative path or, failing that, by file name without its folder.
 
     Args:
         names: relative POSIX paths of all images.
-        suffixes: whether annotations name images with their suffix (``a/x.jpg``) or without (``a/x``).
+        suffixes: whether annotations name images with a suffix (``a/x.jpg``) or without (``a/x``).
     """
 
     def __init__(self, names: Sequence[str], suffixes: bool) -> None:
@@ -20,15 +20,15 @@ class ImageNames:
         self._by_bare_name = _group((PurePosixPath(self._key(name)).name, name) for name in names)
 
     def find(self, key: str) -> list[str]:
-        """The images that ``key`` may mean: none, the one, or several when it is ambiguous."""
+        """The images that ``key`` may refer to: none, one, or several when it is ambiguous."""
         exact = self._by_path.get(key)
         if exact is not None:
             return exact
         return self._by_bare_name.get(key, []) if "/" not in key else []
 
-    def is_exact(self, key: str, found: Sequence[str]) -> bool:
-        """Whether ``key``, with or without its suffix, is the whole path of the one image found."""
-        return len(found) == 1 and PurePosixPath(key).with_suffix("") == PurePosixPath(found[0]).with_suffix("")
+    def is_exact(self, key: str, matches: Sequence[str]) -> bool:
+        """Whether ``matches`` is a single image whose path equals ``key``, suffixes aside."""
+        return len(matches) == 1 and PurePosixPath(key).with_suffix("") == PurePosixPath(matches[0]).with_suffix("")
 
     def _key(self, name: str) -> str:
         return name if self._keep else str(PurePosixPath(name).with_suffix(""))

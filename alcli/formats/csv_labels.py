@@ -17,9 +17,9 @@ COLUMNS = ("name", "label")
 
 
 class CsvLabels:
-    """A CSV of ``name,label``; an image is labelled when it is listed, an empty label means "none of the classes".
+    """A CSV of ``name,label``; an image is labeled when it is listed, and an empty label means "none of the classes".
 
-    Several labels of one image stand in several rows. Other columns are left alone.
+    An image with several labels has one row for each. Other columns are ignored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,28 +27,29 @@ class CsvLabels:
         self._labels: dict[str, tuple[str, ...]] = {}
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """A file that ends in .csv."""
+    def recognizes(cls, path: Path) -> bool:
+        """Whether the file name ends in .csv."""
         return path.is_file() and path.suffix.lower() == ".csv"
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
-        """Image name → hash of its labels; and rows that fit no image, or several.
+        """Map each listed image to a hash of its labels; also return the rows that match no or several images.
 
         Raises:
-            DataError: the file is not a CSV of these columns; the message names the line.
+            DataError: the file is not a CSV with these columns; the message names the line.
         """
         images = ImageNames(names, suffixes=True)
         labels: dict[str, set[str]] = {}
         refusals: dict[str, Refusal] = {}
         for name, label in _rows(self._path):
-            found = images.find(name.removeprefix("./"))
-            if len(found) == 1:
-                labels.setdefault(found[0], set()).update({label} if label else ())
+            matches = images.find(name.removeprefix("./"))
+            if len(matches) == 1:
+                labels.setdefault(matches[0], set()).update({label} if label else ())
             else:
-                reason = f"could belong to {' or '.join(found)}; write its folder too" if found else "no such image"
+                reason = f"could belong to {' or '.join(matches)}; write its folder too" if matches else "no such image"
                 refusals[name] = Refusal(f"csv:{name}", name, reason, "listed")
-        self._labels = {name: tuple(sorted(said)) for name, said in labels.items()}
-        return {name: sha256_of_text(*said) for name, said in self._labels.items()}, list(refusals.values())
+        self._labels = {name: tuple(sorted(classes)) for name, classes in labels.items()}
+        versions = {name: sha256_of_text(*classes) for name, classes in self._labels.items()}
+        return versions, list(refusals.values())
 
     def read(self, name: str) -> Annotation:
         """The labels of one image."""
@@ -56,12 +57,12 @@ class CsvLabels:
 
 
 def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
-    """Write the labels of each image, whole or not at all."""
+    """Write the labels of each image, atomically."""
     with atomic_write(path, permissions=SHARED) as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(COLUMNS)
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
         for name, annotation in annotations.items():
-            rows.writerows((name, label) for label in annotation.labels or ("",))
+            writer.writerows((name, label) for label in annotation.labels or ("",))
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
@@ -75,7 +76,9 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                 )
             for row in rows:
                 if not row["name"] or row["label"] is None or None in row:
-                    raise DataError(f"{path.name}:{rows.line_num}: expected a name and a label in as many columns.")
+                    raise DataError(
+                        f"{path.name}:{rows.line_num}: expected a name and a label, in as many columns as the header."
+                    )
                 yield row["name"].strip(), row["label"].strip()
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not a CSV file in UTF-8: {error}.", do="Save it as CSV UTF-8.") from None

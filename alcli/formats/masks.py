@@ -1,4 +1,4 @@
-"""PNG masks ``NAME.png`` with one class number a pixel, and ``classes.txt`` with one class a line in id order."""
+"""PNG masks ``NAME.png`` with a class id per pixel, and ``classes.txt`` with a class name per line, in id order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from alcli.system.files import SHARED, atomic_write
 
 CLASS_LIST = "classes.txt"
 MODES = ("1", "L", "P", "I", "I;16")
-"""One number a pixel; a palette's colours mean nothing, its numbers do."""
+"""Modes with one number per pixel; the number is the class id, a palette's colors are ignored."""
 
 
 class Masks:
-    """A folder of PNG masks; an image is labelled when its mask exists, ``sub/x.png`` for ``sub/x.jpg``.
+    """A folder of PNG masks; an image is labeled when its mask exists, ``sub/x.png`` for ``sub/x.jpg``.
 
-    Ids beyond the class list are kept as they are: the task ignores ``task.ignore_index`` and refuses the others.
+    Ids beyond the class list are passed on: the task ignores ``task.ignore_index`` and refuses the others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,15 +32,15 @@ class Masks:
         self._classes: list[str] = []
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """A folder with classes.txt."""
+    def recognizes(cls, path: Path) -> bool:
+        """Whether the folder contains classes.txt."""
         return (path / CLASS_LIST).is_file()
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
-        """Image name → size and modification time of its mask; and masks that fit no image, or several.
+        """Map each labeled image to its mask's version; also return the masks that match no or several images.
 
         Raises:
-            DataError: there is no class list, or it names a class twice.
+            DataError: the class list is missing, or it names a class twice.
         """
         self._classes = _classes(self._root / CLASS_LIST)
         images = ImageNames(names, suffixes=False)
@@ -49,18 +49,18 @@ class Masks:
         listing = ",".join(self._classes)
         for path in sorted(self._root.rglob("*.png")):
             relative = path.relative_to(self._root).as_posix()
-            found = images.find(str(PurePosixPath(relative).with_suffix("")))
+            matches = images.find(str(PurePosixPath(relative).with_suffix("")))
             facts = path.stat()
             version = f"{facts.st_size}-{facts.st_mtime_ns}-{listing}"
-            if len(found) == 1 and found[0] not in versions:
-                versions[found[0]] = version
-                self._files[found[0]] = path
+            if len(matches) == 1 and matches[0] not in versions:
+                versions[matches[0]] = version
+                self._files[matches[0]] = path
             else:
-                refusals.append(Refusal(f"mask:{relative}", relative, _why(found), version))
+                refusals.append(Refusal(f"mask:{relative}", relative, _mismatch(matches), version))
         return versions, refusals
 
     def read(self, name: str) -> Annotation:
-        """One mask for each id of one image; raises DataError when the file is no mask."""
+        """One mask for each class id in an image; raises DataError when the file is not a mask."""
         numbers = _numbers(self._files[name])
         size = (numbers.shape[1], numbers.shape[0])
         masks = [
@@ -76,10 +76,10 @@ class Masks:
 
 
 def write(root: Path, name: str, annotation: Annotation, classes: Sequence[str]) -> None:
-    """Write the masks of one image as ``NAME.png``, and the class list; pixels in no mask get 255.
+    """Write the masks of one image as ``NAME.png``, and the class list; pixels outside every mask get 255.
 
     Raises:
-        DataError: there are no masks, or one's class is not listed.
+        DataError: there are no masks, or a mask's class is not listed.
     """
     if not annotation.masks:
         raise DataError(f"{name!r} has no masks to write")
@@ -104,32 +104,32 @@ def _classes(path: Path) -> list[str]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} cannot be read: {error}.", do="Write one class a line, in the order of the ids."
+            f"{path} cannot be read: {error}.", do="Write one class per line, in the order of the ids."
         ) from None
     while lines and not lines[-1]:
         lines.pop()
     if not lines or not all(lines):
-        raise DataError(f"{path}: a line is empty.", do="Write one class a line, in the order of the ids.")
+        raise DataError(f"{path}: a line is empty.", do="Write one class per line, in the order of the ids.")
     if twice := {name for name in lines if lines.count(name) > 1}:
         raise DataError(f"{path}: {', '.join(sorted(twice))} is named twice.", do="Give every id its own class.")
     return lines
 
 
 def _numbers(path: Path) -> np.ndarray:
-    """(height, width) whole numbers."""
+    """(height, width) int64 class ids."""
     try:
         with Image.open(path) as image:
             if image.mode not in MODES:
-                raise DataError(f"{path.name}: a colour picture ({image.mode}); a mask has one class number a pixel")
+                raise DataError(f"{path.name}: a color image ({image.mode}); a mask has one class id per pixel")
             return np.asarray(image).astype(np.int64)
     except DataError:
         raise
     except Exception as error:
-        # Decoders of broken files raise nearly anything.
+        # Decoders may raise nearly any exception on broken files.
         raise DataError(f"{path.name}: cannot be decoded: {error}") from None
 
 
-def _why(found: list[str]) -> str:
-    if not found:
+def _mismatch(matches: list[str]) -> str:
+    if not matches:
         return "mask without an image"
-    return f"could belong to {' or '.join(found)}" if len(found) > 1 else f"{found[0]} already has a mask"
+    return f"could belong to {' or '.join(matches)}" if len(matches) > 1 else f"{matches[0]} already has a mask"

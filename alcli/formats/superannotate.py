@@ -1,4 +1,4 @@
-"""SuperAnnotate's vector JSON: one object an image with ``metadata``, ``instances`` and ``tags``; pixels, top left."""
+"""SuperAnnotate's vector JSON: one file per image with ``metadata``, ``instances`` and ``tags``, in pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats._names import ImageNames
-from alcli.formats._times import moments, seconds_of_work
+from alcli.formats._times import parse_times, seconds_of_work
 from alcli.items import Refusal
 
 LARGEST_FILE = 64 * 2**20
@@ -26,7 +26,7 @@ class Superannotate:
     """A folder of JSON files; ``x.jpg.json`` and the older ``x.jpg___objects.json`` belong to the image ``x.jpg``.
 
     Attributes:
-        ignored: how many objects of kinds that no task knows were passed over, by kind.
+        ignored: number of skipped objects by kind; no task supports these kinds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,8 +35,8 @@ class Superannotate:
         self.ignored: Counter[str] = Counter()
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """A folder with such a file, judged by the first one."""
+    def recognizes(cls, path: Path) -> bool:
+        """Whether the first JSON file in the folder is in this format."""
         first = next(_files(path), None) if path.is_dir() else None
         try:
             return first is not None and isinstance(_document(first).get("metadata"), dict)
@@ -44,34 +44,34 @@ class Superannotate:
             return False
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
-        """Image name → size and modification time of its JSON; and files that fit no image, or several."""
+        """Map each labeled image to its file's version; also return the files that match no or several images."""
         images = ImageNames(names, suffixes=True)
         versions: dict[str, str] = {}
         refusals: list[Refusal] = []
         for path in _files(self._root):
             relative = path.relative_to(self._root).as_posix()
-            found = images.find(_image_name(relative))
+            matches = images.find(_image_name(relative))
             facts = path.stat()
             version = f"{facts.st_size}-{facts.st_mtime_ns}"
-            if len(found) == 1 and found[0] not in versions:
-                versions[found[0]] = version
-                self._files[found[0]] = path
+            if len(matches) == 1 and matches[0] not in versions:
+                versions[matches[0]] = version
+                self._files[matches[0]] = path
             else:
-                refusals.append(Refusal(f"superannotate:{relative}", relative, _why(found), version))
+                refusals.append(Refusal(f"superannotate:{relative}", relative, _mismatch(matches), version))
         return versions, refusals
 
     def read(self, name: str) -> Annotation:
-        """The annotation of one image; raises DataError saying which instance is wrong."""
+        """The annotation of one image; raises DataError naming an invalid instance."""
         annotation, ignored = parse(name, _document(self._files[name]))
         self.ignored += ignored
         return annotation
 
 
 def parse(item_id: str, document: dict[str, Any]) -> tuple[Annotation, Counter[str]]:
-    """(annotation, kinds passed over and how often) of one JSON object.
+    """Parse one JSON document into its annotation and the number of skipped instances by kind.
 
     Raises:
-        DataError: an instance of a known kind is broken; the message says which.
+        DataError: an instance of a supported kind is invalid; the message says which.
     """
     parts: dict[type, list[Any]] = {Box: [], Pose: [], Polygon: [], str: []}
     ignored: Counter[str] = Counter()
@@ -89,24 +89,24 @@ def parse(item_id: str, document: dict[str, Any]) -> tuple[Annotation, Counter[s
             raise DataError(f"instance {number} ({kind}): {_reason(error)}") from None
         parts[type(part)].append(part)
     labels = [*parts[str], *_tags(document)]
-    polygons = tuple(_joined(parts[Polygon], instances))
+    polygons = tuple(_merge_groups(parts[Polygon], instances))
     return (
         Annotation(
             item_id,
-            # An outlined object is also an object with a box, so that detection never takes it for background.
+            # Polygons also give a box: otherwise detection would treat these objects as background.
             boxes=(*parts[Box], *filter(None, map(_hull, polygons))),
             size=_size(document.get("metadata")),
             labels=tuple(dict.fromkeys(labels)),
             poses=tuple(parts[Pose]),
             polygons=polygons,
-            seconds=seconds_of_work(moments(map(_made_by_hand, instances))),
+            seconds=seconds_of_work(parse_times(map(_drawing_time, instances))),
         ),
         ignored,
     )
 
 
 def document(name: str, annotation: Annotation) -> dict[str, Any]:
-    """The JSON object that says the same about the image called ``name``; masks cannot be said in it."""
+    """Render the annotation of image ``name`` as a JSON document; masks are left out."""
     metadata: dict[str, Any] = {"name": name}
     if annotation.size:
         metadata["width"], metadata["height"] = annotation.size
@@ -114,7 +114,11 @@ def document(name: str, annotation: Annotation) -> dict[str, Any]:
     instances = [
         *(_box_instance(box) for box in annotation.boxes if box not in hulls),
         *(_pose_instance(pose) for pose in annotation.poses),
-        *(row for number, polygon in enumerate(annotation.polygons, 1) for row in _polygon_instances(polygon, number)),
+        *(
+            instance
+            for number, polygon in enumerate(annotation.polygons, 1)
+            for instance in _polygon_instances(polygon, number)
+        ),
         *({"type": "tag", "className": label, "attributes": []} for label in annotation.labels),
     ]
     return {"metadata": metadata, "instances": instances, "tags": [], "comments": []}
@@ -123,52 +127,52 @@ def document(name: str, annotation: Annotation) -> dict[str, Any]:
 # Reading
 
 
-def _box(instance: dict[str, Any]) -> Box:
+def _read_box(instance: dict[str, Any]) -> Box:
     points = instance["points"]
     xs, ys = (sorted(float(points[f"{axis}{end}"]) for end in (1, 2)) for axis in "xy")
     return Box(_label(instance), xs[0], ys[0], xs[1], ys[1], _score(instance))
 
 
-def _rotated_box(instance: dict[str, Any]) -> Polygon:
+def _read_rotated_box(instance: dict[str, Any]) -> Polygon:
     points = instance["points"]
     ring = tuple(float(points[f"{axis}{corner}"]) for corner in (1, 2, 3, 4) for axis in "xy")
     return Polygon(_label(instance), (ring,))
 
 
-def _polygon(instance: dict[str, Any]) -> Polygon:
+def _read_polygon(instance: dict[str, Any]) -> Polygon:
     holes = [ring for ring in instance.get("exclude") or () if ring]
     return Polygon(_label(instance), (_ring(instance["points"]),), tuple(_ring(hole) for hole in holes))
 
 
-def _line(instance: dict[str, Any]) -> Pose:
-    """A line is a chain of numbered joints: it has no area that a polygon could outline."""
+def _read_line(instance: dict[str, Any]) -> Pose:
+    """A line becomes a pose with numbered joints, because it has no area for a polygon."""
     ring = _ring(instance["points"])
     pairs = zip(ring[::2], ring[1::2], strict=True)
     return Pose(_label(instance), tuple(Keypoint(f"{LINE}{number}", x, y) for number, (x, y) in enumerate(pairs, 1)))
 
 
-def _point(instance: dict[str, Any]) -> Pose:
+def _read_point(instance: dict[str, Any]) -> Pose:
     label = _label(instance)
     return Pose(label, (Keypoint(label, float(instance["x"]), float(instance["y"])),))
 
 
-def _ellipse(instance: dict[str, Any]) -> Polygon:
-    """Corners on the ellipse, whose angle is in degrees."""
+def _read_ellipse(instance: dict[str, Any]) -> Polygon:
+    """An ellipse becomes a polygon with corners on its outline; its ``angle`` is in degrees."""
     x, y, rx, ry = (float(instance[key]) for key in ("cx", "cy", "rx", "ry"))
-    turn = math.radians(float(instance.get("angle") or 0))
+    rotation = math.radians(float(instance.get("angle") or 0))
     ring: list[float] = []
     for corner in range(ELLIPSE_CORNERS):
-        around = 2 * math.pi * corner / ELLIPSE_CORNERS
-        along, across = rx * math.cos(around), ry * math.sin(around)
+        theta = 2 * math.pi * corner / ELLIPSE_CORNERS
+        along, across = rx * math.cos(theta), ry * math.sin(theta)
         ring += (
-            x + along * math.cos(turn) - across * math.sin(turn),
-            y + along * math.sin(turn) + across * math.cos(turn),
+            x + along * math.cos(rotation) - across * math.sin(rotation),
+            y + along * math.sin(rotation) + across * math.cos(rotation),
         )
     return Polygon(_label(instance), (tuple(ring),))
 
 
-def _template(instance: dict[str, Any]) -> Pose:
-    """Joints carry the names of ``pointLabels``, by position; a joint without one is called by its number."""
+def _read_template(instance: dict[str, Any]) -> Pose:
+    """Joints are named by ``pointLabels``, by position; a joint without a label is named by its number."""
     names = instance.get("pointLabels") or {}
     keypoints = tuple(
         Keypoint(str(names.get(str(position)) or point.get("id") or position + 1), float(point["x"]), float(point["y"]))
@@ -178,31 +182,31 @@ def _template(instance: dict[str, Any]) -> Pose:
 
 
 def _tags(document: dict[str, Any]) -> list[str]:
-    """Labels beside the instances; what is not a text is none."""
+    """Labels of the whole image; tags that are not strings are skipped."""
     tags = document.get("tags") or []
     if not isinstance(tags, list):
         raise DataError(f"tags: expected a list, got {type(tags).__name__}")
     return [tag for tag in tags if isinstance(tag, str)]
 
 
-def _tag(instance: dict[str, Any]) -> str:
+def _read_tag(instance: dict[str, Any]) -> str:
     return _label(instance)
 
 
 READERS: dict[str, Callable[[dict[str, Any]], Box | Polygon | Pose | str]] = {
-    "bbox": _box,
-    "rbbox": _rotated_box,
-    "polygon": _polygon,
-    "polyline": _line,
-    "point": _point,
-    "ellipse": _ellipse,
-    "template": _template,
-    "tag": _tag,
+    "bbox": _read_box,
+    "rbbox": _read_rotated_box,
+    "polygon": _read_polygon,
+    "polyline": _read_line,
+    "point": _read_point,
+    "ellipse": _read_ellipse,
+    "template": _read_template,
+    "tag": _read_tag,
 }
 
 
-def _made_by_hand(instance: Any) -> Any:
-    """When a person made it; None for a prediction, and for what does not say."""
+def _drawing_time(instance: Any) -> Any:
+    """When a person drew the instance; None for a prediction or when it is not recorded."""
     by_hand = isinstance(instance, dict) and instance.get("creationType") == "Manual"
     return instance.get("createdAt") if by_hand else None
 
@@ -215,7 +219,7 @@ def _label(instance: dict[str, Any]) -> str:
 
 
 def _score(instance: dict[str, Any]) -> float | None:
-    """The probability of a prediction; what people drew has none."""
+    """The probability of a prediction, in [0, 1]; None for instances drawn by people."""
     if instance.get("creationType") != "Preannotation" or instance.get("probability") is None:
         return None
     percent = float(instance["probability"])
@@ -228,12 +232,12 @@ def _ring(points: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in points)
 
 
-def _joined(polygons: Sequence[Polygon], instances: Sequence[Any]) -> Iterator[Polygon]:
-    """Polygons of one group are one object that is cut in parts."""
+def _merge_groups(polygons: Sequence[Polygon], instances: Sequence[Any]) -> Iterator[Polygon]:
+    """Merge the polygons of one group, which are parts of one object."""
     kinds = ("polygon", "rbbox", "ellipse")
-    drawn = [row for row in instances if isinstance(row, dict) and row.get("type") in kinds]
+    sources = [instance for instance in instances if isinstance(instance, dict) and instance.get("type") in kinds]
     groups: dict[Any, list[Polygon]] = {}
-    for number, (polygon, instance) in enumerate(zip(polygons, drawn, strict=True)):
+    for number, (polygon, instance) in enumerate(zip(polygons, sources, strict=True)):
         group = instance.get("groupId") or ("alone", number)
         if not isinstance(group, (int, str, tuple)):
             raise DataError(f"groupId: expected a number, got {type(group).__name__}")
@@ -245,7 +249,7 @@ def _joined(polygons: Sequence[Polygon], instances: Sequence[Any]) -> Iterator[P
 
 
 def _hull(polygon: Polygon) -> Box | None:
-    """The box around a polygon, None where it has no area."""
+    """The bounding box of a polygon, None if it has no area."""
     xs = [x for ring in polygon.rings for x in ring[::2]]
     ys = [y for ring in polygon.rings for y in ring[1::2]]
     if min(xs) == max(xs) or min(ys) == max(ys):
@@ -254,7 +258,7 @@ def _hull(polygon: Polygon) -> Box | None:
 
 
 def _size(metadata: Any) -> tuple[int, int] | None:
-    """(width, height), None where either is absent, as in a third of real files."""
+    """(width, height) of the image; None if either is missing, as in about a third of real files."""
     values = [metadata.get(key) for key in ("width", "height")] if isinstance(metadata, dict) else [None]
     if not all(isinstance(value, (int, float)) and 1 <= value < math.inf for value in values):
         return None
@@ -322,7 +326,7 @@ def _document(path: Path) -> dict[str, Any]:
     return content
 
 
-def _why(found: list[str]) -> str:
-    if not found:
+def _mismatch(matches: Sequence[str]) -> str:
+    if not matches:
         return "annotation without an image"
-    return f"could belong to {' or '.join(found)}" if len(found) > 1 else f"{found[0]} has two annotations"
+    return f"could belong to {' or '.join(matches)}" if len(matches) > 1 else f"{matches[0]} has two annotations"

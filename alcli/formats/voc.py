@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file an image, boxes as corners in pixels."""
+"""Pascal VOC: one XML file per image, with box corners in pixels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LARGEST_FILE = 16 * 2**20
 
 
 class Voc:
-    """A folder of XML files; an image is labelled when its file exists, also with zero objects.
+    """A folder of XML files; an image is labeled when its file exists, even with zero objects.
 
-    ``sub/x.xml`` belongs to the image ``sub/x.jpg`` (any suffix); ``x.xml`` at the top also to the only image called
-    ``x``, wherever it lies. Corners are taken as written, without the one-pixel shift of the 2007 tools.
+    ``sub/x.xml`` belongs to the image ``sub/x.jpg`` (any suffix); ``x.xml`` at the top level also matches the only
+    image named ``x`` in any folder. Corners are read as written, without the one-pixel shift of the 2007 tools.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,31 +29,34 @@ class Voc:
         self._files: dict[str, Path] = {}
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """A folder with XML files; so is one that no other format recognises, where they are still to come."""
+    def recognizes(cls, path: Path) -> bool:
+        """Whether the folder contains XML files.
+
+        VOC is also the format of a folder that no format recognizes, for example before the first annotation.
+        """
         return path.is_dir() and next(path.rglob("*.xml"), None) is not None
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
-        """Image name → size and modification time of its XML; and XML files that fit no image, or several."""
+        """Map each labeled image to its file's version; also return the files that match no or several images."""
         images = ImageNames(names, suffixes=False)
         paths = [path for path in sorted(self._root.rglob("*")) if path.suffix.lower() == ".xml"]
         keys = {path: readable(path.relative_to(self._root).as_posix()) for path in paths}
-        found = {path: images.find(str(PurePosixPath(keys[path]).with_suffix(""))) for path in paths}
+        matches = {path: images.find(str(PurePosixPath(keys[path]).with_suffix(""))) for path in paths}
         versions: dict[str, str] = {}
         refusals: list[Refusal] = []
-        # An exact path comes before a bare name, wherever the two lie.
-        for path in sorted(paths, key=lambda path: not images.is_exact(keys[path], found[path])):
+        # Exact paths take precedence over bare names.
+        for path in sorted(paths, key=lambda path: not images.is_exact(keys[path], matches[path])):
             version = _version(path)
-            if version and len(found[path]) == 1 and found[path][0] not in versions:
-                versions[found[path][0]] = version
-                self._files[found[path][0]] = path
+            if version and len(matches[path]) == 1 and matches[path][0] not in versions:
+                versions[matches[path][0]] = version
+                self._files[matches[path][0]] = path
             else:
-                why = _why(found[path], self._files) if version else "not a regular file that can be opened"
-                refusals.append(Refusal(f"voc:{keys[path]}", keys[path], why, version))
+                reason = _mismatch(matches[path], self._files) if version else "not a regular file that can be opened"
+                refusals.append(Refusal(f"voc:{keys[path]}", keys[path], reason, version))
         return versions, refusals
 
     def read(self, name: str) -> Annotation:
-        """The boxes of one image; raises DataError saying which object is wrong."""
+        """The boxes of one image; raises DataError naming an invalid object."""
         path = self._files[name]
         root = _parse(path)
         boxes = []
@@ -66,7 +69,7 @@ class Voc:
 
 
 def write(path: Path, name: str, annotation: Annotation) -> None:
-    """Write one annotation as VOC XML, whole or not at all."""
+    """Write one annotation as VOC XML, atomically."""
     root = ElementTree.Element("annotation")
     ElementTree.SubElement(root, "filename").text = name
     if annotation.size:
@@ -85,7 +88,7 @@ def write(path: Path, name: str, annotation: Annotation) -> None:
 
 
 def _version(path: Path) -> str:
-    """Size and modification time; empty for what cannot be read like a file (a pipe, a folder, a dangling link)."""
+    """Size and modification time; empty for anything but a readable regular file."""
     try:
         facts = path.stat()
     except OSError:
@@ -93,12 +96,13 @@ def _version(path: Path) -> str:
     return f"{facts.st_size}-{facts.st_mtime_ns}" if stat.S_ISREG(facts.st_mode) else ""
 
 
-def _why(found: list[str], taken: dict[str, Path]) -> str:
-    if not found:
+def _mismatch(matches: list[str], taken: dict[str, Path]) -> str:
+    if not matches:
         return "annotation without an image"
-    if len(found) > 1:
-        return f"could belong to {' or '.join(found)}; give the images different names, or the XML its image's folder"
-    return f"{found[0]} already has {taken[found[0]].name}"
+    if len(matches) > 1:
+        candidates = " or ".join(matches)
+        return f"could belong to {candidates}; use unique image names, or put the XML in the image's folder"
+    return f"{matches[0]} already has {taken[matches[0]].name}"
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -109,7 +113,7 @@ def _parse(path: Path) -> ElementTree.Element:
     except OSError as error:
         raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise DataError(f"{path.name}: declares entities, which an annotation has no need of")
+        raise DataError(f"{path.name}: declares entities, which annotations do not need")
     try:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:

@@ -1,4 +1,4 @@
-"""YOLO: ``data.yaml`` with the class names, one text file an image with shares of its width and height."""
+"""YOLO: ``data.yaml`` with the class names, and a text file per image with coordinates relative to its size."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ LABELS, IMAGES = "labels", "images"
 LARGEST_DESCRIPTION = 2**20
 MOST_JOINTS = 1000
 SLACK = 0.01
-"""A share may leave [0, 1] by rounding; how far a box may stick out is the task's affair."""
+"""Tolerance for coordinates that leave [0, 1] by rounding; the task decides how far a box may leave the image."""
 
 
 class Yolo:
-    """A data set with ``data.yaml``; an image is labelled when its text file exists, also when it is empty.
+    """A dataset with ``data.yaml``; an image is labeled when its text file exists, even if it is empty.
 
-    A line is ``class x y width height`` (centre), with ``kpt_shape`` the joints behind it, or ``class x y x y …`` for a
-    polygon. ``labels/sub/x.txt`` belongs to ``images/sub/x.jpg``, ``sub/x.jpg`` or the only image called ``x``.
+    A line is ``class x y width height`` (x and y of the center), followed by the joints if there is a ``kpt_shape``, or
+    ``class x y x y …`` for a polygon. ``labels/sub/x.txt`` belongs to ``images/sub/x.jpg``, to ``sub/x.jpg`` or to the
+    only image named ``x``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,12 +39,12 @@ class Yolo:
         self._joints: tuple[list[str], int] = ([], 0)
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """A folder with data.yaml, or a file that ends in .yaml or .yml."""
+    def recognizes(cls, path: Path) -> bool:
+        """Whether it is a folder with data.yaml, or a file whose name ends in .yaml or .yml."""
         return (path / DESCRIPTION).is_file() or (path.is_file() and path.suffix.lower() in (".yaml", ".yml"))
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
-        """Image name → size and modification time of its text file; and files that fit no image, or several.
+        """Map each labeled image to its file's version; also return the files that match no or several images.
 
         Raises:
             DataError: data.yaml does not name the classes.
@@ -56,40 +57,40 @@ class Yolo:
         stamp = self._yaml.stat().st_mtime_ns
         for path in _text_files(self._root):
             relative = path.relative_to(self._root)
-            found = _first(images, relative)
+            matches = _find_image(images, relative)
             facts = path.stat()
             version = f"{facts.st_size}-{facts.st_mtime_ns}-{stamp}"
-            if len(found) == 1 and found[0] not in versions:
-                versions[found[0]] = version
-                self._files[found[0]] = path
+            if len(matches) == 1 and matches[0] not in versions:
+                versions[matches[0]] = version
+                self._files[matches[0]] = path
             else:
-                reason = f"could belong to {' or '.join(found)}" if found else "annotation without an image"
+                reason = f"could belong to {' or '.join(matches)}" if matches else "annotation without an image"
                 refusals.append(Refusal(f"yolo:{relative.as_posix()}", relative.as_posix(), reason, version))
         return versions, refusals
 
     def read(self, name: str) -> Annotation:
-        """The objects of one image, relative to its size; raises DataError naming the line that is wrong."""
+        """The objects of one image, relative to its size; raises DataError naming an invalid line."""
         path = self._files[name]
         boxes, poses, polygons = [], [], []
         for number, line in enumerate(_lines(path), 1):
             if not line.strip():
                 continue
             try:
-                found = self._object(line.split())
+                part = self._parse_object(line.split())
             except DataError as error:
                 raise DataError(f"{path.name}:{number}: {error.what}") from None
-            if isinstance(found, Polygon):
-                polygons.append(found)
-            elif isinstance(found, Pose):
-                poses.append(found)
-                boxes += [found.box] if found.box else []
+            if isinstance(part, Polygon):
+                polygons.append(part)
+            elif isinstance(part, Pose):
+                poses.append(part)
+                boxes += [part.box] if part.box else []
             else:
-                boxes.append(found)
+                boxes.append(part)
         return Annotation(
             name, tuple(boxes), poses=tuple(poses), polygons=tuple(polygons), relative=bool(boxes or polygons)
         )
 
-    def _object(self, words: Sequence[str]) -> Box | Pose | Polygon:
+    def _parse_object(self, words: Sequence[str]) -> Box | Pose | Polygon:
         label = self._label(words[0])
         values = [_share(word) for word in words[1:]] if not self._joints[0] else [_number(word) for word in words[1:]]
         joints, dimensions = self._joints
@@ -100,62 +101,62 @@ class Yolo:
         if joints:
             raise DataError(f"{len(words)} values, expected 5 or {5 + len(joints) * dimensions}")
         if len(values) % 2:
-            raise DataError(f"{len(words)} values: neither a box (5) nor a polygon (an odd number from 7)")
+            raise DataError(f"{len(words)} values: expected 5 for a box, or an odd number from 7 for a polygon")
         return Polygon(label, (tuple(values),))
 
     def _label(self, word: str) -> str:
         if not word.isdecimal() or len(word) > 9 or int(word) >= len(self._classes):
-            raise DataError(f"class {shortened(word)}, but data.yaml names 0 to {len(self._classes) - 1}")
+            raise DataError(f"class {shortened(word)} is not in data.yaml, which lists 0 to {len(self._classes) - 1}")
         return self._classes[int(word)]
 
 
 def write(root: Path, annotations: Mapping[str, Annotation]) -> None:
-    """Write boxes and polygons by image name as ``data.yaml`` and ``labels/NAME.txt``, each whole or not at all.
+    """Write boxes and polygons, by image name, as ``data.yaml`` and ``labels/NAME.txt``, each atomically.
 
     Raises:
-        DataError: an annotation in pixels does not say the size of its image.
+        DataError: an annotation in pixels lacks the size of its image.
     """
-    classes = sorted(set().union(*(row.class_names() for row in annotations.values())))
+    classes = sorted(set().union(*(annotation.class_names() for annotation in annotations.values())))
     for name, annotation in annotations.items():
         path = (root / LABELS / name).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, permissions=SHARED) as stream:
-            stream.write("".join(f"{line}\n" for line in _written(name, annotation, classes)))
+            stream.write("".join(f"{line}\n" for line in _render_lines(name, annotation, classes)))
     with atomic_write(root / DESCRIPTION, permissions=SHARED) as stream:
         yaml.safe_dump({"path": ".", "train": IMAGES, "val": IMAGES, "names": dict(enumerate(classes))}, stream)
 
 
-def _written(name: str, annotation: Annotation, classes: Sequence[str]) -> list[str]:
+def _render_lines(name: str, annotation: Annotation, classes: Sequence[str]) -> list[str]:
     if not annotation.relative and annotation.size is None:
-        raise DataError(f"{name!r}: the annotation does not say the size of its image")
+        raise DataError(f"{name!r}: the annotation lacks the size of its image")
     width, height = (1, 1) if annotation.relative or annotation.size is None else annotation.size
-    rows: list[tuple[str, list[float]]] = []
+    objects: list[tuple[str, list[float]]] = []
     for box in annotation.boxes:
-        centre, extent = (box.x1 + box.x2, box.y1 + box.y2), (box.x2 - box.x1, box.y2 - box.y1)
-        shares = [centre[0] / 2 / width, centre[1] / 2 / height, extent[0] / width, extent[1] / height]
-        rows.append((box.label, shares))
+        center = ((box.x1 + box.x2) / 2 / width, (box.y1 + box.y2) / 2 / height)
+        extent = ((box.x2 - box.x1) / width, (box.y2 - box.y1) / height)
+        objects.append((box.label, [*center, *extent]))
     for polygon in annotation.polygons:
         for ring in polygon.rings:
-            shares = [value / (height if place % 2 else width) for place, value in enumerate(ring)]
-            rows.append((polygon.label, shares))
-    return [" ".join([str(classes.index(label)), *(f"{value:.10g}" for value in values)]) for label, values in rows]
+            # A ring is flat x, y, x, y …
+            objects.append((polygon.label, [value / (height if i % 2 else width) for i, value in enumerate(ring)]))
+    return [" ".join([str(classes.index(label)), *(f"{value:.10g}" for value in values)]) for label, values in objects]
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only: aliases can make a page of text mean more than any memory holds."""
+    """Loads plain values only: nested aliases could expand a short file beyond any memory."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it uses an alias (*name), which alcli does not follow")
+            raise yaml.YAMLError("it uses an alias (*name), which alcli does not support")
         return super().compose_node(parent, index)
 
 
 def _description(path: Path) -> dict[str, Any]:
     try:
         if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
-            raise DataError(f"{path}: {size} bytes is too large for a description of a data set.")
+            raise DataError(f"{path}: {size} bytes is too large for a dataset description.")
         content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
-    # Dates and numbers that are none are a ValueError, further mistakes other errors of the parser's own.
+    # Invalid dates and numbers raise ValueError; other mistakes raise various errors inside the parser.
     except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {error}.", do="Correct data.yaml.") from None
     if not isinstance(content, dict):
@@ -167,11 +168,11 @@ def _names(content: dict[str, Any], path: Path) -> list[str]:
     names = content.get("names")
     if isinstance(names, dict):
         if set(names) != set(range(len(names))):
-            raise DataError(f"{path}: names: the numbers are not 0 to {len(names) - 1}.")
+            raise DataError(f"{path}: names: the keys are not 0 to {len(names) - 1}.")
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
-    # YAML takes a bare no, yes, on or null for something else than a word.
+    # YAML reads an unquoted no, yes, on or null as a boolean or null.
     if wrong := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, int, float))]:
         raise DataError(f"{path}: names: {shortened(wrong[0])} is not a name.", do="Put the name into quotes.")
     if len({str(name) for name in names}) != len(names):
@@ -180,7 +181,7 @@ def _names(content: dict[str, Any], path: Path) -> list[str]:
 
 
 def _joints(content: dict[str, Any], path: Path) -> tuple[list[str], int]:
-    """(names of the joints, numbers a joint)."""
+    """(joint names, values per joint)."""
     shape = content.get("kpt_shape")
     if shape is None:
         return [], 0
@@ -204,12 +205,12 @@ def _text_files(root: Path) -> list[Path]:
     return sorted({path for folder in folders for path in folder.rglob("*.txt")})
 
 
-def _first(images: ImageNames, relative: Path) -> list[str]:
-    words = list(relative.with_suffix("").parts)
-    place = words.index(LABELS)
-    keys = [[*words[:place], IMAGES, *words[place + 1 :]], [*words[:place], *words[place + 1 :]], words[place + 1 :]]
-    candidates = [str(PurePosixPath(*key)) for key in keys] + [words[-1]]
-    return next((found for key in candidates if (found := images.find(key))), [])
+def _find_image(images: ImageNames, relative: Path) -> list[str]:
+    parts = list(relative.with_suffix("").parts)
+    index = parts.index(LABELS)
+    above, below = parts[:index], parts[index + 1 :]
+    candidates = [str(PurePosixPath(*key)) for key in ([*above, IMAGES, *below], [*above, *below], below)] + [parts[-1]]
+    return next((matches for key in candidates if (matches := images.find(key))), [])
 
 
 def _lines(path: Path) -> list[str]:
@@ -231,7 +232,7 @@ def _number(word: str) -> float:
 def _share(word: str) -> float:
     value = _number(word)
     if not -SLACK <= value <= 1 + SLACK:
-        raise DataError(f"{word} is not a share of the image's side (0 to 1)")
+        raise DataError(f"{word} is not relative to the image size (0 to 1)")
     return value
 
 
@@ -242,10 +243,10 @@ def _box(label: str, values: Sequence[float]) -> Box:
 
 def _keypoints(values: Sequence[float], names: Sequence[str], dimensions: int) -> tuple[Keypoint, ...]:
     joints = []
-    for row, name in enumerate(names):
-        x, y, *rest = values[row * dimensions : (row + 1) * dimensions]
-        # Two numbers a joint cannot say "not marked"; zeros do.
-        seen = rest[0] if rest else 2 * bool(x or y)
-        if seen:
-            joints.append(Keypoint(name, x, y, seen == 2))
+    for i, name in enumerate(names):
+        x, y, *rest = values[i * dimensions : (i + 1) * dimensions]
+        # Without a visibility value, (0, 0) means "not marked".
+        visibility = rest[0] if rest else 2 * bool(x or y)
+        if visibility:
+            joints.append(Keypoint(name, x, y, visibility == 2))
     return tuple(joints)

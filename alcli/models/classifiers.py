@@ -1,8 +1,8 @@
-"""Every classifier of torchvision and timm by name, with the maps of its stages beside its logits."""
+"""Every classifier of torchvision and timm, by name, that also returns its stages' feature maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,13 @@ from alcli.models.weights import load_trunk
 from alcli.system.text import did_you_mean
 
 STAGES = 4
-"""As many maps go to the loss head, the last of each resolution (Yoo & Kweon 2019 tap ResNet-18's four stages)."""
+"""The loss head reads the last map of each of the last four resolutions (Yoo & Kweon 2019: ResNet-18's stages)."""
 MODELS = ("mobilenet-v3-small", "mobilenet-v2", "resnet18")
-"""The names worth showing; every other classifier of torchvision and timm works too."""
+"""Names to list; every other classifier of torchvision and timm works too."""
 
 
 def build(name: str, classes: int, weights: str, side: int) -> Tapped:
-    """A classifier by torchvision's name or, where torchvision has none, timm's; ``-`` and ``_`` mean the same.
+    """Build a classifier of torchvision or, if torchvision has none of that name, of timm; ``-`` and ``_`` are equal.
 
     Raises:
         UsageError: neither library knows the name, or the network does not end in a linear layer.
@@ -40,22 +40,22 @@ def build(name: str, classes: int, weights: str, side: int) -> Tapped:
 
 
 class TorchvisionClassifier(Tapped):
-    """Taps: the last module of each resolution, found by running a blank image once."""
+    """A torchvision classifier; taps the last module of each resolution, located by a forward pass of a blank image."""
 
     def __init__(self, name: str, classes: int, weights: str, side: int) -> None:
         super().__init__()
         make = partial(torchvision.models.get_model, name)
         net = load_trunk(make, "DEFAULT", weights) or make(weights=None)
-        place = _last_linear(net, name)
-        inputs = net.get_submodule(place).in_features
-        net.set_submodule(place, nn.Identity())
+        last_linear = _last_linear(net, name)
+        inputs = net.get_submodule(last_linear).in_features
+        net.set_submodule(last_linear, nn.Identity())
         self.trunk, self.output, self.predictors = net, nn.Linear(inputs, classes), ("output",)
         self._taps = _stage_ends(net, side)
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Up to four stages; the last layer takes the pooled features."""
-        seen, vector = _recorded(self.trunk, self._taps, images)
-        return [seen[place] for place in self._taps], [vector]
+        outputs, vector = _record_outputs(self.trunk, self._taps, images)  # vector: (rows, features)
+        return [outputs[tap] for tap in self._taps], [vector]
 
     def predict(self, deep: list[Tensor]) -> Tensor:
         """(rows, classes) logits."""
@@ -63,7 +63,7 @@ class TorchvisionClassifier(Tapped):
 
 
 class TimmClassifier(Tapped):
-    """Taps: the last four of timm's own intermediate maps."""
+    """A timm classifier; taps the last four of timm's intermediate maps."""
 
     predictors = ("output",)
 
@@ -71,7 +71,7 @@ class TimmClassifier(Tapped):
         super().__init__()
         net = timm_trunk(name, weights)
         if not hasattr(net, "forward_intermediates"):
-            raise UsageError(f"timm's {name} gives no feature maps for the loss head.", do="Choose another model.")
+            raise UsageError(f"timm's {name} has no feature maps for the loss head.", do="Choose another model.")
         net.reset_classifier(0)
         self.trunk, self.output = net, nn.Linear(int(net.head_hidden_size), classes)
 
@@ -86,41 +86,41 @@ class TimmClassifier(Tapped):
 
 
 def _last_linear(net: nn.Module, name: str) -> str:
-    layers = [(place, layer) for place, layer in net.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
-    place, layer = layers[-1]
+    layers = [(path, layer) for path, layer in net.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    path, layer = layers[-1]
     if not isinstance(layer, nn.Linear):
         raise UsageError(f"{name} does not end in a linear layer.", do="Choose another model.")
-    return place
+    return path
 
 
 def _stage_ends(net: nn.Module, side: int) -> tuple[str, ...]:
-    """Names of the modules, at most two levels deep, that give the last map of each resolution."""
-    places = [place for place, _ in net.named_modules() if place and place.count(".") <= 1]
+    """Paths of the modules, at most two levels deep, that output the last map of each resolution."""
+    paths = [path for path, _ in net.named_modules() if path and path.count(".") <= 1]
     was_training = net.training
     with torch.inference_mode():
-        seen, _ = _recorded(net.eval(), places, torch.zeros(1, 3, side, side))
+        outputs, _ = _record_outputs(net.eval(), paths, torch.zeros(1, 3, side, side))
     net.train(was_training)
     last: dict[tuple[int, ...], str] = {}
-    for place, found in seen.items():
-        if isinstance(found, Tensor) and found.dim() == 4 and found.shape[-1] > 1:
-            last[tuple(found.shape[-2:])] = place
+    for path, output in outputs.items():
+        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[-1] > 1:
+            last[tuple(output.shape[-2:])] = path
     return tuple(last.values())[-STAGES:]
 
 
-def _recorded(net: nn.Module, places: Any, images: Tensor) -> tuple[dict[str, Any], Tensor]:
-    """What the named modules put out, in the order in which they ran, and the network's own output."""
-    seen: dict[str, Any] = {}
+def _record_outputs(net: nn.Module, paths: Iterable[str], images: Tensor) -> tuple[dict[str, Any], Tensor]:
+    """Run the network; returns the outputs of the modules at ``paths``, in the order they ran, and its own output."""
+    outputs: dict[str, Any] = {}
 
-    def recorder(place: str) -> Callable[..., None]:
+    def recorder(path: str) -> Callable[..., None]:
         def record(module: nn.Module, inputs: Any, output: Any) -> None:
-            seen[place] = output
+            outputs[path] = output
 
         return record
 
-    handles = [net.get_submodule(place).register_forward_hook(recorder(place)) for place in places]
+    handles = [net.get_submodule(path).register_forward_hook(recorder(path)) for path in paths]
     try:
         vector = net(images)
     finally:
         for handle in handles:
             handle.remove()
-    return seen, vector
+    return outputs, vector

@@ -8,7 +8,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
-from alcli.models.pyramid import MobileNetV2Pyramid, quiet_output
+from alcli.models.pyramid import MobileNetV2Pyramid, near_zero_output
 from alcli.models.tapped import Tapped
 from alcli.models.weights import load_trunk
 
@@ -16,7 +16,7 @@ CLASSIFIER_PARTS = ("incre_modules", "downsamp_modules", "final_layer", "global_
 
 
 class HeatmapHrnet(Tapped):
-    """One heatmap a joint at a quarter of the resolution.
+    """One heatmap per joint at a quarter of the resolution.
 
     For hrnet-w32 and an input of (3, 256, 192) the nine taps are [64, 128, 96], [64, 64, 48] of the stem, [256, 64, 48]
     of stage 1, [32, 64, 48] and [64, 32, 24] of stage 2, [32, 64, 48], [64, 32, 24] and [128, 16, 12] of stage 3, and
@@ -31,17 +31,17 @@ class HeatmapHrnet(Tapped):
         for part in CLASSIFIER_PARTS:
             delattr(self.trunk, part)
         finest: int = self.trunk.stage4_cfg["num_channels"][0]
-        self.output = quiet_output(finest, joints)
+        self.output = near_zero_output(finest, joints)
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The nine maps; the last layer takes the ninth."""
+        """Nine maps; the last layer takes the ninth."""
         net = self.trunk
         first = net.act1(net.bn1(net.conv1(images)))
         second = net.act2(net.bn2(net.conv2(first)))
         stage1 = net.layer1(second)
         stage2 = net.stage2([change(stage1) for change in net.transition1])
-        stage3 = net.stage3(_branched(stage2, net.transition2))
-        stage4 = net.stage4(_branched(stage3, net.transition3))
+        stage3 = net.stage3(_add_branch(stage2, net.transition2))
+        stage4 = net.stage4(_add_branch(stage3, net.transition3))
         return [first, second, stage1, *stage2, *stage3, stage4[0]], [stage4[0]]
 
     def predict(self, deep: list[Tensor]) -> Tensor:
@@ -50,7 +50,7 @@ class HeatmapHrnet(Tapped):
 
 
 def timm_trunk(name: str, weights: str) -> Any:
-    """A timm model with the weights asked for; raises DataError when a file does not fit."""
+    """Build a timm model with the requested weights; raises DataError when a file does not fit."""
 
     def make(weights: bool | None = None) -> nn.Module:
         return timm.create_model(name, pretrained=bool(weights))
@@ -59,12 +59,12 @@ def timm_trunk(name: str, weights: str) -> Any:
 
 
 def build(name: str, joints: int, weights: str) -> Tapped:
-    """A network of ``MODELS`` with one heatmap a joint; raises DataError when the weights do not fit."""
+    """Build a network of ``MODELS`` with one heatmap per joint; raises DataError when the weights do not fit."""
     return MODELS[name](joints, weights)
 
 
-def _branched(maps: list[Tensor], transition: nn.ModuleList) -> list[Tensor]:
-    """A stage's branches, and the new one that its last branch is halved to."""
+def _add_branch(maps: list[Tensor], transition: nn.ModuleList) -> list[Tensor]:
+    """A stage's branches plus a new one at half the resolution of the last."""
     return [
         maps[number] if isinstance(change, nn.Identity) else change(maps[-1])
         for number, change in enumerate(transition)

@@ -17,40 +17,40 @@ class LossHead(nn.Module):
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
-        """Args: ``channels``: of each feature map, in the order in which the task gives them."""
+        """Args: ``channels``: of each feature map, in the task's order."""
         super().__init__()
         self.channels = tuple(channels)
         self.branches = nn.ModuleList(nn.Linear(count, WIDTH) for count in channels)
         self.output = nn.Linear(WIDTH * len(self.branches), 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Predicted losses.
+        """Predict each image's loss.
 
         Args:
-            features: maps [(batch, C_i, H_i, W_i)], C_i as given at birth.
+            features: maps [(batch, C_i, H_i, W_i)] with the ``channels`` of the constructor.
 
         Returns:
-            (batch,) float32, unitless; only their order means anything.
+            (batch,) float32, unitless; only their order is meaningful.
         """
-        # bfloat16 has three digits: thousands of items would tie. The head is small enough for float32.
+        # bfloat16 has three significant digits, so thousands of items would tie; the head is cheap in float32.
         with torch.autocast(features[0].device.type, enabled=False):
             pooled = [
-                torch.relu(branch(feature.mean(dim=(2, 3), dtype=torch.float32)))
+                torch.relu(branch(feature.mean(dim=(2, 3), dtype=torch.float32)))  # (batch, WIDTH)
                 for branch, feature in zip(self.branches, features, strict=True)
             ]
             return self.output(torch.cat(pooled, dim=1)).squeeze(1)
 
 
 def ranking_loss(predicted: Tensor, actual: Tensor, margin: float = 1.0) -> Tensor:
-    """Penalise pairs that the loss head puts in the wrong order (eq. 2).
+    """Penalize pairs that the loss head orders wrongly (eq. 2).
 
     Args:
-        predicted, actual: (batch,) losses; item i is paired with item batch−1−i, an odd middle item is left out.
-        margin: ξ, the smallest gap in predicted units that counts as certain.
+        predicted, actual: (batch,) losses; item i is paired with item batch−1−i, an odd middle item is skipped.
+        margin: ξ, the smallest gap in predicted units that is not penalized.
 
     Returns:
-        Mean hinge over batch // 2 pairs; without a pair a zero that still carries a gradient. A tie has no right
-        order: it costs the margin and pulls nowhere.
+        Mean hinge loss over batch // 2 pairs; 0, with a gradient, without pairs. A pair with equal true losses costs
+        the margin and has no gradient.
     """
     pairs = len(predicted) // 2
     gap = (predicted - predicted.flip(0))[:pairs]
@@ -64,7 +64,7 @@ def total_loss(losses: Tensor, predicted: Tensor, weight: float, margin: float) 
     """Mean task loss plus λ times the ranking loss (eq. 3).
 
     Args:
-        losses: (batch,) true losses of the items. predicted: (batch,) what the loss head expected.
+        losses: (batch,) true losses. predicted: (batch,) losses from the loss head.
         weight: λ; 0 leaves only the task loss.
     """
     return losses.mean() + weight * ranking_loss(predicted, losses, margin)

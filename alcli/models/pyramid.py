@@ -16,19 +16,19 @@ from alcli.models.tapped import Tapped
 from alcli.models.weights import load_trunk
 
 STAGES = ((0, 4), (4, 7), (7, 14), (14, 19))
-"""Layers of MobileNetV2's features that end at strides 4, 8, 16 and 32."""
+"""Ranges of MobileNetV2's layers that end at strides 4, 8, 16 and 32."""
 CHANNELS = (24, 32, 96, 1280)
 WIDTH = 64
 
 
 def mobilenet_v2_features(weights: str) -> nn.Sequential:
-    """MobileNetV2's convolutions with the weights asked for; raises DataError when a file does not fit."""
+    """MobileNetV2's convolutions with the requested weights; raises DataError when a file does not fit."""
     trunk = load_trunk(mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V1, weights) or mobilenet_v2(weights=None)
     return trunk.features
 
 
-def quiet_output(inputs: int, outputs: int) -> nn.Conv2d:
-    """A last layer that says almost nothing at first, as HRNet's: maps of noise would cost more than empty ones."""
+def near_zero_output(inputs: int, outputs: int) -> nn.Conv2d:
+    """A last layer with outputs near zero at first, as in HRNet: random maps would start at a higher loss."""
     layer = nn.Conv2d(inputs, outputs, 1)
     nn.init.normal_(layer.weight, std=0.001)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def quiet_output(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class MobileNetV2Pyramid(Tapped):
-    """Outputs (rows, outputs, H / 4, W / 4); taps: the four stages and the pyramid's finest map."""
+    """Outputs (rows, outputs, H / 4, W / 4); taps the four stages and the decoder's map."""
 
     predictors = ("output",)
 
@@ -46,7 +46,7 @@ class MobileNetV2Pyramid(Tapped):
         self.trunk = nn.ModuleList(layers[first:last] for first, last in STAGES)
         self.pyramid = FeaturePyramidNetwork(list(CHANNELS), WIDTH)
         self.decoder = Conv2dNormActivation(WIDTH, WIDTH, 3)
-        self.output = quiet_output(WIDTH, outputs)
+        self.output = near_zero_output(WIDTH, outputs)
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Four stages and the decoder's map; the last layer takes the decoder's map."""

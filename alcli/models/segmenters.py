@@ -19,7 +19,7 @@ from alcli.models.weights import load_trunk
 
 
 class Lraspp(Tapped):
-    """torchvision's LR-ASPP; outputs at an eighth of the resolution, taps: backbone low and high, decoder."""
+    """torchvision's LR-ASPP; outputs at an eighth of the resolution, taps backbone low and high, decoder."""
 
     predictors = ("head.low_classifier", "head.high_classifier")
 
@@ -31,8 +31,8 @@ class Lraspp(Tapped):
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Low, high and decoder; the last layer takes low and decoder."""
-        found = self.trunk(images)
-        low, high = found["low"], found["high"]
+        stages = self.trunk(images)
+        low, high = stages["low"], stages["high"]  # at strides 8 and 16
         gated = self.head.cbr(high) * self.head.scale(high)
         decoded = F.interpolate(gated, size=low.shape[-2:], mode="bilinear", align_corners=False)
         return [low, high, decoded], [low, decoded]
@@ -44,13 +44,13 @@ class Lraspp(Tapped):
 
 
 class Deeplab(Tapped):
-    """torchvision's DeepLabV3; outputs at a sixteenth of the resolution, taps: backbone low and high, decoder."""
+    """torchvision's DeepLabV3; outputs at a sixteenth of the resolution, taps backbone low and high, decoder."""
 
     predictors = ("output",)
 
     def __init__(self, classes: int, weights: str) -> None:
         super().__init__()
-        # The auxiliary head is asked for only because the backbone then also gives its low map.
+        # With an auxiliary head the backbone also returns its low map; the head itself is not used.
         net = deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
         self.trunk, self.decoder, self.output = (
             net.backbone,
@@ -61,9 +61,9 @@ class Deeplab(Tapped):
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Low, high and decoder; the last layer takes the decoder's map."""
-        found = self.trunk(images)
-        decoded = self.decoder(found["out"])
-        return [found["aux"], found["out"], decoded], [decoded]
+        stages = self.trunk(images)
+        decoded = self.decoder(stages["out"])
+        return [stages["aux"], stages["out"], decoded], [decoded]
 
     def predict(self, deep: list[Tensor]) -> Tensor:
         """(rows, classes, H / 16, W / 16)."""
@@ -71,7 +71,7 @@ class Deeplab(Tapped):
 
 
 def build(name: str, classes: int, weights: str) -> Tapped:
-    """A network of ``MODELS`` for these many classes; raises DataError when the weights do not fit."""
+    """Build a network of ``MODELS`` for ``classes`` classes; raises DataError when the weights do not fit."""
     return MODELS[name](classes, weights)
 
 

@@ -1,4 +1,4 @@
-"""SSD detectors from torchvision's parts, and what torchvision lacks: one multibox loss for each image.
+"""SSD detectors from torchvision's parts, with a multibox loss per image, which torchvision lacks.
 
 Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016; SSDLite: Sandler et al., "MobileNetV2", CVPR 2018.
 """
@@ -39,7 +39,7 @@ V3_LAST_HALVING = 13
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one forward pass gives.
+    """Outputs of one forward pass.
 
     Attributes:
         features: source maps [(batch, C_i, H_i, W_i)].
@@ -55,12 +55,12 @@ class Outputs:
 
 
 def build(name: str, classes: int, weights: str, input_size: int | None) -> SSD:
-    """A detector for ``classes`` classes beside the background.
+    """Build a detector for ``classes`` classes, not counting the background.
 
     Args:
         name: a key of ``MODELS``.
         weights: none, imagenet, or a safetensors file of the trunk.
-        input_size: side in pixels; None is the model's own.
+        input_size: side in pixels; None = the model's own.
 
     Raises:
         DataError: the weights do not fit.
@@ -69,12 +69,12 @@ def build(name: str, classes: int, weights: str, input_size: int | None) -> SSD:
 
 
 def source_maps(model: SSD, images: Tensor) -> list[Tensor]:
-    """The maps [(batch, C_i, H_i, W_i)] on which boxes are predicted; images are normalised (batch, 3, H, W)."""
+    """Maps [(batch, C_i, H_i, W_i)] from which boxes are predicted; images: normalized (batch, 3, H, W)."""
     return list(model.backbone(images).values())
 
 
 def forward(model: SSD, images: Tensor) -> Outputs:
-    """Everything but the choice of boxes; images are normalised (batch, 3, H, W) of the model's own size."""
+    """Run the network without postprocessing; images: normalized (batch, 3, H, W) of the model's own size."""
     features = source_maps(model, images)
     head = model.head(features)
     height, width = images.shape[-2:]
@@ -84,41 +84,41 @@ def forward(model: SSD, images: Tensor) -> Outputs:
 
 
 def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]]) -> Tensor:
-    """Each image's own multibox loss, normalised by its own matches (SSD eq. 1).
+    """Multibox loss of each image, normalized by its own matches (SSD eq. 1).
 
     Their mean weighted by each image's matches is torchvision's batch loss. An image without objects, which
-    torchvision leaves out, trains its three hardest background anchors.
+    torchvision ignores, trains its three hardest background anchors.
 
     Args:
-        targets: of each image ``boxes`` (k, 4) corners in input pixels and ``labels`` (k,) from 1.
+        targets: per image ``boxes`` (k, 4) corners in input pixels and ``labels`` (k,) from 1.
 
     Returns:
-        (batch,) losses, finite, each depending on its own image alone.
+        (batch,) losses, finite; each depends on its own image only.
     """
     return torch.stack(
         [
-            _image_loss(model, outputs, row, target, match(model, outputs.anchors, target["boxes"]))
-            for row, target in enumerate(targets)
+            _image_loss(model, outputs, image, target, match(model, outputs.anchors, target["boxes"]))
+            for image, target in enumerate(targets)
         ]
     )
 
 
 def match(model: SSD, anchors: Tensor, boxes: Tensor) -> Tensor:
-    """(anchors,) index of the object that each anchor has to find, −1 for background."""
+    """(anchors,) index of the object that each anchor is matched to, −1 for background."""
     if len(boxes) == 0:
         return torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
     return model.proposal_matcher(box_iou(boxes, anchors))
 
 
-def _image_loss(model: SSD, outputs: Outputs, row: int, target: dict[str, Tensor], matched: Tensor) -> Tensor:
-    foreground = matched >= 0
+def _image_loss(model: SSD, outputs: Outputs, image: int, target: dict[str, Tensor], matched: Tensor) -> Tensor:
+    foreground = matched >= 0  # (anchors,)
     count = int(foreground.sum())
     wanted = model.box_coder.encode_single(target["boxes"][matched[foreground]], outputs.anchors[foreground])
-    location = F.smooth_l1_loss(outputs.regression[row][foreground], wanted, reduction="sum")
+    location = F.smooth_l1_loss(outputs.regression[image][foreground], wanted, reduction="sum")
     labels = torch.zeros(len(matched), dtype=torch.int64, device=matched.device)
     labels[foreground] = target["labels"][matched[foreground]]
-    confidence = F.cross_entropy(outputs.logits[row], labels, reduction="none")
-    # Hard negative mining: the worst background anchors, three for each match.
+    confidence = F.cross_entropy(outputs.logits[image], labels, reduction="none")  # (anchors,)
+    # Hard negative mining: the background anchors with the largest loss, three per match.
     background = confidence.detach().masked_fill(foreground, -torch.inf)
     negatives = min(int(model.neg_to_pos_ratio * max(count, 1)), len(matched) - count)
     hardest = background.topk(negatives, sorted=False).indices
@@ -126,16 +126,16 @@ def _image_loss(model: SSD, outputs: Outputs, row: int, target: dict[str, Tensor
 
 
 def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[Tensor]:
-    """Of each image the anchors (k,) of its distinct boxes worth talking about, without regard to class.
+    """Select the anchors of confident, distinct boxes by class-agnostic non-maximum suppression.
 
     Args:
         threshold: least foreground probability. most: candidates per image before suppression.
 
     Returns:
-        For each image the positions of its anchors, most confident first.
+        Per image the indices (k,) of its anchors, most confident first.
     """
-    probabilities = outputs.logits.softmax(dim=2)
-    score, anchor = (1 - probabilities[:, :, 0]).topk(min(most, probabilities.shape[1]), dim=1)
+    probabilities = outputs.logits.softmax(dim=2)  # (batch, anchors, 1 + classes)
+    score, anchor = (1 - probabilities[:, :, 0]).topk(min(most, probabilities.shape[1]), dim=1)  # (batch, candidates)
     image, position = (score >= threshold).nonzero(as_tuple=True)
     chosen = anchor[image, position]
     boxes = model.box_coder.decode_single(outputs.regression[image, chosen], outputs.anchors[chosen])
@@ -146,40 +146,40 @@ def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int)
 
 
 def boxes_at(model: SSD, outputs: Outputs, chosen: Sequence[Tensor]) -> list[Tensor]:
-    """Of each image the boxes (k, 4) at its chosen anchors, in input pixels."""
+    """Decode each image's boxes (k, 4) at its chosen anchors, in input pixels."""
     return [
-        model.box_coder.decode_single(outputs.regression[image, rows], outputs.anchors[rows])
-        for image, rows in enumerate(chosen)
+        model.box_coder.decode_single(outputs.regression[image, anchors], outputs.anchors[anchors])
+        for image, anchors in enumerate(chosen)
     ]
 
 
 def detections(model: SSD, outputs: Outputs, size: tuple[int, int]) -> list[dict[str, Tensor]]:
-    """torchvision's own choice of boxes: ``boxes`` in input pixels, ``scores``, ``labels`` from 1, for each image."""
+    """torchvision's postprocessing: per image ``boxes`` in input pixels, ``scores``, and ``labels`` from 1."""
     heads = {"bbox_regression": outputs.regression, "cls_logits": outputs.logits}
     count = len(outputs.logits)
     return model.postprocess_detections(heads, [outputs.anchors] * count, [size] * count)
 
 
 def transplant_classes(model: SSD, state: dict[str, Tensor], old: list[str], new: list[str]) -> dict[str, Tensor]:
-    """A state dict for the new classes: rows of known classes move to their new place, unknown ones stay fresh."""
-    source = [0, *(1 + old.index(name) if name in old else -1 for name in new)]
-    known = torch.tensor([row >= 0 for row in source])
+    """A state dict for the new classes: known classes keep their weights, new ones take the model's initial weights."""
+    old_index = [0, *(1 + old.index(name) if name in old else -1 for name in new)]
+    known = torch.tensor([index >= 0 for index in old_index])
     moved, fresh = dict(state), model.state_dict()
     for key in _class_keys(model):
-        rows = state[key].unflatten(0, (-1, 1 + len(old)))[:, [max(row, 0) for row in source]]
-        mask = known.view(1, -1, *[1] * (rows.dim() - 2))
-        moved[key] = torch.where(mask, rows, fresh[key].unflatten(0, (-1, 1 + len(new)))).flatten(0, 1)
+        kept = state[key].unflatten(0, (-1, 1 + len(old)))[:, [max(index, 0) for index in old_index]]
+        mask = known.view(1, -1, *[1] * (kept.dim() - 2))  # (1, 1 + classes, 1, …)
+        moved[key] = torch.where(mask, kept, fresh[key].unflatten(0, (-1, 1 + len(new)))).flatten(0, 1)
     return moved
 
 
 def _class_keys(model: SSD) -> list[str]:
-    """Names of the tensors whose rows are classes: of the last convolution over each source map."""
-    found = []
+    """Names of the tensors with one row per anchor and class: the last convolution over each source map."""
+    keys = []
     for number, layer in enumerate(model.head.classification_head.module_list):
         inner = [name for name, module in layer.named_modules() if isinstance(module, nn.Conv2d)][-1]
-        place = ".".join(part for part in ("head.classification_head.module_list", str(number), inner) if part)
-        found += [f"{place}.weight", f"{place}.bias"]
-    return found
+        path = ".".join(part for part in ("head.classification_head.module_list", str(number), inner) if part)
+        keys += [f"{path}.weight", f"{path}.bias"]
+    return keys
 
 
 class MobileNetV2Maps(nn.Module):
@@ -187,7 +187,7 @@ class MobileNetV2Maps(nn.Module):
 
     def __init__(self, trunk: nn.Sequential) -> None:
         super().__init__()
-        # A stage's first block widens before it halves: its expansion layer is the richest map of the old stride.
+        # A stage's first block expands before it halves: its expansion layer is the widest map of the previous stride.
         third, fourth = list(trunk[7].conv), list(trunk[14].conv)  # type: ignore[arg-type]
         self.trunk = nn.ModuleList(
             [
@@ -204,7 +204,7 @@ class MobileNetV2Maps(nn.Module):
 
 
 class TinyMaps(nn.Module):
-    """Four small maps at strides 8 to 64: trains from nothing in a minute on two cores."""
+    """Four small maps at strides 8 to 64; trains from scratch in a minute on two cores."""
 
     CHANNELS = (48, 64, 96, 96)
 
@@ -241,7 +241,7 @@ def _halving(inputs: int, outputs: int) -> nn.Module:
 
 
 def _ssd300_vgg16(classes: int, weights: str, input_size: int) -> SSD:
-    # torchvision takes the trunk's weights only as its own download: the trunk is built apart, then put in.
+    # torchvision accepts only its own download as trunk weights, so the trunk is built separately and copied in.
     model = ssd300_vgg16(weights=None, weights_backbone=None, num_classes=classes, trainable_backbone_layers=5)
     trunk = load_trunk(vgg16, VGG16_Weights.IMAGENET1K_FEATURES, weights)
     if trunk is not None:
@@ -251,15 +251,15 @@ def _ssd300_vgg16(classes: int, weights: str, input_size: int) -> SSD:
 
 
 def _copy_vgg(model: SSD, features: nn.Sequential) -> None:
-    """Fill the backbone's thirteen VGG convolutions, which stand there in the trunk's order."""
-    wanted = [layer for layer in features if isinstance(layer, nn.Conv2d)]
-    places = [layer for layer in model.backbone.modules() if isinstance(layer, nn.Conv2d)][: len(wanted)]
-    for place, layer in zip(places, wanted, strict=True):
-        place.load_state_dict(layer.state_dict())
+    """Copy the weights of VGG's thirteen convolutions into the backbone, which has them in the same order."""
+    sources = [layer for layer in features if isinstance(layer, nn.Conv2d)]
+    targets = [layer for layer in model.backbone.modules() if isinstance(layer, nn.Conv2d)][: len(sources)]
+    for target, source in zip(targets, sources, strict=True):
+        target.load_state_dict(source.state_dict())
 
 
 def _ssdlite320_mobilenet_v3(classes: int, weights: str, input_size: int) -> SSD:
-    # As torchvision does: without pretrained weights the trunk's tail is half as wide.
+    # As in torchvision, the trunk's tail is half as wide without pretrained weights.
     make = partial(mobilenet_v3_large, norm_layer=NORM, reduced_tail=weights == "none")
     trunk = load_trunk(make, MobileNet_V3_Large_Weights.IMAGENET1K_V1, weights) or make(weights=None)
     maps = SSDLiteFeatureExtractorMobileNet(trunk.features, V3_LAST_HALVING, NORM)

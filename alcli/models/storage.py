@@ -1,4 +1,4 @@
-"""A trained model as one file: safetensors with its manifest inside; nothing that could run code."""
+"""A trained model in one safetensors file with its manifest; reading it cannot run code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "alcli"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the tensors belong to: everything needed to build the network again."""
+    """Everything needed to rebuild the network that the tensors belong to."""
 
     task: str
     model: str
@@ -31,18 +31,18 @@ class Manifest:
 
 
 def save(path: Path, model: nn.Module, loss_head: LossHead, manifest: Manifest) -> None:
-    """Write model and loss head as one file, whole or not at all; the same weights give the same bytes."""
+    """Write model and loss head to one file, atomically; the same weights give the same bytes."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"loss_head.{name}": value for name, value in loss_head.state_dict().items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    # One metadata key: safetensors writes several in an order that differs from run to run.
+    # A single metadata key: safetensors writes several keys in an order that varies between runs.
     content = safetensors.torch.save(tensors, {KEY: json.dumps(asdict(manifest), sort_keys=True)})
     with atomic_write(path, "wb") as stream:
         stream.write(content)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Manifest]:
-    """(model's tensors, loss head's tensors, manifest); raises DataError when alcli did not write the file."""
+    """Read (model tensors, loss head tensors, manifest); raises DataError when alcli did not write the file."""
     try:
         with safetensors.safe_open(path, framework="pt") as stream:
             text = (stream.metadata() or {}).get(KEY)
@@ -55,13 +55,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Manifest]:
         manifest = _manifest(json.loads(text))
     except (ValueError, TypeError, KeyError, RecursionError):
         raise DataError(f"The manifest in {path} is not what alcli wrote.", do="Train again.") from None
-    return _below("model.", tensors), _below("loss_head.", tensors), manifest
+    return _with_prefix("model.", tensors), _with_prefix("loss_head.", tensors), manifest
 
 
 def differences(manifest: Manifest, wanted: Manifest, fields: Sequence[str]) -> list[str]:
-    """Sentences naming each field in which the two differ."""
+    """One clause for each field in which the two manifests differ."""
     pairs = ((field, getattr(manifest, field), getattr(wanted, field)) for field in fields)
-    return [f"{field} is {there!r}, expected {here!r}" for field, there, here in pairs if there != here]
+    return [f"{field} is {stored!r}, expected {expected!r}" for field, stored, expected in pairs if stored != expected]
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:
@@ -76,5 +76,6 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
     return Manifest(fields["task"], fields["model"], tuple(fields["classes"]), (height, width), channels)
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose name has the prefix, named without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Networks in two parts: maps that the loss head can tap, and a last layer that turns some of them into outputs."""
+"""Networks in two parts: feature maps that the loss head taps, and a last layer that turns some into outputs."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from torch import Tensor, nn
 
 
 class Tapped(nn.Module):
-    """A network whose last layer can be run again on its own, as MC dropout does.
+    """A network whose last layer can be run on its own, as MC dropout does.
 
     Attributes:
-        trunk: what pretrained weights fill and ``train.freeze_backbone`` holds still.
-        predictors: names of the last layers; their rows stand for the classes.
+        trunk: the part that pretrained weights fill and ``train.freeze_backbone`` freezes.
+        predictors: names of the last layers; each row of their weights is one class.
     """
 
     trunk: Any
     predictors: tuple[str, ...]
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Of normalised (rows, 3, H, W): maps [(rows, C_i, H_i, W_i)] for the loss head, and what ``predict`` takes."""
+        """Normalized (rows, 3, H, W) → maps [(rows, C_i, H_i, W_i)] for the loss head, and ``predict``'s inputs."""
         raise NotImplementedError
 
     def predict(self, deep: list[Tensor]) -> Tensor:
-        """The outputs, (rows, classes) or (rows, classes, h, w)."""
+        """Outputs of the last layer: (rows, classes) or (rows, classes, h, w)."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised (rows, 3, H, W) → outputs."""
+        """Normalized (rows, 3, H, W) → outputs."""
         return self.predict(self.maps(images)[1])
 
 
 def move_classes(model: Tapped, state: dict[str, Tensor], old: Sequence[str], new: Sequence[str]) -> dict[str, Tensor]:
-    """A state dict for the new classes: rows of known classes move to their new place, unknown ones start fresh."""
+    """A state dict for the new classes: known classes keep their weights, new ones take the model's initial weights."""
     fresh, moved = model.state_dict(), dict(state)
-    known = [(place, old.index(name)) for place, name in enumerate(new) if name in old]
+    kept = [(new_index, old.index(name)) for new_index, name in enumerate(new) if name in old]
     for key in [f"{layer}.{part}" for layer in model.predictors for part in ("weight", "bias")]:
         if key in state and key in fresh:
-            rows = fresh[key].detach().cpu().clone()
-            for place, source in known:
-                rows[place] = state[key][source]
-            moved[key] = rows
+            weights = fresh[key].detach().cpu().clone()  # (classes, …)
+            for new_index, old_index in kept:
+                weights[new_index] = state[key][old_index]
+            moved[key] = weights
     return moved
 
 
-def pooled(maps: Sequence[Tensor]) -> Tensor:
-    """(rows, sum of channels) float32: vectors as they are, maps by their mean over positions."""
+def pool_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Concatenate vectors and the spatial means of maps: (rows, sum of channels) float32."""
     return torch.cat([part.float() if part.dim() == 2 else part.float().mean(dim=(2, 3)) for part in maps], dim=1)

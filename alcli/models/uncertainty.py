@@ -1,4 +1,4 @@
-"""From probabilities to one number an image: how uncertain a model is, about one thing and about all in an image."""
+"""Uncertainty measures of one prediction, and their aggregation to one number per image."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from alcli.config import TaskOptions
 
 EMBEDDING_WIDTH = 256
 SEED = 20190616
-"""Of the random projection and of the dropped channels: the same in every run, so that runs can be compared."""
+"""Of the random projection and of dropout; constant, so that runs are comparable."""
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """(…, classes) → (…) in nats: −Σ p log p (Shannon 1948)."""
+    """−Σ p log p: (…, classes) → (…) in nats (Shannon 1948)."""
     return torch.special.entr(probabilities).sum(dim=-1)
 
 
 def margin(probabilities: Tensor) -> Tensor:
-    """(…, classes) → (…) in [0, 1]: 1 − (largest − second largest), so that high means uncertain (Scheffer 2001)."""
+    """1 − (largest − second largest): (…, classes) → (…) in [0, 1]; high = uncertain (Scheffer 2001)."""
     if probabilities.shape[-1] == 1:
         return torch.zeros_like(probabilities[..., 0])
     top = probabilities.topk(2, dim=-1).values
@@ -28,7 +28,7 @@ def margin(probabilities: Tensor) -> Tensor:
 
 
 def least_confidence(probabilities: Tensor) -> Tensor:
-    """(…, classes) → (…) in [0, 1): 1 − largest (Lewis & Gale 1994)."""
+    """1 − largest: (…, classes) → (…) in [0, 1) (Lewis & Gale 1994)."""
     return 1 - probabilities.amax(dim=-1)
 
 
@@ -50,50 +50,51 @@ SIGNALS = frozenset(
         "output_discrepancy",
     }
 )
-"""What every task of alcli gives."""
+"""Signals that every task of alcli provides."""
 
 
-def aggregated(parts: Sequence[Tensor], expected: Tensor, options: TaskOptions) -> Tensor:
-    """One number an image from the uncertainties of its boxes, joints or pixels.
+def aggregate(parts: Sequence[Tensor], expected: Tensor, options: TaskOptions) -> Tensor:
+    """Aggregate the uncertainties of each image's boxes, joints or pixels to one number: (batch,).
 
     Args:
-        parts: of each image a (k,) tensor; k = 0 gives 0.
-        expected: (batch,) expected objects. Crowded images win a sum; dividing by a power of them takes the crowd out.
+        parts: one (k,) tensor per image; k = 0 gives 0.
+        expected: (batch,) expected objects; the result is divided by ``expected ** count_power``, because sums
+            favor crowded images.
         options: ``aggregate`` mean, sum, max or top-k (mean of the ``top_k`` largest), ``count_power``.
     """
-    numbers = torch.stack([_aggregated(part, options) for part in parts])
+    numbers = torch.stack([_aggregate_image(part, options) for part in parts])  # (batch,)
     return numbers / expected.clamp(min=1) ** options.count_power
 
 
-def _aggregated(part: Tensor, options: TaskOptions) -> Tensor:
+def _aggregate_image(part: Tensor, options: TaskOptions) -> Tensor:
     if len(part) == 0:
         return part.new_zeros(())
     if options.aggregate == "top-k":
         return part.topk(min(options.top_k, len(part)), sorted=False).values.mean()
-    whole: Tensor = getattr(part, options.aggregate)()
-    return whole
+    number: Tensor = getattr(part, options.aggregate)()
+    return number
 
 
-def thinned(deep: Sequence[Tensor], options: TaskOptions) -> Iterator[list[Tensor]]:
-    """The inputs of the last layer with random channels dropped, once for each of ``options.dropout_passes``.
+def dropout_samples(deep: Sequence[Tensor], options: TaskOptions) -> Iterator[list[Tensor]]:
+    """Drop random channels of the last layer's inputs, ``options.dropout_passes`` times.
 
-    Every image meets the same thinned networks (consistent dropout; Kirsch et al., "BatchBALD", NeurIPS 2019), so that
-    neither the batch size nor the order changes a result.
+    All images share the same masks (consistent dropout; Kirsch et al., "BatchBALD", NeurIPS 2019), so that results
+    depend neither on the batch size nor on the order.
     """
     random = torch.Generator().manual_seed(SEED)
     for _ in range(options.dropout_passes):
         masks = [torch.rand(part.shape[1], generator=random) >= options.dropout for part in deep]
-        shaped = zip(deep, masks, strict=True)
         yield [
-            part * (mask.to(part) / (1 - options.dropout)).view(1, -1, *[1] * (part.dim() - 2)) for part, mask in shaped
+            part * (mask.to(part) / (1 - options.dropout)).view(1, -1, *[1] * (part.dim() - 2))  # (1, channels, 1, 1)
+            for part, mask in zip(deep, masks, strict=True)
         ]
 
 
 def mutual_information(passes: Iterator[Tensor]) -> Tensor:
-    """BALD: H(mean p) − mean H(p) over thinned networks (Houlsby et al. 2011; Gal et al., ICML 2017).
+    """BALD: H(mean p) − mean H(p) over dropout samples (Houlsby et al. 2011; Gal et al., ICML 2017).
 
     Args:
-        passes: (…, classes) probabilities of each network.
+        passes: (…, classes) probabilities of each sample.
 
     Returns:
         (…) in nats, ≥ 0.
@@ -107,14 +108,14 @@ def mutual_information(passes: Iterator[Tensor]) -> Tensor:
 
 
 def discrepancy(now: Tensor, before: Tensor) -> Tensor:
-    """(…, classes) twice → (…) in [0, 1]: ½‖p − q‖² (Huang et al., "Temporal Output Discrepancy", ICCV 2021)."""
+    """½‖p − q‖²: two (…, classes) → (…) in [0, 1] (Huang et al., "Temporal Output Discrepancy", ICCV 2021)."""
     return (now - before).square().sum(dim=-1) / 2
 
 
 def embedding(vectors: Tensor) -> Tensor:
-    """(batch, d) → (batch, min(d, 256)) float16: a Gaussian projection, fixed by seed, where there are more than 256.
+    """Project to at most 256 dimensions by a fixed Gaussian matrix: (batch, d) → (batch, min(d, 256)) float16.
 
-    Distances survive up to a few percent (Johnson & Lindenstrauss 1984).
+    Distances change by a few percent at most (Johnson & Lindenstrauss 1984).
     """
     width = vectors.shape[1]
     if width > EMBEDDING_WIDTH:

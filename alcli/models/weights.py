@@ -1,4 +1,4 @@
-"""What a network starts from: nothing, the library's ImageNet weights, or a safetensors file that must fit."""
+"""Starting weights: none, the library's ImageNet weights, or a safetensors file that fits exactly."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ IMAGENET = "imagenet"
 
 
 def load_trunk(make: Callable[..., Any], imagenet: Any, weights: str) -> Any | None:
-    """A trunk with the weights asked for, or None when they are ``none``.
+    """Build a trunk with the requested weights; None for ``none``.
 
     Args:
         make: torchvision's builder; takes ``weights=``.
-        imagenet: torchvision's own weights, fetched by torchvision when asked for.
+        imagenet: torchvision's own weights; torchvision downloads them when needed.
         weights: none, imagenet, or the path of a safetensors file with exactly the trunk's tensors.
 
     Raises:
-        PlatformError: torchvision cannot fetch its weights.
+        PlatformError: torchvision cannot download its weights.
         DataError: the file is missing or does not fit.
     """
     if weights == NONE:
@@ -37,7 +37,7 @@ def load_trunk(make: Callable[..., Any], imagenet: Any, weights: str) -> Any | N
             return make(weights=imagenet)
         except (URLError, OSError) as error:
             raise PlatformError(
-                f"The ImageNet weights cannot be fetched: {error}.",
+                f"The ImageNet weights cannot be downloaded: {error}.",
                 do="Go online once, or set model.weights to a safetensors file or to none.",
             ) from None
     trunk = make(weights=None)
@@ -46,7 +46,7 @@ def load_trunk(make: Callable[..., Any], imagenet: Any, weights: str) -> Any | N
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; raises DataError when it is not one. Nothing else is ever opened."""
+    """Read the tensors of a safetensors file; raises DataError for any other file."""
     try:
         return safetensors.torch.load_file(path)
     except FileNotFoundError:
@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Put every tensor into the model, cast to its type; raises DataError when names or shapes differ."""
+    """Load every tensor into the model, cast to its type; raises DataError when names or shapes differ."""
     wanted = model.state_dict()
     faults = [f"{name} is missing" for name in wanted if name not in state]
     faults += [f"{name} is not known" for name in state if name not in wanted]

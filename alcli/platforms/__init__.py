@@ -1,64 +1,77 @@
-"""Where items and annotations live, and where the list goes. One file = one platform."""
+"""Platforms hold items and annotations, and receive the priority list. One file = one platform."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
 from alcli.items import Item, QueryRow, QueuedItem, Receipt, Refusal
 
 
 class Platform(Protocol):
-    """What alcli asks of a platform; made as ``Platform(options: PlatformOptions, cache: Path)``."""
+    """What alcli asks of a platform; made as ``Platform(options: PlatformOptions, cache: Path)``.
+
+    A platform may have ``Options``, settings of its own that extend ``PlatformOptions``; it is then made with an
+    instance of them.
+    """
 
     def items(self) -> Iterator[Item | Refusal]:
-        """Every item, and what should be one but cannot; complete, or an error."""
+        """Yield every item, and a refusal for each image that cannot be used; complete, or raises."""
         ...
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
-        """One answer for each item asked for, in that order, or an error naming the missing."""
+        """Yield one annotation or refusal per item, in order; raises an error naming any that are missing."""
         ...
 
     def image(self, item: Item) -> Path:
-        """A local file with the item's pixels, downloaded once, its name derived from a hash."""
+        """A local file with the item's pixels; an image on another machine is downloaded once."""
         ...
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
-        """Put the rows into the queue; setting a position twice is the same as once."""
+        """Make these rows the queue; idempotent."""
         ...
 
     def queue(self) -> Sequence[QueuedItem]:
-        """What annotators will be given now, in order."""
+        """The items that annotators will receive, in order."""
         ...
 
 
 @runtime_checkable
 class Dispatching(Protocol):
-    """What some platforms can do beside: hand out work. Each may be done twice with the effect of once."""
+    """A platform that can also hand out work. Every method is idempotent."""
 
     def assign(self, rows: Sequence[QueryRow], users: Sequence[str]) -> None:
-        """Deal the rows to the users, round robin; what somebody has stays with them."""
+        """Assign the rows to the users, round robin; existing assignments are kept."""
         ...
 
     def set_status(self, rows: Sequence[QueryRow], status: str) -> None:
-        """Give the rows' items a status of the platform's workflow."""
+        """Set the status of the rows' items; it must be in the platform's workflow."""
         ...
 
     def add_to_subset(self, rows: Sequence[QueryRow], subset: str) -> None:
-        """Put the rows' items into a named set."""
+        """Add the rows' items to a named subset."""
         ...
 
     def prelabel(self, items: Sequence[Item], annotations: Sequence[Annotation]) -> list[Refusal]:
-        """Give annotators something to correct; statuses stay; returns what was refused."""
+        """Upload pre-annotations for annotators to correct, keeping statuses; returns the refusals."""
+        ...
+
+
+class Checking(Protocol):
+    """A platform whose options `alcli init` checks before it makes a workspace."""
+
+    @classmethod
+    def check(cls, options: Any) -> None:
+        """Raises UsageError for options, paths resolved, with which no cycle can begin; asks no other machine."""
         ...
 
 
 @runtime_checkable
 class Examinable(Protocol):
-    """A platform on another machine, which ``alcli doctor --online`` asks questions."""
+    """A platform on another machine, which ``alcli doctor --online`` can check."""
 
     def checks(self) -> Iterator[tuple[str, bool, str]]:
-        """(what, whether it is good, what was found)."""
+        """Yield (what was checked, whether it is fine, details)."""
         ...

@@ -1,4 +1,4 @@
-"""Images from addresses that strangers wrote into a project: fetched once, whole, without any token."""
+"""Download images from untrusted addresses in a project: once, atomically, without the token."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 
-from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_wire import AGAIN, ATTEMPTS, CONNECT_SECONDS, LONGEST_PAUSE, Transient
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 
 LARGEST_IMAGE = 256 * 2**20
 PIECE = 2**16
-Where = Callable[[], tuple[str, Mapping[str, str]]]
+GetSource = Callable[[], tuple[str, Mapping[str, str]]]
 
 
 class Downloads:
-    """A folder of downloaded images; a file's name is a hash, so that no name can lead out of the folder."""
+    """A folder of downloaded images; file names are hashes, so no image name can point outside the folder."""
 
-    def __init__(self, folder: Path, options: PlatformOptions) -> None:
+    def __init__(self, folder: Path, options: SuperannotateOptions) -> None:
         self._folder = folder
         self._timeouts = (CONNECT_SECONDS, options.timeout)
         self._policy = tenacity.Retrying(
@@ -33,22 +33,22 @@ class Downloads:
             reraise=True,
         )
 
-    def file(self, key: str, where: Where) -> Path:
-        """The file of an image, downloaded when it is not there yet.
+    def file(self, key: str, get_source: GetSource) -> Path:
+        """The local file of an image, downloaded when it is missing.
 
         Args:
-            key: what tells the image from all others, for ever.
-            where: asked for (address, headers) only when there is something to download.
+            key: identifies the image permanently.
+            get_source: returns (address, headers); called only when a download is needed.
 
         Raises:
-            DataError: this image cannot be had: a wrong address, not found, too large.
+            DataError: the image cannot be downloaded: an invalid address, not found, too large.
             PlatformError: its host does not answer.
         """
         digest = sha256_of_text(key)
         path = self._folder / digest[:2] / digest
         if path.is_file():
             return path
-        url, headers = where()
+        url, headers = get_source()
         host = _host(url)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
@@ -60,8 +60,8 @@ class Downloads:
     def _fetch(self, url: str, headers: Mapping[str, str], path: Path) -> None:
         try:
             with requests.get(url, headers=dict(headers), stream=True, timeout=self._timeouts) as response:
-                _judge(response)
-                # Not among the images: what a killed run leaves is found without listing a million of them.
+                _check_status(response)
+                # Not among the images, so that leftovers of a killed run are found without listing all of them.
                 with atomic_write(path, "wb", beside=self._folder) as stream:
                     size = 0
                     for piece in response.iter_content(PIECE):
@@ -72,12 +72,12 @@ class Downloads:
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise Transient(type(error).__name__) from None
         except (requests.RequestException, ValueError) as error:
-            # ValueError: what urllib3 and http.client say themselves of an address or a header.
+            # urllib3 and http.client raise ValueError for an invalid address or header.
             raise DataError(f"its address cannot be used ({type(error).__name__})") from None
 
 
 def _host(url: str) -> str:
-    """The host of an address; raises DataError for one that is no http address."""
+    """The host of an address; raises DataError unless it is http or https."""
     try:
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname:
@@ -87,7 +87,7 @@ def _host(url: str) -> str:
     raise DataError(f"its address is not http or https: {url[:200]!r}")
 
 
-def _judge(response: requests.Response) -> None:
+def _check_status(response: requests.Response) -> None:
     status = response.status_code
     if status in (408, 425, 429) or status >= 500:
         raise Transient(f"status {status}")

@@ -1,4 +1,4 @@
-"""The queue as a CSV file, for platforms that have none of their own."""
+"""The queue as a CSV file, for platforms without a queue of their own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
 
 
 class QueueFile:
-    """A platform's ``push`` and ``queue`` over one file, replaced at once; item ids are names there."""
+    """``push`` and ``queue`` of a platform, stored in one file that is replaced atomically; its item ids are names."""
 
     _queue: Path
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
-        """Replace the queue by these rows, in their order."""
+        """Replace the queue with these rows, in order."""
         remove_leftovers(self._queue.parent)
         with atomic_write(self._queue, permissions=SHARED) as stream:
             pairs = zip(query, priorities(len(query)), strict=True)
@@ -30,7 +30,7 @@ class QueueFile:
             yield Receipt(row.item.id, row.rank, accepted=True)
 
     def queue(self) -> Sequence[QueuedItem]:
-        """What the file says; empty when there is none yet."""
+        """The queue in the file; empty when there is no file yet."""
         if not self._queue.is_file():
             return []
         try:
@@ -38,6 +38,6 @@ class QueueFile:
             return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
         except (DataError, KeyError, ValueError):
             raise DataError(
-                f"{self._queue} is not as alcli wrote it: somebody has edited it, or it is another file.",
+                f"{self._queue} was not written by alcli, or it has been edited.",
                 do="Move it away, then push again.",
             ) from None

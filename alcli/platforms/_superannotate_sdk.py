@@ -1,8 +1,8 @@
-"""The superannotate package, imported late and mended: hosts, certificates, transport, silence.
+"""The superannotate package, imported late and patched: hosts, certificates, transport, output.
 
-Importing it asks a package index for news and fails without a network, so two switches are set before. Its five
-other services stand at fixed addresses, to which it would send the token of a self-hosted service; they are taken
-below the configured address instead.
+Importing it checks for updates and fails without a network, so two switches are set first. The package sends the token
+to five more services at fixed addresses, even for a self-hosted service; the patches put them below the configured
+address instead.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 
 from alcli.errors import UsageError
 from alcli.platforms import _superannotate_wire as wires
-from alcli.platforms._superannotate_token import PUBLIC_URL, Credentials
+from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials
 from alcli.system.redaction import Redaction
 
 SWITCHES = {"SA_VERSION_CHECK": "False", "SA_SKIP_METRICS": "True"}
 
 
 def log_in(credentials: Credentials, logs: Path) -> Any:
-    """An ``SAClient`` whose requests all pass the account's wire; its log goes to ``logs/sa.log``, nothing elsewhere.
+    """An ``SAClient`` whose requests all go through the account's wire, and which logs only to ``logs/sa.log``.
 
     Raises:
-        AuthError, PlatformError: the service does not accept the token, or does not answer.
+        AuthError, PlatformError: the service refuses the token, or does not answer.
     """
     sdk = load()
     _close_log()
@@ -44,36 +44,36 @@ def log_in(credentials: Credentials, logs: Path) -> Any:
         "LOGGING_PATH": str(logs),
     }
     if os.environ.get("SA_TEAM_ID"):
-        # The key of an organisation names no team.
+        # The key of an organization does not name a team.
         settings["SA_TEAM_ID"] = os.environ["SA_TEAM_ID"]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         client = sdk.SAClient(config=settings)
-    _only_to_file()
+    _log_only_to_file()
     return client
 
 
 @functools.cache
 def load() -> ModuleType:
-    """The mended package; raises UsageError when it is not built as alcli knows it."""
+    """The patched package; raises UsageError for an incompatible version."""
     os.environ.update(SWITCHES)
-    with warnings.catch_warnings(), _found_first("superannotate"):
+    with warnings.catch_warnings(), _import_path_first("superannotate"):
         warnings.simplefilter("ignore")
         sdk = importlib.import_module("superannotate")
     try:
-        _mend_hosts()
-        _mend_transport()
-        _mend_typed_dicts()
+        _patch_hosts()
+        _patch_transport()
+        _patch_typed_dicts()
     except (ImportError, AttributeError) as error:
         raise UsageError(
-            f"superannotate {getattr(sdk, '__version__', '?')} is not built as alcli knows it: {error}.",
+            f"superannotate {getattr(sdk, '__version__', '?')} is not compatible with alcli: {error}.",
             do="pip install 'superannotate>=4.6,<4.7'",
         ) from None
     return sdk
 
 
 @contextlib.contextmanager
-def _found_first(package: str) -> Iterator[None]:
-    """The package also imports itself as ``lib``; a folder of that name where the user stands must not win."""
+def _import_path_first(package: str) -> Iterator[None]:
+    """Put the package first on the path: it imports itself as ``lib``, which the working folder may contain, too."""
     spec = importlib.util.find_spec(package)
     folder = str(Path(str(spec.origin)).parent) if spec else ""
     sys.path.insert(0, folder)
@@ -83,7 +83,7 @@ def _found_first(package: str) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _mend_hosts() -> None:
+def _patch_hosts() -> None:
     auth = importlib.import_module("lib.infrastructure.services.auth")
     provider = importlib.import_module("lib.infrastructure.serviceprovider").ServiceProvider
     annotation = importlib.import_module("lib.infrastructure.services.annotation").AnnotationService
@@ -112,13 +112,13 @@ PUBLIC_SERVICES = {
 
 
 def address(url: str, service: str, version: str) -> str:
-    """Where a service stands: on its own public host, or below the address of a service run by somebody else."""
+    """The address of a service: its own public host, or a path below the address of a self-hosted service."""
     if url == PUBLIC_URL:
         return f"https://{PUBLIC_SERVICES[service]}.superannotate.com/api/{version}/"
     return f"{url}/{service}/api/{version}/"
 
 
-def _mend_transport() -> None:
+def _patch_transport() -> None:
     http = importlib.import_module("lib.infrastructure.services.http_client")
     auth = importlib.import_module("lib.infrastructure.services.auth")
     reporter = importlib.import_module("lib.core.reporter")
@@ -128,7 +128,7 @@ def _mend_transport() -> None:
     send = http.AIOHttpSession.__mro__[1]._request
 
     async def request(self: Any, method: str, url: str, **options: Any) -> Any:
-        return await wires.carried_request(send, self, method, url, **options)
+        return await wires.send_request(send, self, method, url, **options)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -139,8 +139,8 @@ def _mend_transport() -> None:
     _replace(reporter, "tqdm", silent)
 
 
-def _mend_typed_dicts() -> None:
-    """On some Python versions three public methods refuse every call because of the kind of ``TypedDict`` they use."""
+def _patch_typed_dicts() -> None:
+    """Replace three ``TypedDict`` classes that make public methods reject every call on some Python versions."""
     import pydantic
     import typing_extensions
 
@@ -156,29 +156,29 @@ def _mend_typed_dicts() -> None:
 
 
 def _session(self: Any, thread_id: int, ttl: int | None = None) -> Any:
-    """One session a thread, which stays open: the SDK's own is thrown away every six minutes."""
-    sessions = self.__dict__.setdefault("_carried_sessions", {})
+    """One session per thread, kept open: the SDK would replace its own every six minutes."""
+    sessions = self.__dict__.setdefault("_alcli_sessions", {})
     if thread_id not in sessions:
-        sessions[thread_id] = wires.carried_session()
+        sessions[thread_id] = wires.new_session()
         sessions[thread_id].headers.update(self.default_headers)
     return sessions[thread_id]
 
 
 def _url(self: Any, url: str) -> str:
-    """Every path below the configured address; ``urljoin`` would take some of them to the root of the host."""
+    """Put every path below the configured address; ``urljoin`` would move some of them to the root of the host."""
     return url if url.startswith("http") else f"{self.api_url.rstrip('/')}/{url.lstrip('/')}"
 
 
 def _token_context(api_url: str, token: str, verify_ssl: bool) -> Any:
     headers = {"Authorization": token, "authtype": "api_key"}
-    with wires.carried_session() as session:
+    with wires.new_session() as session:
         response = session.post(f"{address(api_url, 'wm', 'v1')}users/me", json={}, headers=headers)
     response.raise_for_status()
     return response.json()
 
 
 def _replace(owner: Any, name: str, value: object) -> None:
-    getattr(owner, name)  # a name that is gone must not be replaced in silence
+    getattr(owner, name)  # raises if the SDK no longer has this name
     setattr(owner, name, value)
 
 
@@ -190,16 +190,16 @@ def _close_log() -> None:
         handler.close()
 
 
-def _only_to_file() -> None:
+def _log_only_to_file() -> None:
     log = logging.getLogger("sa")
     for handler in list(log.handlers):
         if isinstance(handler, logging.FileHandler):
-            # The SDK rotates this file itself, at 5 MB with five old ones. A full disk is not for the terminal.
+            # The SDK rotates this file at 5 MB and keeps five old ones. Errors such as a full disk are not printed.
             handler.addFilter(Redaction())
-            handler.handleError = _unheard  # type: ignore[method-assign]
+            handler.handleError = _ignore_error  # type: ignore[method-assign]
         else:
             log.removeHandler(handler)
 
 
-def _unheard(record: logging.LogRecord) -> None:
-    """A log that cannot be written is no reason to speak."""
+def _ignore_error(record: logging.LogRecord) -> None:
+    """Do nothing when the log cannot be written."""

@@ -1,4 +1,4 @@
-"""Where the token comes from: environment, a file that only its owner can read, or the SDK's own configuration."""
+"""Find the token: in the environment, in a private file, or in the SDK's configuration."""
 
 from __future__ import annotations
 
@@ -7,35 +7,26 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from alcli.config import PlatformOptions
 from alcli.errors import AuthError, UsageError
+from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
 from alcli.system.redaction import keep_secret
 
-PUBLIC_URL = "https://api.superannotate.com"
 SHAPES = (re.compile(r"[-.@_A-Za-z0-9]+=\d+"), re.compile(r"[-_A-Za-z0-9]{32,}"))
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 WHERE = "Set SA_TOKEN, name a file with --token-file, or run `superannotatecli init`."
 
 
-@dataclass(frozen=True)
-class Credentials:
-    """A token, what it was read from (never shown without the other), and the service it belongs to."""
-
-    token: str = field(repr=False)
-    source: str
-    url: str
-
-
-def find(options: PlatformOptions, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Credentials:
-    """The first token found: ``SA_TOKEN``, ``platform.token_file``, ``~/.superannotate/config.ini``.
+def find_credentials(
+    options: SuperannotateOptions, environ: Mapping[str, str] = os.environ, home: Path | None = None
+) -> Credentials:
+    """Look for the token in ``SA_TOKEN``, ``platform.token_file`` and ``~/.superannotate/config.ini``, in this order.
 
     Raises:
-        AuthError: there is none, others can read its file, or it has not the shape of a token.
-        UsageError: the service's address cannot be used.
+        AuthError: there is no token, its file is readable by others, or it does not look like a token.
+        UsageError: the service's address is not valid.
     """
     settings = (home or Path.home()) / ".superannotate" / "config.ini"
     url = options.url or environ.get("SA_URL", "")
@@ -51,23 +42,27 @@ def find(options: PlatformOptions, environ: Mapping[str, str] = os.environ, home
     token = token.strip()
     keep_secret(token)
     if not any(shape.fullmatch(token) for shape in SHAPES):
-        raise AuthError(f"What {source} holds has not the shape of a SuperAnnotate token.", do="Copy it again, whole.")
-    return Credentials(token, source, normalised(url or PUBLIC_URL))
+        raise AuthError(
+            f"The content of {source} does not look like a SuperAnnotate token.", do="Copy the whole token again."
+        )
+    return Credentials(token, source, normalize_url(url or PUBLIC_URL))
 
 
-def normalised(url: str) -> str:
-    """The address without a trailing slash; raises UsageError where a token would travel unprotected."""
+def normalize_url(url: str) -> str:
+    """The address without a trailing slash; raises UsageError if it would expose the token."""
     try:
         parts = urlsplit(url.strip())
-        _ = parts.port  # asked for here, because only then it is looked at
+        _ = parts.port  # urlsplit checks the port only when it is read
     except ValueError as error:
         raise UsageError(f"{url!r} is not the address of a service: {error}.", do=f"Like {PUBLIC_URL}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{url!r} is not the address of a service.", do=f"Like {PUBLIC_URL}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise UsageError("The address of the service carries more than scheme, host and path.", do=f"Like {PUBLIC_URL}")
+        raise UsageError("The address of the service may only have scheme, host and path.", do=f"Like {PUBLIC_URL}")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise UsageError(f"{url}: the token would travel unencrypted.", do="Use https; plain http is for this machine.")
+        raise UsageError(
+            f"{url}: the token would be sent unencrypted.", do="Use https; plain http is allowed only for this machine."
+        )
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
@@ -75,19 +70,19 @@ def _private_text(path: Path) -> str:
     try:
         mode = path.stat().st_mode
         if stat.S_IMODE(mode) & 0o077:
-            raise AuthError(f"Others can read the token in {path}.", do=f"chmod 600 {path}")
+            raise AuthError(f"Other users can read the token in {path}.", do=f"chmod 600 {path}")
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AuthError(f"The token file {path} cannot be read: {_reason(error)}.", do=WHERE) from None
 
 
 def _from_ini(path: Path) -> tuple[str, str]:
-    """(token, address or "") of the SDK's own configuration."""
+    """(token, address or "") in the SDK's configuration."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(_private_text(path))
     except configparser.Error:
-        # The parser's message quotes the line, which may be the token's.
+        # The parser's message quotes the line, which may contain the token.
         raise AuthError(f"{path} is not an INI file.", do="Run `superannotatecli init` again.") from None
     values = parser.defaults()
     return values.get("sa_token", ""), values.get("sa_url", "")

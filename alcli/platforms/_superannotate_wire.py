@@ -1,7 +1,7 @@
-"""What every request to SuperAnnotate passes: the right host, a deadline, retries, and errors that say what happened.
+"""The transport of every request to SuperAnnotate: host check, timeouts, retries and precise errors.
 
-The SDK itself has no deadline, never repeats a POST, ignores ``Retry-After``, and reports most failures as a missing
-project. Here each failure becomes the error that it is, before the SDK can reword it.
+The SDK has no deadline, never retries a POST, ignores ``Retry-After`` and reports most failures as a missing project.
+Here each failure becomes a precise error before the SDK can replace it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import requests
 import tenacity
 from requests.adapters import HTTPAdapter
 
-from alcli.config import PlatformOptions
 from alcli.errors import AlcliError, AuthError, PlatformError
-from alcli.platforms._superannotate_token import PUBLIC_URL, Credentials
+from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
 
 CONNECT_SECONDS = 10.0
 ATTEMPTS = 5
@@ -30,15 +29,15 @@ LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 365 * 86400.0
 SERVICES = ("api", "work-management-api", "item", "assets-provider", "explore-service", "telemetry-scoring")
 PUBLIC_HOSTS = frozenset(f"{service}.superannotate.com" for service in SERVICES)
-KEPT = "What was done before is kept."
+KEPT = "Everything done before this is kept."
 AGAIN = "Run the same command again later."
 
 
 class Transient(Exception):
-    """A failure that a repetition may mend.
+    """A failure that a retry may fix.
 
     Attributes:
-        wait: seconds that the service asked to wait, None if it did not say.
+        wait: seconds to wait, as the service requested; None if it did not.
     """
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -47,14 +46,14 @@ class Transient(Exception):
 
 
 class Wire:
-    """The rules for the requests of one account, and a count of them.
+    """Host check, retries and error handling for the requests of one account.
 
     Attributes:
-        failure: the last error raised here, which the SDK may have reworded since.
-        skew: seconds by which this machine's clock is ahead of the service's; None until it has said its time.
+        failure: the last error raised here; the SDK may have replaced it with its own.
+        skew: seconds by which this machine's clock is ahead of the service's; None before the first response.
     """
 
-    def __init__(self, credentials: Credentials, options: PlatformOptions) -> None:
+    def __init__(self, credentials: Credentials, options: SuperannotateOptions) -> None:
         self.base = credentials.url
         self.requests = 0
         self.failure: AlcliError | None = None
@@ -81,21 +80,23 @@ class Wire:
         return url.startswith(self.base + "/")
 
     def repeat(self, once: Callable[[], requests.Response], what: str) -> requests.Response:
-        """The first answer that is not a transient failure; raises AuthError or PlatformError."""
+        """The first response that is not a transient failure; raises AuthError or PlatformError."""
         try:
             return tenacity.Retrying(**self.policy)(once)
         except Transient as failure:
-            raise self.noted(given_up(what, failure)) from None
+            raise self.remember(no_answer_error(what, failure)) from None
         except AlcliError as error:
-            raise self.noted(error) from None
+            raise self.remember(error) from None
 
-    def judge(self, status: int, headers: Mapping[str, str], what: str) -> None:
-        """Nothing when the SDK shall read the answer; raises Transient, AuthError or PlatformError."""
+    def check_response(self, status: int, headers: Mapping[str, str], what: str) -> None:
+        """Raise Transient, AuthError or PlatformError unless the SDK can read the response."""
         if status in (408, 425, 429) or status >= 500:
             raise Transient(f"status {status}", retry_after(headers.get("Retry-After")))
         if 300 <= status < 400:
             raise PlatformError(
-                f"{what} was redirected; alcli does not follow with a token.", kept=KEPT, do="Is platform.url right?"
+                f"{what} was redirected; alcli does not send the token to another address.",
+                kept=KEPT,
+                do="Is platform.url right?",
             )
         if status in (401, 403):
             why = "was rejected" if status == 401 else "is not allowed to do this"
@@ -106,54 +107,55 @@ class Wire:
             )
         if "text/html" in headers.get("Content-Type", ""):
             raise PlatformError(
-                f"{what} was answered with a web page instead of JSON.",
+                f"{what} returned a web page instead of JSON.",
                 kept=KEPT,
-                do="Is platform.url right? A proxy or a log-in page may stand between.",
+                do="Is platform.url right? A proxy or a log-in page may be in between.",
             )
 
     def watch(self, path: str) -> None:
-        """Raises PlatformError when the SDK has polled one address for longer than the deadline; it never tires."""
+        """Raise PlatformError if the SDK has polled one address for longer than the deadline; it would never stop."""
         if path.endswith("/sync/status"):
             since = self._polled_since.setdefault(path, time.monotonic())
             if time.monotonic() - since > self._deadline:
                 del self._polled_since[path]
                 raise PlatformError(f"SuperAnnotate did not finish GET {path} in time.", kept=KEPT, do=AGAIN)
 
-    def noted(self, error: AlcliError) -> AlcliError:
-        """The error, remembered in case the SDK rewords it."""
+    def remember(self, error: AlcliError) -> AlcliError:
+        """Remember the error in case the SDK replaces it, and return it."""
         self.failure = error
         return error
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         jittered = self._backoff * 2 ** (state.attempt_number - 1) * random.uniform(0.5, 1.5)
-        asked = error.wait if isinstance(error, Transient) and error.wait is not None else 0.0
-        return max(asked, min(jittered, LONGEST_PAUSE))
+        requested = error.wait if isinstance(error, Transient) and error.wait is not None else 0.0
+        return max(requested, min(jittered, LONGEST_PAUSE))
 
 
-_WIRES: dict[str, Wire] = {}
+_ACTIVE: list[Wire] = []
+"""The wire of the service that was configured last, alone: no earlier service's hosts stay allowed."""
 
 
-def lay(wire: Wire) -> Wire:
-    """Make the wire responsible for its service; an earlier one for the same service is forgotten."""
-    _WIRES[wire.base] = wire
+def register(wire: Wire) -> Wire:
+    """Send requests through this wire only, replacing any earlier one."""
+    _ACTIVE[:] = [wire]
     return wire
 
 
 def wire_for(url: str) -> Wire:
-    """Who is responsible for an address; raises PlatformError for one that must not see the token."""
-    for wire in _WIRES.values():
+    """The wire for an address; raises PlatformError for a host that must not receive the token."""
+    for wire in _ACTIVE:
         if wire.carries(url):
             return wire
     host = urlsplit(url).hostname
-    raise PlatformError(f"alcli sends no token to {host}: it is not a host of the configured service.")
+    raise PlatformError(f"alcli does not send the token to {host}, which is not a host of the configured service.")
 
 
 class Carrier(HTTPAdapter):
-    """The transport of every ``requests`` session that carries the token."""
+    """The transport of every ``requests`` session that sends the token."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
-        """One answer, its body read; raises AuthError or PlatformError."""
+        """One response with its body; raises AuthError or PlatformError."""
         url = str(request.url)
         wire = wire_for(url)
         what = f"{request.method} {urlsplit(url).path}"
@@ -162,10 +164,10 @@ class Carrier(HTTPAdapter):
             wire.requests += 1
             try:
                 response = super(Carrier, self).send(request, **{**options, "timeout": wire.timeouts})
-                _ = response.content  # read here: a cut or stuck body is as transient as a refused connection
+                _ = response.content  # read here, so that a truncated or stalled body is retried, too
             except requests.RequestException as error:
                 raise Transient(_short(error)) from None
-            wire.judge(response.status_code, response.headers, what)
+            wire.check_response(response.status_code, response.headers, what)
             wire.skew = _skew(response.headers.get("Date"))
             return response
 
@@ -173,12 +175,12 @@ class Carrier(HTTPAdapter):
             try:
                 return once()
             except Transient as failure:
-                raise wire.noted(given_up(what, failure)) from None
+                raise wire.remember(no_answer_error(what, failure)) from None
         return wire.repeat(once, what)
 
 
-def carried_session() -> requests.Session:
-    """A new ``requests`` session in which every request passes a ``Carrier``."""
+def new_session() -> requests.Session:
+    """A new ``requests`` session in which every request goes through a ``Carrier``."""
     session = requests.Session()
     session.mount("http://", Carrier())
     session.mount("https://", Carrier())
@@ -186,14 +188,14 @@ def carried_session() -> requests.Session:
 
 
 def may_repeat(method: str, url: str) -> bool:
-    """Reads and set-operations may be repeated; making a subset would make a second one."""
+    """Whether a request is idempotent; creating a subset twice would create two."""
     return method.upper() == "GET" or not urlsplit(url).path.endswith("/subsets")
 
 
-async def carried_request(
+async def send_request(
     send: Callable[..., Any], session: aiohttp.ClientSession, method: str, url: str, **options: Any
 ) -> aiohttp.ClientResponse:
-    """What ``aiohttp``'s own request becomes: certificates are checked, redirects refused, failures repeated."""
+    """Replace ``aiohttp``'s own request: check certificates, refuse redirects, retry failures."""
     wire = wire_for(str(url))
     path = urlsplit(str(url)).path
     what = f"{method.upper()} {path}"
@@ -213,9 +215,9 @@ async def carried_request(
                     options["data"] = copy_form(options["data"])  # a form can be sent only once
                 response: aiohttp.ClientResponse = await _once(wire, send, session, method, url, what, options)
     except Transient as failure:
-        raise wire.noted(given_up(what, failure)) from None
+        raise wire.remember(no_answer_error(what, failure)) from None
     except AlcliError as error:
-        raise wire.noted(error) from None
+        raise wire.remember(error) from None
     return response
 
 
@@ -234,7 +236,7 @@ async def _once(
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Transient(_short(error)) from None
     try:
-        wire.judge(response.status, response.headers, what)
+        wire.check_response(response.status, response.headers, what)
     except BaseException:
         response.release()
         raise
@@ -242,7 +244,7 @@ async def _once(
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds to wait as ``Retry-After`` says, in seconds or as a date; None when it says nothing sensible."""
+    """Seconds to wait according to ``Retry-After``, which may be a number or a date; None if it is invalid."""
     text = (value or "").strip()
     if text.isascii() and text.isdecimal():
         return min(float(text), LONGEST_WAIT)
@@ -251,29 +253,29 @@ def retry_after(value: str | None) -> float | None:
 
 
 def _skew(date: str | None) -> float | None:
-    """Seconds from a date of HTTP until now; None when it is none."""
+    """Seconds from an HTTP date until now; None if it is not a date."""
     try:
         moment = email.utils.parsedate_to_datetime(date or "")
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)  # "-0000": UTC, from nowhere in particular
+            moment = moment.replace(tzinfo=timezone.utc)  # "-0000" means UTC without a known local zone
         return (datetime.now(timezone.utc) - moment).total_seconds()
     except (ValueError, OverflowError, TypeError):
         return None
 
 
-def given_up(what: str, failure: Transient) -> PlatformError:
-    """What repeated failure becomes."""
-    asked = f"; the service asks to wait {failure.wait:.0f} s" if failure.wait else ""
-    return PlatformError(f"SuperAnnotate did not answer {what} usably: {failure}{asked}.", kept=KEPT, do=AGAIN)
+def no_answer_error(what: str, failure: Transient) -> PlatformError:
+    """The error after the last retry."""
+    wait = f"; the service asks to wait {failure.wait:.0f} s" if failure.wait else ""
+    return PlatformError(f"SuperAnnotate did not complete {what}: {failure}{wait}.", kept=KEPT, do=AGAIN)
 
 
 def pause(seconds: float) -> None:
-    """Wait before an answer that was incomplete is asked for again."""
+    """Sleep before repeating a request whose answer was incomplete; jittered by ±50 %."""
     time.sleep(seconds * random.uniform(0.5, 1.5))
 
 
 def _short(error: BaseException) -> str:
-    """The kind of failure; the text of network libraries repeats whole addresses."""
+    """The kind of failure; messages of network libraries repeat whole addresses."""
     if isinstance(error, (requests.Timeout, TimeoutError)):
         return "no answer in time"
     return f"the connection failed ({type(error).__name__})"

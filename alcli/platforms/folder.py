@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from pydantic import Field
+
 from alcli import plugins
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
@@ -19,16 +21,36 @@ from alcli.system.text import readable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 AWAITED = "voc"
-"""The format of a folder in which nothing has been annotated yet."""
+"""The format of a folder without any annotations yet."""
 
 
 class Folder(QueueFile):
-    """Images below a folder; an item's id and name are its path relative to that folder.
+    """Images in a folder and its sub-folders; an item's id and name are its path relative to that folder.
 
-    Pushing writes ``queue.csv`` beside the annotations, where the team looks; the whole file is replaced at once.
+    Pushing writes ``queue.csv`` next to the annotations; the whole file is replaced atomically.
     """
 
-    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+    class Options(PlatformOptions):
+        """Where the images and annotations are, and in which format."""
+
+        images: Path | None = Field(None, description="folder of images, searched recursively")
+        annotations: Path | None = Field(None, description="folder or file of annotations")
+        format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognises it")
+        queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
+
+    @classmethod
+    def check(cls, options: Options) -> None:
+        """Raises UsageError unless there are images and a place for annotations."""
+        for key, path in (("images", options.images), ("annotations", options.annotations)):
+            if path is None:
+                raise UsageError(
+                    f"The folder platform needs --{key}.",
+                    do="alcli init W --images photos --annotations labels (an empty folder before the first)",
+                )
+            if not path.exists():
+                raise UsageError(f"--{key}: there is no {path}.", do="Check the path, or make the folder first.")
+
+    def __init__(self, options: Options, cache: Path) -> None:
         if options.images is None:
             raise UsageError("The folder platform needs a folder of images.", do="Set platform.images.")
         self._images = options.images
@@ -38,7 +60,7 @@ class Folder(QueueFile):
         self._labels: Format | None = None
 
     def items(self) -> Iterator[Item | Refusal]:
-        """Every image below the folder; raises PlatformError when the folder is not there."""
+        """Every image in the folder; raises PlatformError if the folder does not exist."""
         if not self._images.is_dir():
             raise PlatformError(f"There is no folder {self._images}.", do="Is the disk mounted? See platform.images.")
         images, refusals = _scan(self._images)
@@ -50,9 +72,9 @@ class Folder(QueueFile):
         yield from orphans
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
-        """The annotation of each item, read now; what cannot be read is refused with its reason."""
+        """The annotation of each item, read from its file; an unreadable one becomes a refusal."""
         if self._labels is None:
-            # Only listing finds out which file belongs to which image.
+            # Annotation files are matched to images while listing.
             for _ in self.items():
                 pass
         labels = self._open_labels()
@@ -81,16 +103,16 @@ def path_to_uri(path: Path) -> str:
 
 
 def uri_to_path(uri: str) -> Path:
-    """The path that ``path_to_uri`` was given."""
+    """The path of a URI from ``path_to_uri``."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
 def _refuse_folder_of_json(path: Path) -> None:
-    found = sorted(path.glob("*.json")) if path.is_dir() else []
-    if found and not any(path.rglob("*.[xX][mM][lL]")):
+    files = sorted(path.glob("*.json")) if path.is_dir() else []
+    if files and not any(path.rglob("*.[xX][mM][lL]")):
         raise UsageError(
-            f"{path} holds no XML but {found[0].name}: COCO annotations are one file.",
-            do=f"Name the file: platform.annotations = {str(found[0])!r}",
+            f"{path} holds no XML files but {files[0].name}: COCO annotations are one file.",
+            do=f"Name the file: platform.annotations = {str(files[0])!r}",
         )
 
 
@@ -102,22 +124,22 @@ def _beside(annotations: Path) -> Path:
 def _format_of(path: Path, name: str) -> type:
     if name != "auto":
         return plugins.load("formats", name)
-    claims = [known for known in plugins.names("formats") if plugins.load("formats", known).recognises(path)]
+    claims = [known for known in plugins.names("formats") if plugins.load("formats", known).recognizes(path)]
     if len(claims) > 1:
         raise UsageError(f"{path} could be {' or '.join(claims)}.", do="Say which: set platform.format.")
     if not claims and not path.is_dir():
-        raise UsageError(f"{path}: no annotation format recognises it.", do="Set platform.format. " + _known_formats())
+        raise UsageError(f"{path}: no annotation format recognizes it.", do="Set platform.format. " + _format_list())
     if not claims:
         _refuse_folder_of_json(path)
     return plugins.load("formats", claims[0] if claims else AWAITED)
 
 
-def _known_formats() -> str:
+def _format_list() -> str:
     return f"There are: {', '.join(plugins.names('formats'))}."
 
 
 def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
-    """Images below the root as name → (path, version); hidden files and linked folders are not entered."""
+    """Map image names below the root to (path, version); hidden files are skipped, linked folders are refused."""
     images: dict[str, tuple[Path, str]] = {}
     refusals: list[Refusal] = []
     folders = [root]
@@ -130,15 +152,15 @@ def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
                 elif entry.is_symlink() and path.is_dir():
-                    # A link may lead out of the folder, or round in circles.
+                    # A link may point outside the folder, or back to one of its parents.
                     name = readable(path.relative_to(root).as_posix())
                     refusals.append(Refusal(name, name, "a linked folder is not entered"))
                 elif path.suffix.lower() in SUFFIXES:
-                    _put(entry, path, root, images, refusals)
+                    _add_image(entry, path, root, images, refusals)
     return images, refusals
 
 
-def _put(
+def _add_image(
     entry: os.DirEntry[str],
     path: Path,
     root: Path,
@@ -152,7 +174,7 @@ def _put(
         refusals.append(Refusal(name, name, f"cannot be opened: {error.strerror}"))
         return
     if not stat.S_ISREG(facts.st_mode):
-        # Opening a pipe would wait for ever.
+        # Opening a pipe would block forever.
         refusals.append(Refusal(name, name, "not a regular file"))
         return
     images[name] = (path, f"{facts.st_size}-{facts.st_mtime_ns}")

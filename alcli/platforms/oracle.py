@@ -1,4 +1,4 @@
-"""A platform whose annotators know every answer already: a simulation's."""
+"""The platform of a simulation, whose annotators already know every answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
@@ -20,31 +22,37 @@ from alcli.system.hashing import sha256_of_text
 
 
 class Oracle(QueueFile):
-    """Items whose annotations are all in one file, each shown only once its item has been revealed.
+    """Items whose annotations are all in one file; each annotation is hidden until its item is revealed.
 
-    ``platform.annotations`` is the file that ``write_answers`` made, many runs may share it. ``platform.queue`` is the
-    run's own queue; which items are revealed stands beside it. Names are ids, so that the queue names items.
+    ``platform.annotations`` is a file from ``write_answers``, which several runs may share. ``platform.queue`` is the
+    run's own queue; the list of revealed items is next to it. Item names are ids, so the queue identifies items.
     """
 
-    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+    class Options(PlatformOptions):
+        """What a simulation sets for each run."""
+
+        annotations: Path | None = Field(None, description="the answers, as `alcli simulate` writes them")
+        queue: Path | None = Field(None, description="where push writes; each run has its own")
+
+    def __init__(self, options: Options, cache: Path) -> None:
         if options.annotations is None or options.queue is None:
             raise UsageError(
-                "The oracle needs its answers and a queue.", do="Run `alcli simulate`: it makes both for each run."
+                "The oracle needs its answers and a queue.", do="Run `alcli simulate`, which creates both for each run."
             )
         self._answers = options.annotations
         self._queue = options.queue
         self._revealed = options.queue.with_name("revealed.json")
 
     def items(self) -> Iterator[Item | Refusal]:
-        """Every item; those revealed are labeled."""
-        revealed = self.revealed()
-        for item, _ in self._rows():
-            yield _shown(item, item.id in revealed)
+        """Every item; the revealed ones are labeled."""
+        revealed = self.visible_ids()
+        for item, _ in self._answers_by_item():
+            yield _with_state(item, item.id in revealed)
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
-        """The answer for each item; an item that is not revealed is refused."""
-        answers = {item.id: answer for item, answer in self._rows()}
-        revealed = self.revealed()
+        """The answer for each item; items that are not revealed are refused."""
+        answers = {item.id: answer for item, answer in self._answers_by_item()}
+        revealed = self.visible_ids()
         for item in items:
             if item.id in revealed:
                 yield Annotation.from_json(item.id, answers[item.id])
@@ -55,61 +63,61 @@ class Oracle(QueueFile):
         """The image file itself."""
         return uri_to_path(item.uri)
 
-    def revealed(self) -> frozenset[str]:
-        """Ids of the items whose annotation can be seen."""
+    def visible_ids(self) -> frozenset[str]:
+        """Ids of the items whose annotations are visible."""
         if not self._revealed.is_file():
             return frozenset()
-        with _written_here(self._revealed):
-            return frozenset(map(str, _listed(json.loads(self._revealed.read_text(encoding="utf-8")))))
+        with _damage_errors(self._revealed):
+            return frozenset(map(str, _check_list(json.loads(self._revealed.read_text(encoding="utf-8")))))
 
     def reveal(self, item_ids: Iterable[str]) -> None:
-        """Show the annotations of exactly these items; raises DataError for one that the oracle does not know."""
+        """Make the annotations of exactly these items visible; raises DataError for an unknown item."""
         wanted = sorted(set(item_ids))
-        if unknown := set(wanted) - {item.id for item, _ in self._rows()}:
+        if unknown := set(wanted) - {item.id for item, _ in self._answers_by_item()}:
             raise DataError(f"The oracle has no item {min(unknown)!r}.")
         with atomic_write(self._revealed) as stream:
             json.dump(wanted, stream)
 
-    def asked(self) -> list[str]:
-        """Ids of the items that the queue asks for, first come first."""
-        return [place.item_id for place in sorted(self.queue(), key=lambda place: place.position) if place.asked]
+    def batch(self) -> list[str]:
+        """Ids of the items within the budget, in queue order."""
+        return [item.item_id for item in sorted(self.queue(), key=lambda item: item.position) if item.asked]
 
-    def _rows(self) -> Iterator[tuple[Item, str]]:
-        with _written_here(self._answers), self._answers.open(encoding="utf-8") as stream:
+    def _answers_by_item(self) -> Iterator[tuple[Item, str]]:
+        with _damage_errors(self._answers), self._answers.open(encoding="utf-8") as stream:
             for line in stream:
-                row = json.loads(line)
-                if not all(isinstance(row[key], str) for key in ("id", "uri", "version", "annotation")):
-                    raise TypeError("a value is no text")
-                yield Item(row["id"], row["id"], row["uri"], version=row["version"]), row["annotation"]
+                answer = json.loads(line)
+                if not all(isinstance(answer[key], str) for key in ("id", "uri", "version", "annotation")):
+                    raise TypeError("a value is not a string")
+                yield Item(answer["id"], answer["id"], answer["uri"], version=answer["version"]), answer["annotation"]
 
 
 @contextlib.contextmanager
-def _written_here(path: Path) -> Iterator[None]:
+def _damage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise WorkspaceDamaged(
-            f"{path} is not what a simulation wrote: {error}.",
+            f"{path} is damaged, or a simulation did not write it: {error}.",
             do="Move the simulation's folder away, then run it again.",
         ) from None
 
 
-def _listed(content: Any) -> list[Any]:
+def _check_list(content: Any) -> list[Any]:
     if not isinstance(content, list):
         raise TypeError("expected a list")
     return content
 
 
-def _shown(item: Item, revealed: bool) -> Item:
+def _with_state(item: Item, revealed: bool) -> Item:
     state = LABELED if revealed else UNLABELED
     return replace(item, state=state, version=f"{item.version}/{state}")
 
 
 def write_answers(path: Path, answers: Iterable[tuple[Item, Path, Annotation]]) -> None:
-    """Write the file of an oracle: (item, its local image, its annotation), one line each."""
+    """Write an oracle's file of answers, one JSON line per (item, its local image, its annotation)."""
     with atomic_write(path) as stream:
         for item, image, annotation in answers:
             text = annotation.to_json()
             version = sha256_of_text(item.version, text)[:16]
-            row = {"id": item.id, "uri": path_to_uri(image), "version": version, "annotation": text}
-            stream.write(json.dumps(row) + "\n")
+            answer = {"id": item.id, "uri": path_to_uri(image), "version": version, "annotation": text}
+            stream.write(json.dumps(answer) + "\n")

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from alcli.annotations import Annotation
-from alcli.config import PlatformOptions
-from alcli.errors import DataError
+from alcli.errors import DataError, UsageError
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.priorities import priorities
 from alcli.system.clock import LARGEST_SKEW
 
 STORED = "superannotate:"
 LEFT = 0.0
-"""The priority of an item that is no longer asked for; every queued one's is larger."""
+"""The priority of an item that has left the queue; queued items have a larger one."""
 SETTINGS = (
     ("ShowEntropy", "Priority scores", "Setup → Settings → General → Priority scores"),
     ("ImageAutoAssignEnable", "Automatic assignment", "Setup → Settings → Task Request → Automatic assignment"),
@@ -29,14 +29,23 @@ SETTINGS = (
 class Superannotate:
     """The items of one project or some of its folders; an item's id is the platform's.
 
-    Annotators of a project that assigns automatically by priority score are handed the pool's items by falling
-    priority; the queue is therefore every item of the pool's statuses with a priority above zero.
+    If a project assigns items automatically by priority score, annotators receive the pool's items in order of falling
+    priority. The queue is therefore every item in a pool status with a priority above zero.
 
     Attributes:
-        ignored: how many annotated objects of kinds that no task knows were passed over, by kind.
+        ignored: number of skipped objects by kind; no task supports these kinds.
     """
 
-    def __init__(self, options: PlatformOptions, cache: Path) -> None:
+    Options = SuperannotateOptions
+
+    @classmethod
+    def check(cls, options: SuperannotateOptions) -> None:
+        """Raises UsageError or AuthError unless project, token and address are complete; asks nothing."""
+        if options.images is not None and not options.images.exists():
+            raise UsageError(f"--images: there is no {options.images}.", do="Check the path, or leave it out.")
+        cls(options, Path("cache"))
+
+    def __init__(self, options: SuperannotateOptions, cache: Path) -> None:
         project_name(options)
         self._options = options
         self._client = Client(options, cache.parent / "logs")
@@ -47,7 +56,7 @@ class Superannotate:
     # The platform's contract
 
     def items(self) -> Iterator[Item | Refusal]:
-        """Every item of the configured folders, asked for now; complete, or an error.
+        """Every item of the configured folders, from a new listing; complete, or raises.
 
         Raises:
             UsageError: a configured status is not in the project's workflow.
@@ -62,7 +71,7 @@ class Superannotate:
                 yield Refusal(str(row.id), f"item {row.id}", error.what)
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
-        """The annotation of each item, in pages; what cannot be read is refused with its reason."""
+        """The annotation of each item, fetched in pages; an unreadable one becomes a refusal."""
         for page in parts(items, ANNOTATIONS_A_CALL):
             documents = self._client.annotations([int(item.id) for item in page])
             for item in page:
@@ -78,22 +87,22 @@ class Superannotate:
         """The item's pixels: from the mirror folder, its address, or the platform's storage.
 
         Raises:
-            DataError: they cannot be had.
+            DataError: the image is missing or cannot be downloaded.
         """
         if self._options.images is not None:
-            return mirrored(self._options.images, item)
+            return mirror_path(self._options.images, item)
         if item.uri.startswith(STORED):
             return self._downloads.file(item.uri, lambda: self._client.original(item.folder, int(item.id)))
-        # Signed addresses change with each listing, in their query only.
+        # Signed addresses change with each listing, but only in their query.
         return self._downloads.file(f"{item.id} {item.uri.partition('?')[0]}", lambda: (item.uri, {}))
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
-        """Set the priority of every row, and of every other queued item to zero; at most 100 a call."""
-        there = {str(row.id): row for row in self._rows()}
+        """Set the priority of every row, and zero for every other queued item; at most 100 per request."""
+        current = {str(row.id): row for row in self._rows()}
         self._listed = None
         wanted = {row.item.id: float(value) for row, value in zip(query, priorities(len(query)), strict=True)}
-        changes = [row for row in query if _priority(there, row.item.id) != wanted[row.item.id]]
-        leaving = [row for row in there.values() if self._is_queued(row) and str(row.id) not in wanted]
+        changes = [row for row in query if _priority(current, row.item.id) != wanted[row.item.id]]
+        leaving = [row for row in current.values() if self._is_queued(row) and str(row.id) not in wanted]
         for folder, names in _by_folder((row.folder, row.name) for row in leaving):
             for part in parts(names, SCORES_A_CALL):
                 self._client.set_priorities(folder, [(name, LEFT) for name in part])
@@ -108,9 +117,9 @@ class Superannotate:
                     yield _receipt(row, row.item.name in known)
 
     def queue(self) -> Sequence[QueuedItem]:
-        """The items of the pool by falling priority; equal ones share a position.
+        """The queued items by falling priority; items with equal priority share a position.
 
-        One listing serves ``items`` and the ``queue`` asked for after it; a push forgets it.
+        Uses the listing of the last ``items`` call, unless a push has discarded it.
         """
         queued = [row for row in self._rows() if self._is_queued(row)]
         queued.sort(key=lambda row: (-(row.priority or 0), row.id))
@@ -120,10 +129,10 @@ class Superannotate:
             for position, row in enumerate(queued, 1)
         ]
 
-    # What this platform can do beside
+    # Dispatching
 
     def assign(self, rows: Sequence[QueryRow], users: Sequence[str]) -> None:
-        """Deal the rows round robin to the users; an item that somebody already has keeps its owner."""
+        """Assign the rows to the users, round robin; existing assignments are kept."""
         free = [row for row in rows if not row.item.assignees]
         for number, user in enumerate(users):
             for folder, names in _by_folder((row.item.folder, row.item.name) for row in free[number :: len(users)]):
@@ -131,47 +140,47 @@ class Superannotate:
         self._listed = None
 
     def set_status(self, rows: Sequence[QueryRow], status: str) -> None:
-        """Give the rows' items a status; raises UsageError when the workflow lacks it."""
+        """Set the status of the rows' items; raises UsageError if it is not in the workflow."""
         self._client.check_status(status)
         for folder, names in _by_folder((row.item.folder, row.item.name) for row in rows):
             self._client.set_status(folder, names, status)
         self._listed = None
 
     def add_to_subset(self, rows: Sequence[QueryRow], subset: str) -> None:
-        """Put the rows' items into a named subset."""
+        """Add the rows' items to a named subset."""
         self._client.add_to_subset([int(row.item.id) for row in rows], subset)
 
     def prelabel(self, items: Sequence[Item], annotations: Sequence[Annotation]) -> list[Refusal]:
-        """Upload annotations as pre-annotations, statuses kept; returns the items that were refused.
+        """Upload pre-annotations, keeping statuses; returns the items that were refused.
 
         Raises:
             DataError: a class is not in the project.
         """
-        missing = set().union(*(row.class_names() for row in annotations)) - self._client.classes()
+        missing = set().union(*(annotation.class_names() for annotation in annotations)) - self._client.classes()
         if missing:
             raise DataError(
                 f"The project has no class {', '.join(map(repr, sorted(missing)))}.",
-                kept="The queue is as pushed; no pre-label was written.",
-                do="Create it on the platform, or train on classes that are there.",
+                kept="The queue was pushed; no pre-annotation was uploaded.",
+                do="Create it on the platform, or train only on classes that exist there.",
             )
         refused: list[Refusal] = []
         pairs = zip(items, annotations, strict=True)
-        for folder, found in _by_folder((item.folder, (item, annotation)) for item, annotation in pairs):
-            documents = [document(item.name, annotation) for item, annotation in found]
+        for folder, members in _by_folder((item.folder, (item, annotation)) for item, annotation in pairs):
+            documents = [document(item.name, annotation) for item, annotation in members]
             names = self._client.upload_annotations(folder, documents)
             refused += [
-                Refusal(item.id, item.name, "its pre-label was refused by the platform")
-                for item, _ in found
+                Refusal(item.id, item.name, "its pre-annotation was refused by the platform")
+                for item, _ in members
                 if item.name in names
             ]
         return refused
 
     def checks(self) -> Iterator[tuple[str, bool, str]]:
-        """(what, whether it is good, what was found) for the doctor; asks the platform."""
+        """Yield (what was checked, whether it is fine, details) for ``alcli doctor``; asks the platform."""
         client = self._client
         yield "token", True, f"from {client.credentials.source}, for {client.credentials.url}"
         team = client.account.controller.team_id
-        yield "clock of the service", *_told(client.wire.skew)
+        yield "clock of the service", *_check_clock(client.wire.skew)
         yield "team", True, f"team {team}"
         yield "project", True, f"{client.project.name} (id {client.project.id})"
         counts = Counter((row.folder or "root", row.status) for row in client.rows())
@@ -179,9 +188,9 @@ class Superannotate:
             name = folder or "root"
             shown = ", ".join(f"{count} {status}" for (where, status), count in sorted(counts.items()) if where == name)
             yield f"folder {name}", True, shown or "no items"
-        yield from _steering(client)
+        yield from _check_settings(client)
 
-    # Within
+    # Listing
 
     def _rows(self) -> list[Row]:
         if self._listed is None:
@@ -198,54 +207,53 @@ class Superannotate:
 
     def _item(self, row: Row) -> Item:
         state = self._state(row)
-        # Writing a priority may touch the time of update: only where people's work is read does it count.
+        # Writing a priority may change the update time, so that time counts only for annotated items.
         version = f"{row.created}/{row.updated}" if state == LABELED else row.created
         uri = row.url or f"{STORED}{self._client.project.id}/{row.id}"
         return Item(str(row.id), row.name, uri, row.folder, state, version, ",".join(row.assignees))
 
 
-def mirrored(root: Path, item: Item) -> Path:
+def mirror_path(root: Path, item: Item) -> Path:
     """The item's file in a local copy of the project: ``FOLDER/NAME``, or ``NAME``.
 
     Raises:
-        DataError: there is none, or the name leads out of the copy.
+        DataError: the file does not exist, or the name points outside the copy.
     """
-    for place in (Path(item.folder) / item.name, Path(item.name)):
-        path = (root / place).resolve()
+    for relative in (Path(item.folder) / item.name, Path(item.name)):
+        path = (root / relative).resolve()
         if not path.is_relative_to(root.resolve()):
-            raise DataError(f"its name {item.name!r} leads out of {root}")
+            raise DataError(f"its name {item.name!r} points outside {root}")
         if path.is_file():
             return path
     raise DataError(f"there is no {Path(item.folder) / item.name} in {root}")
 
 
-def _priority(there: Mapping[str, Row], item_id: str) -> float | None:
-    return there[item_id].priority if item_id in there else None
+def _priority(listing: Mapping[str, Row], item_id: str) -> float | None:
+    return listing[item_id].priority if item_id in listing else None
 
 
 def _receipt(row: QueryRow, known: bool) -> Receipt:
-    return Receipt(row.item.id, row.rank, known, "" if known else "the platform no longer knows it in its folder")
+    return Receipt(row.item.id, row.rank, known, "" if known else "it is no longer in its folder on the platform")
 
 
 def _by_folder(pairs: Iterable[tuple[str, object]]) -> Iterable[tuple[str, list]]:
-    """The second parts by the first, each in the order given."""
+    """Group the second elements by the first, keeping their order."""
     folders: dict[str, list] = {}
     for folder, row in pairs:
         folders.setdefault(folder, []).append(row)
     return folders.items()
 
 
-def _told(skew: float | None) -> tuple[bool, str]:
-    """What a difference of clocks means."""
+def _check_clock(skew: float | None) -> tuple[bool, str]:
+    """(whether the clocks agree, details)."""
     if skew is None:
-        return True, "the service does not say its time"
-    words = f"this machine's is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}"
-    return abs(skew) <= LARGEST_SKEW, words
+        return True, "the service does not send its time"
+    return abs(skew) <= LARGEST_SKEW, f"this machine's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}"
 
 
-def _steering(client: Client) -> Iterator[tuple[str, bool, str]]:
-    """Whether priorities decide at all what annotators are given."""
+def _check_settings(client: Client) -> Iterator[tuple[str, bool, str]]:
+    """Check the project settings that make priorities decide the order of annotation."""
     settings = client.settings()
     for attribute, name, where in SETTINGS:
         on = bool(settings.get(attribute))
-        yield name, on, f"{attribute} = {settings[attribute]}" if on else f"off: scores steer nothing ({where})"
+        yield name, on, f"{attribute} = {settings[attribute]}" if on else f"off: priorities have no effect ({where})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from alcli.curves.history import CycleFacts
 from alcli.items import Refusal
-from alcli.review.retrospective import Hindsight
+from alcli.review.retrospective import Retrospective
 
 if TYPE_CHECKING:
     from alcli.report.pictures import Picture
@@ -28,7 +28,7 @@ class Card:
 
     Attributes:
         percentile: share of the other items that come later in the list, in percent.
-        seen: the model's predictions in words.
+        predicted: what the model sees, in words.
         picture: None when the image cannot be read now; ``missing`` then says why.
         state: what has become of the item since the list was made.
     """
@@ -38,7 +38,7 @@ class Card:
     folder: str
     percentile: float
     reason: str
-    seen: str
+    predicted: str
     picture: Picture | None
     missing: str = ""
     nearest: Neighbour | None = None
@@ -53,8 +53,8 @@ class Doubt:
     excess: float
     kind: str
     detail: str
-    said: str
-    seen: str
+    annotated: str
+    predicted: str
     picture: Picture | None
 
 
@@ -93,7 +93,7 @@ class Facts:
     pool: Mapping[str, int]
     cycles: Sequence[CycleFacts]
     balance: Sequence[ClassRow]
-    hindsight: Sequence[Hindsight]
+    retrospectives: Sequence[Retrospective]
     quarantined: Sequence[Refusal]
     doubts: Sequence[Doubt]
     doubted: int

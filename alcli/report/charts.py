@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from alcli.curves.comparison import share_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import CycleFacts
 from alcli.curves.metrics import metric_name
-from alcli.curves.statistics import share_interval
 from alcli.report import ClassRow
-from alcli.review.retrospective import Hindsight
+from alcli.review.retrospective import Retrospective
 from alcli.system.text import visible
 
 INK = "#010203"
@@ -80,10 +80,10 @@ def class_balance(rows: Sequence[ClassRow]) -> str:
         return _svg(figure, "balance")
 
 
-def ranking_health(cycles: Sequence[CycleFacts], hindsight: Sequence[Hindsight]) -> str:
+def ranking_health(cycles: Sequence[CycleFacts], retrospectives: Sequence[Retrospective]) -> str:
     """How well predicted losses ranked true ones, cycle by cycle: on held-out images, and on those annotated since."""
     held = [(row.number, row.correlation) for row in cycles if row.correlation is not None]
-    since = [(row.cycle, row.correlation) for row in hindsight if row.correlation is not None]
+    since = [(row.cycle, row.correlation) for row in retrospectives if row.correlation is not None]
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(7.2, 3.0)
         for points, colour, style, name in (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import jinja2
 
-from alcli.curves import statistics
+from alcli.curves.comparison import share_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import curve
 from alcli.curves.metrics import metric_name
 from alcli.report import Facts, charts, verdict
 from alcli.selection.reasons import ON_BOX
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
 from alcli.system.text import visible
 
 
@@ -29,20 +29,20 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
     pictures = {
         "curve": charts.learning_curve(points, bundle, target, _reach(facts, bundle, target)) if points else "",
         "balance": charts.class_balance(facts.balance) if facts.balance else "",
-        "health": charts.ranking_health(facts.cycles, facts.hindsight) if _has_health(facts) else "",
+        "health": charts.ranking_health(facts.cycles, facts.retrospectives) if _has_health(facts) else "",
     }
     text = environment.get_template("report.html").render(
         facts=facts,
         verdict=verdict.verdict(facts),
-        ranking=verdict.ranking_in_words(facts.hindsight),
-        arms=verdict.arms_in_words(facts.hindsight),
+        ranking=verdict.ranking_in_words(facts.retrospectives),
+        arms=verdict.arms_in_words(facts.retrospectives),
         outlook=outlook,
         points=points,
         tied=any(ON_BOX in row.reason for row in facts.cards),
-        interval=statistics.share_interval,
+        interval=share_interval,
         pictures=pictures,
     )
-    return redacted(text)
+    return redact(text)
 
 
 def _reach(facts: Facts, bundle: Bundle | None, target: float | None) -> float:
@@ -51,11 +51,11 @@ def _reach(facts: Facts, bundle: Bundle | None, target: float | None) -> float:
     now = points[-1].labels if points else 0
     wanted = 2.0 * now
     if bundle is not None and target is not None:
-        middle = float(bundle.needed(target)[len(bundle.laws) // 2])
+        middle = float(bundle.labels_to_reach(target)[len(bundle.laws) // 2])
         wanted = max(wanted, min(1.2 * middle, 10 * now))
     return min(wanted, now + facts.ranked)
 
 
 def _has_health(facts: Facts) -> bool:
-    correlations = [row.correlation for row in facts.hindsight] + [row.correlation for row in facts.cycles]
+    correlations = [row.correlation for row in facts.retrospectives] + [row.correlation for row in facts.cycles]
     return any(value is not None for value in correlations)

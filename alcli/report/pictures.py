@@ -40,7 +40,7 @@ class Picture:
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
     """A colour for each class, in their order; after twenty they come again."""
     wheel = [*matplotlib.color_sequences["tab10"], *matplotlib.color_sequences["tab20b"][::2]]
-    return {name: to_hex(wheel[place % len(wheel)]) for place, name in enumerate(classes)}
+    return {name: to_hex(wheel[index % len(wheel)]) for index, name in enumerate(classes)}
 
 
 def picture(
@@ -54,17 +54,17 @@ def picture(
     shown = images.load(path, at_least=(side, side))
     shown.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if said is not None:
-        shown = drawn(shown, said, colours)
-    content = _encoded(shown, most_bytes)
+        shown = draw_annotation(shown, said, colours)
+    content = _encode(shown, most_bytes)
     data = f"data:image/webp;base64,{base64.b64encode(content).decode('ascii')}"
     return Picture(data, shown.width, shown.height, visible(alt, keep=""))
 
 
-def drawn(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> Image.Image:
+def draw_annotation(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> Image.Image:
     """The image with masks shaded, regions and boxes outlined, and joints dotted."""
     for mask in said.masks:
         if mask.label != IGNORED:
-            shown = _shaded(shown, mask, _colour(colours, mask.label))
+            shown = _shade(shown, mask, _colour(colours, mask.label))
     width, height = said.size or shown.size
     across, down = shown.width / width, shown.height / height
     draw = ImageDraw.Draw(shown)
@@ -74,23 +74,23 @@ def drawn(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> I
             draw.polygon(points, outline=_colour(colours, polygon.label), width=2)
     for box in sorted(said.boxes, key=lambda box: box.score or 0)[-MOST_BOXES:]:
         corners = (box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
-        _outlined(draw, corners, box.label, _colour(colours, box.label))
+        _draw_box(draw, corners, box.label, _colour(colours, box.label))
     for pose in said.poses:
-        _dotted(draw, pose, colours, across, down)
+        _draw_joints(draw, pose, colours, across, down)
     return shown
 
 
 def with_doubts(sure: Annotation, said: Annotation) -> Annotation:
     """The sure part of what a model said; a box that it cannot decide about bears both classes and a question mark.
 
-    A detector says both classes of such a box in the same place, at times each with too low a score to be shown.
+    A detector proposes both classes at the same corners, sometimes each with a score too low to be drawn.
     """
     places: dict[tuple[float, ...], list[Box]] = {}
     for box in sorted(said.boxes, key=lambda box: -(box.score or 0)):
         if (box.score or 0) >= DOUBTFUL:
             places.setdefault(_place(box), []).append(box)
-    pairs = {place: boxes[:2] for place, boxes in places.items() if len(boxes) > 1}
-    tied = {place: pair for place, pair in pairs.items() if (pair[0].score or 0) - (pair[1].score or 0) <= NEARLY}
+    pairs = {corners: boxes[:2] for corners, boxes in places.items() if len(boxes) > 1}
+    tied = {corners: pair for corners, pair in pairs.items() if (pair[0].score or 0) - (pair[1].score or 0) <= NEARLY}
     doubts = [replace(first, label=f"{first.label} / {second.label}{DOUBT}") for first, second in tied.values()]
     return replace(sure, boxes=(*(box for box in sure.boxes if _place(box) not in tied), *doubts))
 
@@ -99,7 +99,7 @@ def _place(box: Box) -> tuple[float, ...]:
     return box.x1, box.y1, box.x2, box.y2
 
 
-def _encoded(shown: Image.Image, most_bytes: int) -> bytes:
+def _encode(shown: Image.Image, most_bytes: int) -> bytes:
     for quality in QUALITIES:
         stream = io.BytesIO()
         shown.save(stream, "WEBP", quality=quality, method=3)
@@ -112,7 +112,7 @@ def _colour(colours: Mapping[str, str], label: str) -> str:
     return colours.get(label, "#ff00ff")
 
 
-def _outlined(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, float], label: str, colour: str) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, float], label: str, colour: str) -> None:
     x1, y1, x2, y2 = corners
     # Black around the colour: it then shows on any ground.
     draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="black", width=4)
@@ -128,7 +128,7 @@ def _outlined(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, flo
         draw.text((x1 + 2, top), text, fill="white", font=font)
 
 
-def _dotted(draw: ImageDraw.ImageDraw, pose: Pose, colours: Mapping[str, str], across: float, down: float) -> None:
+def _draw_joints(draw: ImageDraw.ImageDraw, pose: Pose, colours: Mapping[str, str], across: float, down: float) -> None:
     if pose.box:
         box = pose.box
         draw.rectangle((box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down), outline="white", width=1)
@@ -137,6 +137,6 @@ def _dotted(draw: ImageDraw.ImageDraw, pose: Pose, colours: Mapping[str, str], a
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=_colour(colours, joint.name), outline="black", width=1)
 
 
-def _shaded(shown: Image.Image, mask: Mask, colour: str) -> Image.Image:
+def _shade(shown: Image.Image, mask: Mask, colour: str) -> Image.Image:
     stencil = Image.fromarray((mask.pixels() * (255 * SHADE)).astype(np.uint8)).resize(shown.size)
     return Image.composite(Image.new("RGB", shown.size, colour), shown, stencil)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from alcli.curves.comparison import share_interval
 from alcli.curves.history import curve
 from alcli.curves.metrics import metric_name
-from alcli.curves.statistics import share_interval
 from alcli.report import Facts
-from alcli.review.retrospective import Hindsight
+from alcli.review.retrospective import Retrospective
 
 SURE = 0.05
 FEWEST = 5
@@ -42,20 +42,19 @@ def _standing(facts: Facts) -> str:
     return text
 
 
-def ranking_in_words(hindsight: Sequence[Hindsight]) -> str:
+def ranking_in_words(retrospectives: Sequence[Retrospective]) -> str:
     """How far predicted losses can be believed, from the images that nobody had trained on."""
-    known = [row for row in hindsight if row.correlation is not None]
+    known = [(cycle, cycle.correlation) for cycle in retrospectives if cycle.correlation is not None]
     if not known:
         return (
             "Not known yet: it takes at least three images that were annotated after a cycle had ranked them. "
             "Annotate some of the list and run the next cycle."
         )
-    last = known[-1]
-    assert last.correlation is not None
+    last, correlation = known[-1]
     # Half the width of a 95 % interval of Spearman's correlation (Bonett & Wright, Psychometrika 2000).
-    reach = 1.96 * np.sqrt((1 + last.correlation**2 / 2) / max(last.count - 3, 1))
-    low, high = np.tanh(np.arctanh(np.clip(last.correlation, -0.999, 0.999)) + np.array([-reach, reach]))
-    measured = f"{last.correlation:+.2f} [{low:+.2f}, {high:+.2f}]"
+    reach = 1.96 * np.sqrt((1 + correlation**2 / 2) / max(last.count - 3, 1))
+    low, high = np.tanh(np.arctanh(np.clip(correlation, -0.999, 0.999)) + np.array([-reach, reach]))
+    measured = f"{correlation:+.2f} [{low:+.2f}, {high:+.2f}]"
     text = f"Cycle {last.cycle}: {measured} on {last.count} images annotated since. "
     if low > 0:
         return text + "The predicted loss ranks images better than chance here."
@@ -64,9 +63,9 @@ def ranking_in_words(hindsight: Sequence[Hindsight]) -> str:
     return text + "Whether the predicted loss ranks images better than chance cannot be said from so few."
 
 
-def arms_in_words(hindsight: Sequence[Hindsight]) -> str:
+def arms_in_words(retrospectives: Sequence[Retrospective]) -> str:
     """Whether what the strategy asked for was harder for the model than what chance asked for."""
-    pairs = [(row.chosen, row.control) for row in hindsight if row.chosen and row.control]
+    pairs = [(row.chosen, row.control) for row in retrospectives if row.chosen and row.control]
     control = [loss for _, losses in pairs for loss in losses]
     if len(control) < FEWEST:
         return (

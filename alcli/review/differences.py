@@ -73,13 +73,13 @@ def _of_labels(said: Annotation, seen: Annotation) -> Difference:
 def _of_boxes(said: Sequence[Box], seen: Sequence[Box]) -> Difference:
     """The surest of all differences; what the model is sure of counts most."""
     overlaps = np.array([[overlap(ours, theirs) for theirs in seen] for ours in said]).reshape(len(said), len(seen))
-    found: list[tuple[float, Difference]] = []
+    differences: list[tuple[float, Difference]] = []
     for row, box in enumerate(said):
-        found += _of_box(box, seen, overlaps[row])
+        differences += _of_box(box, seen, overlaps[row])
     for column, box in enumerate(seen):
         if not (overlaps[:, column] >= TOUCHING).any():
-            found.append((box.score or 0.0, Difference(MISSING, f"the model sees a {box.label}")))
-    return max(found, key=lambda pair: pair[0])[1] if found else Difference(DIFFERENT, LEARNT, agrees=True)
+            differences.append((box.score or 0.0, Difference(MISSING, f"the model sees a {box.label}")))
+    return max(differences, key=lambda pair: pair[0])[1] if differences else Difference(DIFFERENT, LEARNT, agrees=True)
 
 
 def _of_box(box: Box, seen: Sequence[Box], overlaps: np.ndarray) -> list[tuple[float, Difference]]:

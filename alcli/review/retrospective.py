@@ -1,45 +1,45 @@
-"""How each cycle's model did on what was annotated after it: items that it had not been trained on."""
+"""How each cycle's model did on the items that were annotated after it, which it had not been trained on."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from alcli.artifacts.scores import arm_of
+from alcli.artifacts.scores import ScoreRow, read_scores
 from alcli.context import Context
 from alcli.errors import WorkspaceDamaged
-from alcli.items import LABELED, RANDOM, RECHECK, Item
+from alcli.items import LABELED, RANDOM, RECHECK, Item, fingerprint
 from alcli.system.hashing import sha256_of_text
-from alcli.system.tables import read
-from alcli.workspace import StepRecord
+from alcli.vectors.rows import evenly_spaced
+from alcli.workspace.records import Scored, StepRecord, Summary, Training
 
-STEP = "hindsight"
 MOST_CYCLES = 12
 MOST_ITEMS = 500
 CHOSEN, CHANCE, NEITHER = "chosen", "control", ""
+"""Who asked for an item: the strategy, chance, or nobody."""
+ItemLoss = tuple[str, float, float]
+"""(item id, true loss, predicted loss)."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One item annotated after a cycle: its losses under that cycle's model, and who had asked for it."""
+    """An item annotated after a cycle: its losses under that cycle's model, and who had asked for it."""
 
     item_id: str
     true: float
     predicted: float
-    arm: str
+    chosen_by: str
 
 
 @dataclass(frozen=True)
-class Hindsight:
-    """What a cycle's model made of the items that were annotated after it: nobody had trained on them.
+class Retrospective:
+    """How a cycle's model did on the items that were annotated after it.
 
     Attributes:
         correlation: Spearman's, of predicted against true losses; None with fewer than three items, or all equal.
-        chosen, control: the true losses of what the strategy and of what chance asked for.
+        chosen, control: the true losses of what the strategy asked for, and of what chance asked for.
     """
 
     cycle: int
@@ -49,89 +49,113 @@ class Hindsight:
     control: Sequence[float] = ()
 
 
+@dataclass(frozen=True)
+class LaterLosses(Summary):
+    """The losses of a cycle's model on the items annotated after it, kept so that they are computed once."""
+
+    step = "hindsight"
+    rows: tuple[ItemLoss, ...] = ()
+
+
 def outcomes(context: Context) -> dict[int, list[Outcome]]:
-    """Of the newest cycles those whose list has been annotated in part; computed once for each model and its items."""
-    lists = _lists(context)
+    """By cycle, the outcomes of the newest lists that have been annotated at least in part."""
     labeled = {item.id: item for item in context.workspace.store.pool().in_state(LABELED)}
-    found = {}
-    for number, (training, arms, later) in lists.items():
-        items = [labeled[item_id] for item_id in arms if item_id in labeled and item_id not in later]
-        items = items[:: max(1, -(-len(items) // MOST_ITEMS))]
-        rows = _known(context, number, training, items) if items else []
-        if rows:
-            found[number] = [Outcome(item_id, *losses, arms[item_id]) for item_id, losses in rows]
-    return found
+    by_cycle = {}
+    for scored_list in _lists(context):
+        chosen_by = scored_list.chosen_by
+        items = [labeled[item_id] for item_id in chosen_by if item_id in labeled]
+        items = [item for item in items if item.id not in scored_list.still_unlabeled]
+        sample = evenly_spaced(items, MOST_ITEMS)
+        losses = _losses(context, scored_list.cycle, scored_list.training, sample) if sample else ()
+        if losses:
+            by_cycle[scored_list.cycle] = [
+                Outcome(item_id, true, predicted, chosen_by[item_id]) for item_id, true, predicted in losses
+            ]
+    return by_cycle
 
 
-def summarised(found: Mapping[int, Sequence[Outcome]]) -> list[Hindsight]:
-    """The rank correlation and the losses of both arms, cycle by cycle."""
+def retrospectives(by_cycle: Mapping[int, Sequence[Outcome]]) -> list[Retrospective]:
+    """Summarize outcomes cycle by cycle."""
     return [
-        Hindsight(
+        Retrospective(
             cycle,
             len(rows),
             _correlation(rows),
-            [row.true for row in rows if row.arm == CHOSEN],
-            [row.true for row in rows if row.arm == CHANCE],
+            [row.true for row in rows if row.chosen_by == CHOSEN],
+            [row.true for row in rows if row.chosen_by == CHANCE],
         )
-        for cycle, rows in sorted(found.items())
+        for cycle, rows in sorted(by_cycle.items())
     ]
 
 
-def _lists(context: Context) -> dict[int, tuple[StepRecord, dict[str, str], set[str]]]:
-    """cycle → (its model's training, item id → arm, ids still unlabelled in the next list)."""
+@dataclass(frozen=True)
+class _ScoredList:
+    """One cycle's list: the training of its model, who asked for each item, and what the next list still held."""
+
+    cycle: int
+    training: StepRecord[Training]
+    chosen_by: Mapping[str, str]
+    still_unlabeled: frozenset[str]
+
+
+def _lists(context: Context) -> list[_ScoredList]:
+    """The newest lists whose models are still the ones that made them."""
     workspace = context.workspace
-    records = [workspace.step(row["number"], "score") for row in workspace.store.cycles()]
-    scored = [record for record in records if record and record.file and record.file.is_file()][-MOST_CYCLES - 1 :]
-    rows = {record.cycle: _arms(record.file) for record in scored if record.file}
-    found = {}
-    for place, record in enumerate(scored):
-        training = workspace.step(int(record.summary["model_cycle"]), "train")
-        later = set(rows[scored[place + 1].cycle]) if place + 1 < len(scored) else set()
-        same = training is not None and record.summary.get("model_sha256", training.sha256) == training.sha256
-        if training is not None and training.file is not None and same:
-            # Trained once more since the list was made, a model may have learnt what it would be asked about.
-            found[record.cycle] = (training, rows[record.cycle], later)
-    return found
+    records = [record for record in workspace.all_steps(Scored) if record.file and record.file.is_file()]
+    records = records[-MOST_CYCLES - 1 :]
+    rows = [read_scores(record.file) for record in records if record.file]
+    lists = []
+    for index, record in enumerate(records):
+        training = workspace.step(record.summary.model_cycle, Training)
+        # A model trained again since its list was made may have learned what it would be asked about.
+        if training is None or training.file is None or not _same_model(record.summary, training):
+            continue
+        later = rows[index + 1] if index + 1 < len(records) else []
+        chosen_by = {row.item_id: _chosen_by(row) for row in rows[index] if row.source != RECHECK}
+        still_unlabeled = frozenset(row.item_id for row in later if row.source != RECHECK)
+        lists.append(_ScoredList(record.cycle, training, chosen_by, still_unlabeled))
+    return lists
 
 
-def _arms(path: Path) -> dict[str, str]:
-    """Of what was not annotated yet when the list was made."""
-    return {row["id"]: _arm(row) for row in read(path) if arm_of(row) != RECHECK}
+def _same_model(scored: Scored, training: StepRecord[Training]) -> bool:
+    # Lists of an earlier alcli do not say which file scored them.
+    return scored.model_sha256 in (None, training.sha256)
 
 
-def _arm(row: Mapping[str, str]) -> str:
-    if row["asked"] != "yes":
+def _chosen_by(row: ScoreRow) -> str:
+    if not row.asked:
         return NEITHER
-    return CHANCE if arm_of(row) == RANDOM else CHOSEN
+    return CHANCE if row.source == RANDOM else CHOSEN
 
 
-def _known(
-    context: Context, cycle: int, training: StepRecord, items: Sequence[Item]
-) -> list[tuple[str, tuple[float, float]]]:
+def _losses(
+    context: Context, cycle: int, training: StepRecord[Training], items: Sequence[Item]
+) -> tuple[ItemLoss, ...]:
+    """The losses of a cycle's model on these items, computed once; empty when the model is damaged."""
     workspace = context.workspace
-    versions = (part for item in items for part in (item.id, item.version))
-    inputs = sha256_of_text(str(training.sha256), json.dumps(context.config.task.model_dump(mode="json")), *versions)
-    done = workspace.done(cycle, STEP, inputs)
-    if done is None:
+    task = context.config.options_of("task").model_dump_json()
+    inputs = sha256_of_text(str(training.sha256), task, fingerprint(items))
+    record = workspace.matching_step(cycle, LaterLosses, inputs)
+    if record is None:
         try:
-            rows = _computed(context, training, items)
+            rows = _compute_losses(context, training, items)
         except WorkspaceDamaged as error:
-            context.progress.say(f"{error.what} What cycle {cycle} was worth stays unknown.")
-            return []
-        done = workspace.finish_step(cycle, STEP, inputs, None, {"rows": rows})
-    return [(item_id, (true, predicted)) for item_id, true, predicted in done.summary["rows"]]
+            context.progress.say(f"{error.what} Cycle {cycle} could not be evaluated.")
+            return ()
+        record = workspace.finish_step(cycle, inputs, LaterLosses(tuple(rows)))
+    return record.summary.rows
 
 
-def _computed(context: Context, training: StepRecord, items: Sequence[Item]) -> list[tuple[str, float, float]]:
-    from alcli.artifacts.examples import annotated
+def _compute_losses(context: Context, training: StepRecord[Training], items: Sequence[Item]) -> list[ItemLoss]:
+    from alcli.artifacts.examples import annotated_examples
     from alcli.artifacts.trained import load_trained
     from alcli.engine import inference
 
-    task, model, loss_head, _ = load_trained(context, training)
-    examples = annotated(context, task, items)
+    trained = load_trained(context, training)
+    examples = annotated_examples(context, trained.task, items)
     if not examples:
         return []
-    return inference.item_losses(task, model, loss_head, examples, context.config.score)
+    return inference.item_losses(trained.task, trained.model, trained.loss_head, examples, context.config.score)
 
 
 def _correlation(rows: Sequence[Outcome]) -> float | None:

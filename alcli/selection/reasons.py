@@ -1,4 +1,4 @@
-"""Why an item is asked for, in plain words: from the signals that its strategy looked at, and no others."""
+"""Why an item is asked for, in plain words: from the signals that its strategy used, and no others."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from alcli.items import Item, QueryRow
 from alcli.signals import Signals
-from alcli.vectors.neighbors import nearest, prepared
-from alcli.vectors.rows import Rows
+from alcli.vectors.neighbors import center_and_scale, nearest
+from alcli.vectors.rows import Rows, evenly_spaced
 
 PHRASES = {
     "predicted_loss": "predicted loss",
@@ -20,16 +20,16 @@ PHRASES = {
     "mutual_information": "disagreement of thinned networks",
     "output_discrepancy": "change since the last model",
 }
-"""What each number is called before "in the top 2 %"."""
+"""The name of each number in sentences such as "predicted loss in the top 2 %"."""
 TELLING = frozenset({"class_scores", "margin", "tie"})
-"""Signals that name classes or boxes; they cost nothing where a strategy looks at the model's answers anyway."""
+"""Signals that name classes or boxes; they are free where a strategy uses the model's answers anyway."""
 OF_ANSWERS = frozenset({"entropy", "margin", "least_confidence", "mutual_information", "class_scores"})
 MOST_CLASSES = 100
-"""Beyond, the scores of all classes would take more room than all other signals together."""
+"""With more classes, their scores would take more room than all other signals together."""
 APART = "unlike the others asked for"
 ON_BOX = " on the box"
 WORTH = 25
-"""A place in the pool, in percent from the top, that is a reason beside better ones."""
+"""Percent from the top of the pool: a higher number is named even where there are better reasons."""
 TIED = 0.7
 ROUNDING = 0.02
 """Of scores computed in bfloat16."""
@@ -37,8 +37,8 @@ SEEN = 0.25
 COMPARED = 2000
 
 
-def telling(needs: frozenset[str], given: frozenset[str], classes: int) -> frozenset[str]:
-    """The signals to compute beside a strategy's own ``needs``, of those ``given`` by the task."""
+def signals_for_reasons(needs: frozenset[str], given: frozenset[str], classes: int) -> frozenset[str]:
+    """The signals, of those ``given`` by the task, to compute for reasons in addition to a strategy's own ``needs``."""
     return TELLING & given if needs & OF_ANSWERS and classes <= MOST_CLASSES else frozenset()
 
 
@@ -47,11 +47,11 @@ class Grounds:
     """What reasons are made from.
 
     Attributes:
-        needs: names of the signals that the strategy looked at.
-        signals: of the whole pool, with the annotated items where the strategy looked at them too.
-        items: by id, the annotated ones included.
+        needs: names of the signals that the strategy used.
+        signals: of the whole pool, with the labeled items where the strategy used them, too.
+        items: by id, including the labeled ones.
         classes: in the order of ``class_scores``.
-        rare: the classes of which few objects are annotated.
+        rare: the classes with few annotated objects.
     """
 
     needs: frozenset[str]
@@ -61,102 +61,102 @@ class Grounds:
     rare: Collection[str] = ()
 
 
-def explained(rows: Sequence[QueryRow], grounds: Grounds) -> list[QueryRow]:
-    """The rows with their reasons; one that chance chose keeps its own.
+def add_reasons(rows: Sequence[QueryRow], grounds: Grounds) -> list[QueryRow]:
+    """Say why each row is where it is; a row that has a reason, such as one that chance chose, keeps it.
 
-    All rows get the place of their numbers in the pool. Those asked for also the tied classes, rare classes and the
-    nearest annotated item, where the strategy looked at such things.
+    Every row is told how high its signals lie in the pool. Rows asked for also get tied classes, rare classes and the
+    nearest labeled item, where the strategy used such signals.
     """
-    place = {item_id: row for row, item_id in enumerate(grounds.signals.item_ids)}
-    numbers = _numbers(grounds)
-    asked = [place[row.item.id] for row in rows if row.asked]
-    more = _ties(grounds, asked)
-    for extra in (_surroundings(grounds, asked), _rare(grounds, asked)):
-        for row, text in extra.items():
-            more[row] = [*more.get(row, []), text]
-
-    def reason(row: QueryRow) -> str:
-        at = place[row.item.id]
-        parts = more.get(at, [])
-        tops = {name: values for name, values in numbers.items() if not _told(name, parts)}
-        places = {name: _share(values[at], len(values)) for name, values in tops.items()}
-        # A strategy that looks at groups also asks for images that no number speaks for: there it is no reason.
-        worth = [name for name in places if tops[name][at] <= WORTH] if parts else list(places)
-        told = [*parts, *(f"{PHRASES[name]} in the {places[name]}" for name in worth)]
-        # What all of them have in common comes last.
-        return "; ".join(sorted(told, key=lambda part: part == APART))
-
+    index = {item_id: position for position, item_id in enumerate(grounds.signals.item_ids)}
+    tops = _shares_above(grounds)
+    asked = [index[row.item.id] for row in rows if row.asked]
+    causes = _ties(grounds, asked)
+    for further in (_surroundings(grounds, asked), _rare_class_reasons(grounds, asked)):
+        for position, text in further.items():
+            causes[position] = [*causes.get(position, []), text]
     return [
-        row if row.details.get("reason") else replace(row, details={**row.details, "reason": reason(row)})
+        row
+        if row.reason
+        else replace(row, reason=_reason(causes.get(index[row.item.id], []), index[row.item.id], tops))
         for row in rows
     ]
 
 
-def _numbers(grounds: Grounds) -> dict[str, np.ndarray]:
-    """Of each one-number signal the (n,) share of the pool, in percent, that has at least as much of it."""
-    found = {}
+def _reason(causes: Sequence[str], position: int, tops: Mapping[str, np.ndarray]) -> str:
+    tops = {name: values for name, values in tops.items() if not _is_implied(name, causes)}
+    # A strategy that looks at groups also asks for images that no number speaks for: there it is no reason.
+    names = [name for name in tops if tops[name][position] <= WORTH] if causes else list(tops)
+    numbers = [f"{PHRASES[name]} in the {_in_words(tops[name][position], len(tops[name]))}" for name in names]
+    # What all of them have in common comes last.
+    return "; ".join(sorted([*causes, *numbers], key=lambda part: part == APART))
+
+
+def _shares_above(grounds: Grounds) -> dict[str, np.ndarray]:
+    """For each one-number signal, the (n,) percentage of the pool that has at least as much of it."""
+    shares = {}
     for name in PHRASES:
         if name in grounds.needs and len(grounds.signals):
             values = np.nan_to_num(grounds.signals[name], nan=-np.inf)
-            found[name] = 100 - 100 * np.searchsorted(np.sort(values), values, side="left") / len(values)
-    return found
+            shares[name] = 100 - 100 * np.searchsorted(np.sort(values), values, side="left") / len(values)
+    return shares
 
 
-def _share(top: float, count: int) -> str:
+def _in_words(top: float, count: int) -> str:
     return f"top {max(1, round(top))} %" if top <= 50 else f"lowest {max(1, round(100 - top + 100 / count))} %"
 
 
-def _told(name: str, parts: Sequence[str]) -> bool:
-    """Whether a better word for the same thing is there: tied classes of the whole image say what the margin is."""
-    return name == "margin" and any(part.startswith("two classes") and ON_BOX not in part for part in parts)
+def _is_implied(name: str, causes: Sequence[str]) -> bool:
+    """Whether another cause says the same better: tied classes of the whole image say what the margin is."""
+    return name == "margin" and any(cause.startswith("two classes") and ON_BOX not in cause for cause in causes)
 
 
-def _ties(grounds: Grounds, rows: Sequence[int]) -> dict[int, list[str]]:
-    """Rows with two classes that are nearly as likely: on a box, or where the answer is one class for the whole image.
+def _ties(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:
+    """Find items with two classes that are nearly equally likely, on a box or for the whole image.
 
-    The latter is so where the two largest class scores make up the margin in all of the pool; over boxes, joints or
-    pixels they do not.
+    A model answers with one class for the whole image if the two largest class scores make up the margin everywhere in
+    the pool; over boxes, joints or pixels they do not.
     """
     arrays = grounds.signals.arrays
-    if not rows or len(grounds.classes) < 2:
+    if not positions or len(grounds.classes) < 2:
         return {}
     if "tie" in arrays:
-        return _ties_on_boxes(grounds, rows)
+        return _ties_on_boxes(grounds, positions)
     if not arrays.keys() >= {"class_scores", "margin"}:
         return {}
-    sample = range(0, len(grounds.signals), max(1, len(grounds.signals) // COMPARED))
+    sample = evenly_spaced(range(len(grounds.signals)), COMPARED)
     if not _one_answer(*_two_best(arrays, sample)[1:]):
         return {}
-    order, _, margins = _two_best(arrays, rows)
+    order, _, margins = _two_best(arrays, positions)
     names = grounds.classes
     return {
-        row: [_tied(names, first, second)]
-        for row, (first, second), margin in zip(rows, order.tolist(), margins.tolist(), strict=True)
+        position: [_tie_in_words(names, first, second)]
+        for position, (first, second), margin in zip(positions, order.tolist(), margins.tolist(), strict=True)
         if margin >= TIED
     }
 
 
-def _ties_on_boxes(grounds: Grounds, rows: Sequence[int]) -> dict[int, list[str]]:
-    """The box is told by its place: boxes in doubt lie below the score from which boxes are drawn and numbered."""
-    found = {}
-    for row in rows:
-        first, second, margin, across, down = np.asarray(grounds.signals["tie"][row], dtype=np.float64).tolist()
+def _ties_on_boxes(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:
+    """Name the box by where it is: boxes in doubt score too low to be drawn and numbered."""
+    ties = {}
+    for position in positions:
+        tie = np.asarray(grounds.signals["tie"][position], dtype=np.float64)
+        first, second, margin, across, down = tie.tolist()
         if margin >= TIED:
-            place = f"{ON_BOX} around {100 * across:.0f} % across, {100 * down:.0f} % down"
-            found[row] = [f"{_tied(grounds.classes, int(first), int(second))}{place}"]
-    return found
+            where = f"{ON_BOX} around {100 * across:.0f} % across, {100 * down:.0f} % down"
+            ties[position] = [f"{_tie_in_words(grounds.classes, int(first), int(second))}{where}"]
+    return ties
 
 
-def _tied(names: Sequence[str], first: int, second: int) -> str:
+def _tie_in_words(names: Sequence[str], first: int, second: int) -> str:
     return f"two classes nearly tied: {names[first]} / {names[second]}"
 
 
-def _two_best(arrays: Mapping[str, np.ndarray], rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of some rows the two likeliest classes (k, 2), how far apart they are (k,), and the margin (k,)."""
-    scores = np.asarray(arrays["class_scores"][list(rows)], dtype=np.float64)
+def _two_best(arrays: Mapping[str, np.ndarray], positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two likeliest classes (k, 2) of k items, how far apart they are (k,), and the margin (k,)."""
+    scores = np.asarray(arrays["class_scores"][list(positions)], dtype=np.float64)  # (k, classes)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :2]
     best = np.take_along_axis(scores, order, axis=1)
-    return order, best[:, 0] - best[:, 1], np.asarray(arrays["margin"][list(rows)], dtype=np.float64)
+    return order, best[:, 0] - best[:, 1], np.asarray(arrays["margin"][list(positions)], dtype=np.float64)
 
 
 def _one_answer(gaps: np.ndarray, margins: np.ndarray) -> bool:
@@ -164,39 +164,39 @@ def _one_answer(gaps: np.ndarray, margins: np.ndarray) -> bool:
     return bool(known.any() and (np.abs(1 - gaps - margins)[known] < ROUNDING).all())
 
 
-def _surroundings(grounds: Grounds, rows: Sequence[int]) -> dict[int, str]:
-    """How far rows lie from what is annotated, or from one another, where the strategy looked at that."""
-    if "embedding" not in grounds.needs or not rows:
+def _surroundings(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
+    """Say how far items lie from labeled ones, or from one another, where the strategy used embeddings."""
+    if "embedding" not in grounds.needs or not positions:
         return {}
     labeled = grounds.signals.labeled
     if labeled is None:
-        return dict.fromkeys(rows, APART)
+        return dict.fromkeys(positions, APART)
     if not len(labeled) or "embedding" not in labeled.arrays:
         return {}
     pool = grounds.signals["embedding"]
-    compared = [*rows, *range(0, len(pool), max(1, len(pool) // COMPARED))]
-    both = prepared(np.concatenate([pool[compared], labeled["embedding"]]).astype(np.float32))
-    places, distances = nearest(Rows(both[: len(compared)], np.float64), both[len(compared) :])
-    middle = float(np.median(distances[len(rows) :]))
-    names = [grounds.items[labeled.item_ids[place]].name for place in places[: len(rows)].tolist()]
+    compared = [*positions, *evenly_spaced(range(len(pool)), COMPARED)]
+    both = center_and_scale(np.concatenate([pool[compared], labeled["embedding"]]).astype(np.float32))
+    indices, distances = nearest(Rows(both[: len(compared)], np.float64), both[len(compared) :])
+    middle = float(np.median(distances[len(positions) :]))
+    names = [grounds.items[labeled.item_ids[index]].name for index in indices[: len(positions)].tolist()]
     return {
-        row: f"far from everything labelled: nearest is {name}" if distance > middle else f"nearest labelled: {name}"
-        for row, name, distance in zip(rows, names, distances.tolist(), strict=False)
+        position: f"far from everything labeled: nearest is {name}" if distance > middle else f"nearest labeled: {name}"
+        for position, name, distance in zip(positions, names, distances.tolist(), strict=False)
     }
 
 
-def _rare(grounds: Grounds, rows: Sequence[int]) -> dict[int, str]:
-    """The rare classes that the model sees in a row, the surest first."""
-    if "class_scores" not in grounds.signals.arrays or not grounds.rare or not rows:
+def _rare_class_reasons(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
+    """The rare classes that the model predicts on an item, the surest first."""
+    if "class_scores" not in grounds.signals.arrays or not grounds.rare or not positions:
         return {}
-    found = {}
-    for row in rows:
-        scores = np.asarray(grounds.signals["class_scores"][row], dtype=np.float64)
+    reasons = {}
+    for position in positions:
+        scores = np.asarray(grounds.signals["class_scores"][position], dtype=np.float64)  # (classes,)
         seen = [int(c) for c in np.argsort(-scores, kind="stable") if scores[c] >= SEEN]
         names = [grounds.classes[c] for c in seen if grounds.classes[c] in grounds.rare]
         if names:
-            found[row] = f"rare class: {', '.join(names)}"
-    return found
+            reasons[position] = f"rare class: {', '.join(names)}"
+    return reasons
 
 
 RARE = 0.25
@@ -204,6 +204,6 @@ RARE = 0.25
 
 
 def rare_classes(counts: Mapping[str, int], classes: Collection[str]) -> frozenset[str]:
-    """The classes with less than a quarter of what each would have if all were annotated as often."""
+    """The classes with less than a quarter of an even share of the annotated objects."""
     even = sum(counts.get(name, 0) for name in classes) / max(len(classes), 1)
     return frozenset(name for name in classes if counts.get(name, 0) < RARE * even)

@@ -1,1 +1,1 @@
-"""Active learning replayed on labels that are there already: which strategy would have saved work, and how surely."""
+"""Simulation of active learning on existing labels: which strategy would have saved work, and how certain that is."""

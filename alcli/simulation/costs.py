@@ -1,29 +1,30 @@
-"""What an annotation costs beside being one image: crowded images are more work, and some strategies love crowds."""
+"""Annotation costs in boxes, joints, pixels or labels, because some strategies prefer crowded images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pycocotools import mask as run_lengths
 
 from alcli.annotations import Annotation, Polygon
 
-_UNITS: dict[str, tuple[str, Callable[[Annotation], int]]] = {
-    "detection": ("boxes", lambda row: len(row.boxes)),
-    "pose": ("joints", lambda row: sum(len(pose.keypoints) for pose in row.poses)),
-    "segmentation": ("pixels", lambda row: _pixels(row)),
-    "classification": ("labels", lambda row: len(row.labels)),
+_UNITS: dict[str, Callable[[Annotation], int]] = {
+    "boxes": lambda annotation: len(annotation.boxes),
+    "joints": lambda annotation: sum(len(pose.keypoints) for pose in annotation.poses),
+    "pixels": lambda annotation: _pixels(annotation),
+    "labels": lambda annotation: len(annotation.labels),
 }
 
 
-def unit_of(task: str) -> str:
-    """What people make in this task; other packages' tasks are counted in images."""
-    return _UNITS[task][0] if task in _UNITS else "images"
+def unit_of(task: Any) -> str:
+    """The unit of annotation costs in this task: its ``unit``, or images."""
+    return str(getattr(task, "unit", "images"))
 
 
 def cost_of(annotation: Annotation, unit: str) -> int:
-    """How many units the annotation has."""
-    return next((count(annotation) for name, count in _UNITS.values() if name == unit), 1)
+    """The number of units in an annotation."""
+    return _UNITS[unit](annotation) if unit in _UNITS else 1
 
 
 def _pixels(annotation: Annotation) -> int:
@@ -36,7 +37,7 @@ def _pixels(annotation: Annotation) -> int:
 
 
 def _area(polygon: Polygon) -> float:
-    """Shoelace formula, holes taken out."""
+    """Area by the shoelace formula, minus the holes."""
     outer = sum(map(_ring_area, polygon.rings))
     return max(outer - sum(map(_ring_area, polygon.holes)), 0.0)
 

@@ -1,28 +1,25 @@
-"""What a pretrained network sees in each image, computed once: the fixed ground on which frozen simulations stand."""
+"""Features of a pretrained network, computed once for all runs of a frozen simulation."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-import safetensors.numpy
 import torch
-from safetensors import SafetensorError, safe_open
 
-from alcli.artifacts.trained import untrained
+from alcli.artifacts.trained import starting_model
 from alcli.config import Config
 from alcli.engine.device import device, precision
 from alcli.engine.loading import batches
 from alcli.errors import DataError
-from alcli.models.tapped import Tapped, pooled
+from alcli.models.tapped import Tapped, pool_maps
 from alcli.models.uncertainty import embedding
 from alcli.simulation.labels import weights_of
-from alcli.system.files import atomic_write
+from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
 from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Progress
 from alcli.tasks import Example
@@ -35,9 +32,9 @@ class Features:
     """Pooled features of images, one row each.
 
     Attributes:
-        ids: item ids. deep: (n, d) float32, what the last layer takes.
-        stages: (n, sum of channels) float32, the means of the maps that the loss head taps. channels: of each map.
-        embedding: (n, ≤ 256) float16, as the signal of that name.
+        ids: item ids. deep: (n, d) float32, inputs of the last layer.
+        stages: (n, sum of channels) float32, spatial means of the maps that the loss head taps. channels: of each map.
+        embedding: (n, ≤ 256) float16, the signal of that name.
     """
 
     ids: Sequence[str]
@@ -47,16 +44,16 @@ class Features:
     embedding: np.ndarray
 
     def rows(self, item_ids: Sequence[str]) -> np.ndarray:
-        """(k,) positions of these items."""
-        return np.array([self._places[item_id] for item_id in item_ids], dtype=np.int64)
+        """Row indices of these items: (k,)."""
+        return np.array([self._row_of[item_id] for item_id in item_ids], dtype=np.int64)
 
     @functools.cached_property
-    def _places(self) -> dict[str, int]:
-        return {item_id: row for row, item_id in enumerate(self.ids)}
+    def _row_of(self) -> dict[str, int]:
+        return {item_id: index for index, item_id in enumerate(self.ids)}
 
 
 def extract(config: Config, examples: Sequence[Example], folder: Path, progress: Progress) -> Features:
-    """The features of all examples; kept in ``folder`` and computed again only when images or network change.
+    """Compute the features of all examples, or read them from ``folder`` if images and network are unchanged.
 
     Raises:
         DataError: an image cannot be loaded.
@@ -64,34 +61,35 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
     file = folder / f"{_key(config, examples)}.safetensors"
     if not is_intact(file):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(file, *_computed(config, examples, progress))
-    with safe_open(file, framework="np") as stream:
-        deep, stages = stream.get_tensor("deep"), stream.get_tensor("stages")
-        channels = tuple(json.loads(stream.metadata()["alcli"])["channels"])
-    projected = embedding(torch.from_numpy(deep)).numpy()
+        deep, stages, channels = _compute(config, examples, progress)
+        write_arrays(file, Arrays({"deep": deep, "stages": stages}, {"channels": channels}))
+    content = read_arrays(file)
+    deep, stages = content.arrays["deep"], content.arrays["stages"]
+    channels = list(content.notes["channels"])
+    embeddings = embedding(torch.from_numpy(deep)).numpy()
     ids = [example.item.id for example in examples]
-    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), channels, projected)
+    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), tuple(channels), embeddings)
 
 
-def _computed(
+def _compute(
     config: Config, examples: Sequence[Example], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    task, model, _ = untrained(config, ("thing",))
-    assert isinstance(model, Tapped)  # every classifier is one
+    task, network, _ = starting_model(config, ("thing",))
+    model = cast(Tapped, network)  # every classifier is one
     model.eval().to(device()).to(memory_format=torch.channels_last)
-    # The stand-in classes of an untrained network know no label, and features need none.
+    # The network has a placeholder class, so labels could not be encoded; features do not need them.
     examples = [replace(example, annotation=None) for example in examples]
     order = [list(range(start, min(start + BATCH, len(examples)))) for start in range(0, len(examples), BATCH)]
     deep, stages, channels = [], [], [0]
     with progress.track("Features", len(examples)) as advance:
         for batch, refused in batches(task, examples, lambda _: order, config.score.workers):
             if refused or batch is None:
-                raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Mend or skip that image.")
+                raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Repair or skip that image.")
             with torch.inference_mode(), precision(config.score.precision):
-                maps, last = model.maps(task.normalised(model, batch))  # type: ignore[attr-defined]
-            channels = [part.shape[1] for part in maps]
-            deep.append(pooled(last).half().cpu().numpy())
-            stages.append(pooled(maps).half().cpu().numpy())
+                maps, last = model.maps(task.normalize(model, batch))  # type: ignore[attr-defined]
+            channels = [part.shape[1] for part in maps]  # maps: [(images, C_i, H_i, W_i)]
+            deep.append(pool_maps(last).half().cpu().numpy())
+            stages.append(pool_maps(maps).half().cpu().numpy())
             advance(len(batch.examples))
     return np.concatenate(deep), np.concatenate(stages), channels
 
@@ -100,30 +98,3 @@ def _key(config: Config, examples: Sequence[Example]) -> str:
     model = config.model.model_dump_json(exclude={"weights"})
     parts = (part for example in examples for part in (example.item.id, example.item.version))
     return sha256_of_text(weights_of(config), model, config.score.precision, *parts)[:32]
-
-
-def is_intact(file: Path) -> bool:
-    """Whether the file is there and every bit of it is what was written."""
-    try:
-        with safe_open(file, framework="np") as stream:
-            notes = json.loads((stream.metadata() or {})["alcli"])
-            deep, stages = stream.get_tensor("deep"), stream.get_tensor("stages")
-        return bool(notes["sha256"] == _checksum(deep, stages, notes["channels"]))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
-        return False
-
-
-def _write(file: Path, deep: np.ndarray, stages: np.ndarray, channels: list[int]) -> None:
-    # One metadata key: safetensors writes several in an order that differs from run to run.
-    notes = {"channels": channels, "sha256": _checksum(deep, stages, channels)}
-    content = safetensors.numpy.save({"deep": deep, "stages": stages}, {"alcli": json.dumps(notes)})
-    with atomic_write(file, "wb") as stream:
-        stream.write(content)
-
-
-def _checksum(deep: np.ndarray, stages: np.ndarray, channels: Sequence[int]) -> str:
-    digest = hashlib.sha256(json.dumps(list(channels)).encode())
-    for array in (deep, stages):
-        digest.update(f"{array.dtype} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

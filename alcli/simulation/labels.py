@@ -1,4 +1,4 @@
-"""The labels that a simulation plays with: a pool whose answers are known, and a test share nobody learns from."""
+"""The labels of a simulation: a pool with known answers, and test images that no model is trained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import prepare, split
+from alcli.artifacts.examples import prepare_examples, split_held_out
 from alcli.config import Config
 from alcli.context import Context
 from alcli.errors import UsageError
@@ -20,12 +20,12 @@ from alcli.tasks import Example
 
 @dataclass(frozen=True)
 class Labels:
-    """Every usable annotated image of a workspace, on one of two sides for ever.
+    """Every usable annotated image of a workspace, either in the pool or in the test set.
 
     Attributes:
-        pool, test: in the order of their ids.
+        pool, test: sorted by item id.
         classes: of all annotations, so that every model of the simulation has the same outputs.
-        unit: what an annotator makes: boxes, joints, pixels or labels.
+        unit: of annotation costs: boxes, joints, pixels or labels.
     """
 
     pool: Sequence[Example]
@@ -35,18 +35,18 @@ class Labels:
 
     @functools.cached_property
     def costs(self) -> dict[str, int]:
-        """item id → how many units its annotation has."""
+        """item id → number of units of its annotation."""
         return {example.item.id: cost_of(_answer(example), self.unit) for example in self.pool}
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Changes when an image, an annotation or its side changes."""
+        """A hash of all images, annotations and their sides."""
         sides = (("pool", self.pool), ("test", self.test))
         texts = (
             part
-            for side, rows in sides
-            for row in rows
-            for part in (side, row.item.id, row.item.version, _answer(row).to_json())
+            for side, examples in sides
+            for example in examples
+            for part in (side, example.item.id, example.item.version, _answer(example).to_json())
         )
         return sha256_of_text(*self.classes, *texts)
 
@@ -56,48 +56,49 @@ class Labels:
 
 
 def gather(context: Context, test: str, unit: str) -> tuple[Labels, list[Refusal]]:
-    """The workspace's labelled images, checked as for training, and those that cannot be used.
+    """Collect the workspace's labeled images, checked as for training, and the refused ones.
 
     Args:
-        test: a share such as ``0.3``, drawn by content; a folder such as ``test/``; or a file with a name on each line.
+        test: a share such as ``0.3``, drawn by content; a folder such as ``test/``; or a file with one name per line.
     """
     everything = context.config.model_copy(
         update={"train": context.config.train.model_copy(update={"validation": 0.0})}
     )
-    examples = prepare(Context(context.workspace, everything, context.progress))
-    rows = sorted(examples.training, key=lambda row: row.item.id)
-    pool, held_out = _split(context, rows, test)
+    examples = prepare_examples(Context(context.workspace, everything, context.progress))
+    annotated = sorted(examples.training, key=lambda example: example.item.id)
+    pool, held_out = _split(context, annotated, test)
     return Labels(pool, held_out, examples.classes, unit), list(examples.problems)
 
 
 def weights_of(config: Config) -> str:
-    """What the network starts from: the content of a file, whose name may come to stand for another one."""
+    """The starting weights: the hash of a file's content, since its name may later refer to another file."""
     file = Path(config.model.weights)
     return sha256_of(file) if file.is_file() else config.model.weights
 
 
-def _split(context: Context, rows: Sequence[Example], test: str) -> tuple[list[Example], list[Example]]:
+def _split(context: Context, examples: Sequence[Example], test: str) -> tuple[list[Example], list[Example]]:
     try:
         share = float(test)
     except ValueError:
         names = _names(test)
-        chosen = [row for row in rows if row.item.name in names or row.item.name.startswith(_folder(test))]
+        chosen = [
+            example for example in examples if example.item.name in names or example.item.name.startswith(_folder(test))
+        ]
         if not chosen:
             raise UsageError(
-                f"--test {test}: no labelled image is named there or lies there.",
+                f"--test {test}: this file or folder contains no labeled image.",
                 do="Give a share such as 0.3, a folder of the project, or a file with one name on each line.",
             ) from None
-        if unknown := sorted(names - {row.item.name for row in chosen}):
+        if unknown := sorted(names - {example.item.name for example in chosen}):
             context.progress.say(
-                f"{len(unknown)} of {len(names)} names in {test} are no labelled image that can be used, "
-                f"as {unknown[0]!r}."
+                f"{len(unknown)} of {len(names)} names in {test} are not usable labeled images, such as {unknown[0]!r}."
             )
-        kept = {row.item.id for row in chosen}
-        return [row for row in rows if row.item.id not in kept], chosen
+        test_ids = {example.item.id for example in chosen}
+        return [example for example in examples if example.item.id not in test_ids], chosen
     if not 0 < share < 1:
         raise UsageError(f"--test {test}: a share lies between 0 and 1.", do="For example: --test 0.3")
-    facts = {item_id: found for item_id, (_, found) in context.workspace.store.images().items()}
-    return split(rows, facts, share)
+    facts = {item_id: image_facts for item_id, (_, image_facts) in context.workspace.store.images().items()}
+    return split_held_out(examples, facts, share)
 
 
 def _names(test: str) -> set[str]:
@@ -108,7 +109,7 @@ def _names(test: str) -> set[str]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"--test {test}: the file is not UTF-8 text.", do="Save it as UTF-8.") from None
-    # At line feeds only (reading has made them of all others): a name may hold what else Python takes for a line's end.
+    # Split at line feeds only, because a name may contain other characters that str.splitlines splits at.
     return {name for name in text.split("\n") if name}
 
 
@@ -117,5 +118,5 @@ def _folder(test: str) -> str:
 
 
 def _answer(example: Example) -> Annotation:
-    assert example.annotation is not None  # only labelled images are gathered
+    assert example.annotation is not None  # only labeled images are gathered
     return example.annotation

@@ -1,4 +1,4 @@
-"""What a simulation does: arms, seeds, sizes; fixed and checked before anything runs."""
+"""The plan of a simulation, arms and sizes, checked before anything runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from alcli import plugins
 from alcli.config import Config
 from alcli.errors import DataError, UsageError
-from alcli.strategies import make_strategy, needs_labeled, supported_strategy, tasks_giving
+from alcli.strategies import make_strategy, needs_labeled, supported_strategy, tasks_with_signals
 from alcli.system.hashing import seed_of
 
 BASELINE = "random"
@@ -23,8 +24,8 @@ class Arm:
     """One way to run the cycles.
 
     Attributes:
-        strategy: how images are asked for.
-        plain: the loss head learns without shaping the network: what is left of a gain does not come from training.
+        strategy: the query strategy.
+        plain: the loss head trains on detached features, so that a gain cannot come from its effect on the network.
     """
 
     strategy: str
@@ -39,12 +40,12 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """As it was given on the command line."""
+        """As on the command line."""
         return self.strategy + PLAIN * self.plain
 
     @property
     def file_name(self) -> str:
-        """The same without characters that file systems dislike."""
+        """The name without characters that file systems do not allow."""
         return self.name.replace(":", "+")
 
 
@@ -54,8 +55,8 @@ class Plan:
 
     Attributes:
         start: images annotated before the first cycle, drawn at random, the same for all arms of a seed.
-        budget: images asked for per cycle. cycles: how often that happens.
-        frozen: only a linear head is trained, on features computed once.
+        budget: images annotated per cycle. cycles: number of cycles.
+        frozen: whether only a linear head is trained, on features computed once.
     """
 
     start: int
@@ -65,7 +66,7 @@ class Plan:
 
     @classmethod
     def of(cls, pool: int, test: int, start: int | None, budget: int | None, cycles: int, frozen: bool) -> Plan:
-        """The plan for so many labelled images; what is not given becomes a tenth of the pool.
+        """The plan for ``pool`` and ``test`` labeled images; ``start`` and ``budget`` default to a tenth of the pool.
 
         Raises:
             DataError: there are too few labels; says how many are needed.
@@ -74,8 +75,8 @@ class Plan:
         plan = cls(tenth if start is None else start, tenth if budget is None else budget, cycles, frozen)
         if plan.labels > pool or test < FEWEST_TEST_IMAGES:
             raise DataError(
-                f"Too few labelled images: {plan.start} to start with and {plan.cycles} cycles of {plan.budget} need "
-                f"{plan.labels} beside at least {FEWEST_TEST_IMAGES} to test on; there are {pool} and {test}.",
+                f"Too few labeled images: {plan.start} to start with and {plan.cycles} cycles of {plan.budget} need "
+                f"{plan.labels}, plus at least {FEWEST_TEST_IMAGES} to test on; there are {pool} and {test}.",
                 do="Choose a smaller --start, --budget, --cycles or --test, or annotate more first.",
             )
         return plan
@@ -86,50 +87,48 @@ class Plan:
         return self.start + self.budget * self.cycles
 
     def settings(self) -> dict[str, Any]:
-        """Everything, for people and for the file beside the results."""
+        """All sizes, for the plan's file and the output."""
         return asdict(self)
 
     def start_set(self, item_ids: Sequence[str], seed: int) -> list[str]:
-        """The images that all arms of this seed begin with."""
+        """The images that all arms of this seed start with."""
         rng = np.random.default_rng(seed_of("start", seed))
-        return [sorted(item_ids)[row] for row in rng.permutation(len(item_ids))[: self.start].tolist()]
+        return [sorted(item_ids)[index] for index in rng.permutation(len(item_ids))[: self.start].tolist()]
 
 
 def arms_of(texts: Iterable[str]) -> tuple[Arm, ...]:
-    """The arms, each once, with random first: every other one is measured against it."""
+    """The arms without duplicates; random, the baseline, comes first."""
     named = [BASELINE, *(part for text in texts for part in text.split(",") if part.strip())]
     return tuple(dict.fromkeys(Arm.parse(text) for text in named))
 
 
 def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, frozen: bool = False) -> None:
-    """Raises UsageError for a strategy that asks for a signal which cannot be given here, or for a way to train."""
+    """Raises UsageError for a strategy whose signals are not available, or for ``@plain`` on frozen features."""
     for arm in arms:
         if frozen and arm.plain:
             raise UsageError(
-                f"{arm.name}: on frozen features the loss head never shapes the network.", do=f"Use {arm.strategy}."
+                f"{arm.name}: on frozen features the loss head never affects the network.", do=f"Use {arm.strategy}."
             )
         strategy = make_strategy(supported_strategy(arm.strategy, signal_names))
         wanted = strategy.needs | needs_labeled(strategy)
         if missing := wanted - signal_names:
             raise UsageError(
-                f"{arm.strategy} needs {', '.join(sorted(missing))}, which {task} cannot give.",
-                do=f"{tasks_giving(missing)} Or choose another strategy: `alcli list strategies`.",
+                f"{arm.strategy} needs {', '.join(sorted(missing))}, which {task} cannot compute.",
+                do=f"{tasks_with_signals(missing)} Or choose another strategy: `alcli list strategies`.",
             )
 
 
 def check_frozen(config: Config) -> None:
-    """Raises UsageError where a linear head on frozen features is no fair stand-in for training."""
+    """Raises UsageError if a linear head on frozen features cannot replace training."""
     if config.model.weights == "none":
         raise UsageError(
-            "Frozen features of a network with random weights say nothing.",
+            "Frozen features of a network with random weights are meaningless.",
             do="Set model.weights to imagenet or to a safetensors file.",
         )
-    if config.task.name != "classification":
+    check = getattr(plugins.load("tasks", config.task.name), "check_frozen", None)
+    if check is None:
         raise UsageError(
-            f"Frozen features are pooled over the image: they suit classification, not {config.task.name}.",
+            f"Frozen features are pooled over the image: they work for classification, not for {config.task.name}.",
             do="Leave --frozen out; a small model.input_size makes training faster.",
         )
-    if config.task.multi_label:
-        raise UsageError(
-            "With --frozen an image has one label; this workspace has task.multi_label.", do="Leave --frozen out."
-        )
+    check(config.options_of("task"))

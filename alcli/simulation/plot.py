@@ -1,4 +1,4 @@
-"""Learning curves with their intervals, as a picture and as a page."""
+"""Plots of learning curves with intervals, as PNG and HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alcli.curves.statistics import compare, estimate
+from alcli.curves.comparison import compare, estimate
 from alcli.simulation.plan import BASELINE
 from alcli.simulation.results import Results, markdown, verdict
 from alcli.system.files import SHARED, atomic_write
@@ -23,22 +23,22 @@ COLORS = matplotlib.color_sequences["tab10"]
 
 
 def draw(results: Results, title: str) -> Figure:
-    """Left the metric over the labels, right the paired gain over random; bands are 95 % intervals over runs."""
+    """Plot the metric (left) and the paired gain over random (right) by labels; bands: 95 % intervals over runs."""
     figure = Figure(figsize=(SHOWN_WIDTH, SHOWN_HEIGHT), layout="constrained")
     left, right = figure.subplots(1, 2)
     curves = results.curves
     base = curves[curves["arm"] == BASELINE].pivot(index="seed", columns="cycle", values=results.metric).to_numpy()
-    names = [row.arm for row in results.arms]
-    for place, name in enumerate(names):
-        rows = curves[curves["arm"] == name]
-        labels = rows.groupby("cycle")["labels"].first().to_numpy()
-        values = rows.pivot(index="seed", columns="cycle", values=results.metric).to_numpy()
-        color = "0.35" if name == BASELINE else COLORS[place % len(COLORS)]
+    names = [arm.arm for arm in results.arms]
+    for number, name in enumerate(names):
+        points = curves[curves["arm"] == name]
+        labels = points.groupby("cycle")["labels"].first().to_numpy()
+        values = points.pivot(index="seed", columns="cycle", values=results.metric).to_numpy()  # (runs, cycles)
+        color = "0.35" if name == BASELINE else COLORS[number % len(COLORS)]
         style = "--" if name == BASELINE else "-"
         _band(left, labels, [estimate(values[:, cycle]) for cycle in range(len(labels))], name, color, style)
         if name != BASELINE:
-            found = [compare(values[:, cycle], base[:, cycle]).difference for cycle in range(len(labels))]
-            _band(right, labels, found, name, color, style)
+            gains = [compare(values[:, cycle], base[:, cycle]).difference for cycle in range(len(labels))]
+            _band(right, labels, gains, name, color, style)
     right.axhline(0, color="0.35", linestyle="--", linewidth=1)
     left.set(xlabel="annotated images", ylabel=f"{results.metric} (%)")
     figure.suptitle(title)
@@ -50,15 +50,15 @@ def draw(results: Results, title: str) -> Figure:
     return figure
 
 
-def _band(axes: Axes, labels: np.ndarray, found: list, name: str, color: object, style: str) -> None:
-    table = pd.DataFrame(found) * 100
+def _band(axes: Axes, labels: np.ndarray, estimates: list, name: str, color: object, style: str) -> None:
+    table = pd.DataFrame(estimates) * 100
     axes.plot(labels, table["mean"], style, color=color, label=name, linewidth=1.6, marker="o", markersize=3)
     axes.fill_between(labels, table["low"], table["high"], color=color, alpha=0.15, linewidth=0)
 
 
 def write_pictures(folder: Path, results: Results, title: str) -> None:
-    """``curves.png`` and ``curves.html``, one file each, without any other."""
-    # Fixed ids and no date: the same results give the same file.
+    """Write ``curves.png`` and ``curves.html``, each self-contained."""
+    # Fixed ids and no date, so that the same results give the same file.
     with matplotlib.rc_context({"svg.hashsalt": "alcli", "svg.fonttype": "none"}):
         figure = draw(results, title)
         png, svg = io.BytesIO(), io.StringIO()

@@ -1,7 +1,7 @@
-"""A whole annotation project in a minute: scenes of real handwritten digits, and annotators who know the answers.
+"""An annotation project in a minute: scenes of real handwritten digits, and annotators who know the answers.
 
-The digits are those that scikit-learn ships (Alpaydin & Kaynak, 1998). Some classes are rare, sizes differ, and there
-is clutter that looks a little like a digit, so that some scenes are worth more annotations than others.
+The digits come from scikit-learn (Alpaydin & Kaynak, 1998). Some classes are rare, sizes differ, and there is clutter
+that resembles digits, so that some scenes are more informative than others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from alcli.annotations import Annotation, Box
-from alcli.artifacts.trained import load_trained
+from alcli.artifacts.trained import load_trained, newest_training
 from alcli.context import Context
 from alcli.cycle import CycleResult, run_cycle
 from alcli.engine import inference
@@ -29,7 +29,7 @@ from alcli.workspace import Workspace
 SIDE = 160
 START, BUDGET, POOL, TEST = 60, 60, 300, 60
 RARITY = 0.75
-"""Each digit is so many times as frequent as the one before: 0 is common, 9 is rare."""
+"""Frequency of each digit relative to the previous one: 0 is common, 9 is rare."""
 SETTINGS: dict[str, Any] = {
     "task.name": "detection",
     "task.classes": [str(digit) for digit in range(10)],
@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
     "train.epochs": 40,
     "train.batch_size": 8,
     "train.learning_rate": 3e-3,
-    "train.augment": "none",  # a mirrored digit is another sign
+    "train.augment": "none",  # a mirrored digit is a different symbol
     "train.init": "scratch",
     "selection.budget": BUDGET,
 }
@@ -45,7 +45,7 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Project:
-    """The folders of the example: ``images``, ``annotations``, what the annotators know, and a test set apart."""
+    """The folders of the example: images, annotations, the annotators' answers, and a separate test set."""
 
     root: Path
 
@@ -56,17 +56,17 @@ class Project:
 
     @property
     def annotations(self) -> Path:
-        """What has been annotated so far."""
+        """The annotations so far."""
         return self.root / "annotations"
 
     @property
     def answers(self) -> Path:
-        """What the annotators will say when asked."""
+        """The annotations that the annotators will make."""
         return self.root / "answers"
 
     @property
     def test(self) -> Path:
-        """Scenes that never enter the pool, to measure on."""
+        """Scenes outside the pool, to evaluate on."""
         return self.root / "test"
 
 
@@ -88,7 +88,7 @@ def make_project(root: Path, seed: int = 0) -> Project:
 
 
 def make_workspace(project: Project) -> Workspace:
-    """A workspace beside the images, ready for ``alcli cycle``; raises UsageError when there is one."""
+    """Create a workspace next to the images, ready for ``alcli cycle``; raises UsageError if there is one."""
     settings = {
         "platform.name": "folder",
         "platform.images": "images",
@@ -101,7 +101,7 @@ def make_workspace(project: Project) -> Workspace:
 def run(
     project: Project, workspace: Workspace, progress: Progress, report: Callable[[CycleResult], None]
 ) -> list[tuple[CycleResult, float]]:
-    """Two cycles with the annotators answering in between: each cycle and its mAP on the test scenes."""
+    """Run two cycles with annotation in between; returns each cycle and its mAP on the test scenes."""
     outcomes = []
     for turn in range(2):
         with workspace.lock():
@@ -115,9 +115,9 @@ def run(
 
 
 def answer(context: Context, project: Project) -> list[str]:
-    """Do as annotators do: annotate the first of the queue; returns the names."""
-    asked = [place.name for place in context.platform.queue() if place.asked]
-    context.progress.say(f"The annotators take the first {len(asked)} of the queue: {asked[0]}, {asked[1]}, …")
+    """Annotate the requested images of the queue; returns their names."""
+    asked = [queued.name for queued in context.platform.queue() if queued.asked]
+    context.progress.say(f"The annotators take the first {len(asked)} images of the queue: {asked[0]}, {asked[1]}, …")
     for name in asked:
         xml = Path(name).with_suffix(".xml").name
         (project.answers / xml).replace(project.annotations / xml)
@@ -125,12 +125,10 @@ def answer(context: Context, project: Project) -> list[str]:
 
 
 def _test_map(context: Context, result: CycleResult, project: Project) -> float:
-    record = context.workspace.step(result.number or 0, "train")
-    assert record is not None
-    task, model, _, _ = load_trained(context, record)
-    examples = _test_examples(task, project)
-    found = inference.predictions(task, model, examples, context.config.score)
-    return task.evaluate(examples, found)["map"]
+    trained = load_trained(context, newest_training(context, result.number or 0))
+    examples = _test_examples(trained.task, project)
+    predictions = inference.predictions(trained.task, trained.model, examples, context.config.score)
+    return trained.task.evaluate(examples, predictions)["map"]
 
 
 def _test_examples(task: Task, project: Project) -> list[Example]:
@@ -143,7 +141,7 @@ def _test_examples(task: Task, project: Project) -> list[Example]:
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """(n, 8, 8) grey values in [0, 1], and the (n,) digits they show."""
+    """Gray values (n, 8, 8) in [0, 1] and digits (n,)."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -168,7 +166,7 @@ def _scene(
 
 
 def _background(rng: np.random.Generator) -> Image.Image:
-    """A soft coloured ground with strokes that are no digits."""
+    """A blurred colored background with strokes that are not digits."""
     coarse = rng.integers(20, 130, (5, 5, 3), dtype=np.uint8)
     picture = Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
@@ -187,17 +185,17 @@ def _paste(
     y: int,
     side: int,
     label: str,
-    taken: Sequence[Box],
+    boxes: Sequence[Box],
     rng: np.random.Generator,
 ) -> Box | None:
-    """Put one digit into the picture; None when it would cover another or leave the picture."""
+    """Paste one digit into the picture; None if it would overlap another or exceed the picture."""
     ink = Image.fromarray((shape * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
     left, top, right, bottom = ink.point(lambda value: 255 * (value > 60)).getbbox() or (0, 0, side, side)
     box = Box(label, x + left, y + top, x + right, y + bottom)
-    if x + side > SIDE or y + side > SIDE or any(_overlap(box, other) for other in taken):
+    if x + side > SIDE or y + side > SIDE or any(_overlap(box, other) for other in boxes):
         return None
-    colour = Image.new("RGB", (side, side), tuple(rng.integers(150, 256, 3).tolist()))
-    picture.paste(colour, (x, y), ink)
+    color = Image.new("RGB", (side, side), tuple(rng.integers(150, 256, 3).tolist()))
+    picture.paste(color, (x, y), ink)
     return box
 
 

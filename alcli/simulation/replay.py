@@ -1,4 +1,4 @@
-"""Replay active learning on the labels of a workspace: plan, runs, results."""
+"""Simulate active learning on the labels of a workspace: plan, runs, results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alcli import plugins
 from alcli.artifacts.examples import make_task
 from alcli.config import Config
 from alcli.context import Context
 from alcli.errors import UsageError, WorkspaceDamaged
 from alcli.items import Refusal
-from alcli.simulation.labels import Labels, gather, weights_of
+from alcli.simulation.labels import Labels, gather
 from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
-from alcli.simulation.results import Results, curves_of, markdown, summarise, verdict
+from alcli.simulation.results import Results, curves_of, markdown, summarize, verdict
 from alcli.simulation.runs import Engine, Job, execute, threads_for
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
@@ -28,7 +29,7 @@ PLAN_FILE = "plan.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks to be simulated; sizes that are None follow from the number of labels."""
+    """A request for a simulation; sizes that are None follow from the number of labels."""
 
     arms: Sequence[Arm]
     seeds: int
@@ -44,10 +45,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulation that is planned: nothing has run yet, and nothing needs the workspace any more.
+    """A simulation before its runs, which no longer need the workspace.
 
     Attributes:
-        threads: of each run; those of the first command also for what joins later.
+        threads: of each run; the first command's also hold for runs that are added later.
     """
 
     folder: Path
@@ -60,58 +61,60 @@ class Simulation:
 
     @property
     def jobs(self) -> list[Job]:
-        """Every arm with every seed, seeds first: a part of them compares all arms."""
+        """Every arm with every seed, ordered by seed, so that an incomplete simulation compares all arms."""
         return [
             Job(self.folder, arm, seed, self.plan) for seed in range(self.request.seeds) for arm in self.request.arms
         ]
 
     @property
     def title(self) -> str:
-        """What was simulated, for people."""
+        """A title for people."""
         model = make_task(self.config, self.labels.classes).model_name
         kind = f"frozen features of {model}" if self.plan.frozen else model
         return f"{self.config.task.name}, {kind}: {len(self.labels.pool)} images, {len(self.labels.test)} to test on"
 
 
 def plan(context: Context, request: Request) -> Simulation:
-    """Check everything and find the folder; the workspace must be locked meanwhile, and no longer.
+    """Check the request and choose the folder; the workspace must be locked, but only during this call.
 
-    The same labels, settings and sizes have the same folder: what has run there is not run again, and further seeds and
-    strategies join what is there.
+    The same labels, settings and sizes use the same folder: finished runs are not repeated, and new seeds and
+    strategies are added.
 
     Raises:
-        UsageError: a strategy whose signals the task cannot give, or frozen features where they suit nothing.
+        UsageError: a strategy whose signals the task cannot compute, or a task that frozen features do not work for.
         DataError: too few labels.
     """
     from alcli.simulation.costs import unit_of
+    from alcli.simulation.trained import relevant_settings
 
     if not context.workspace.store.pool().items:
         raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
     if request.frozen:
         check_frozen(context.config)
-    labels, problems = gather(context, request.test, unit_of(context.config.task.name))
+    unit = unit_of(plugins.load("tasks", context.config.task.name))
+    labels, problems = gather(context, request.test, unit)
     sizes = Plan.of(len(labels.pool), len(labels.test), request.start, request.budget, request.cycles, request.frozen)
     task = make_task(context.config, labels.classes)
     check_arms(request.arms, task.signal_names, f"the task {context.config.task.name}", request.frozen)
-    config = _comparable(context.config)
+    settings = relevant_settings(context.config, request.frozen)
     strength = str(request.inverse_strength) if request.frozen else ""
-    settings = (config.model_dump_json(), weights_of(config), json.dumps(sizes.settings()), strength)
-    key = sha256_of_text(labels.fingerprint, *settings)
+    texts = (json.dumps(part, sort_keys=True) for part in (settings, sizes.settings()))
+    key = sha256_of_text(labels.fingerprint, *texts, strength)
     folder = _folder(context.workspace.root / "simulations", key)
     side_by_side = min(request.processes or os.cpu_count() or 1, request.seeds * len(request.arms))
-    # A linear head is too small to gain from a second thread.
+    # A linear head is too small to benefit from a second thread.
     fresh = 1 if request.frozen else threads_for(side_by_side)
-    threads = int(_planned(folder / PLAN_FILE).get("threads", fresh))
-    described = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
+    threads = int(_read_plan(folder / PLAN_FILE).get("threads", fresh))
+    content = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
     with atomic_write(folder / PLAN_FILE) as stream:
-        json.dump({**described, "settings": config.model_dump(mode="json")}, stream, indent=2)
+        json.dump({**content, "settings": settings}, stream, indent=2)
     return Simulation(folder, context.config, labels, sizes, request, problems, threads)
 
 
 def run(simulation: Simulation, progress: Progress) -> Results:
-    """Do the runs that are missing, and write ``curves.csv``, ``table.md``, ``curves.png`` and ``curves.html``."""
+    """Execute the missing runs; write ``curves.csv``, ``table.md``, ``curves.png`` and ``curves.html``."""
     processes = simulation.request.processes or os.cpu_count() or 1
-    missing = [job for job in simulation.jobs if not job.done]
+    missing = [job for job in simulation.jobs if not job.is_complete]
     if missing:
         progress.say(
             f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} trainings, {len(missing)} to do, "
@@ -121,13 +124,13 @@ def run(simulation: Simulation, progress: Progress) -> Results:
         execute(simulation.jobs, engine, processes, simulation.threads, progress)
     curves = curves_of(simulation.jobs)
     request = simulation.request
-    results = summarise(curves, request.arms, simulation.labels.unit, request.metric)
+    results = summarize(curves, request.arms, simulation.labels.unit, request.metric)
     write(simulation, results)
     return results
 
 
 def write(simulation: Simulation, results: Results) -> None:
-    """Write the results beside the runs."""
+    """Write the results to the simulation's folder."""
     from alcli.simulation.plot import write_pictures
 
     with atomic_write(simulation.folder / "curves.csv", permissions=SHARED) as stream:
@@ -143,7 +146,7 @@ def _engine(simulation: Simulation, processes: int, progress: Progress) -> Calla
         from alcli.simulation.features import extract
         from alcli.simulation.frozen import FrozenEngine
 
-        examples = sorted([*labels.pool, *labels.test], key=lambda row: row.item.id)
+        examples = sorted([*labels.pool, *labels.test], key=lambda example: example.item.id)
         features = extract(config, examples, simulation.folder.parent / "features", progress)
         return functools.partial(FrozenEngine, config, labels, features, simulation.request.inverse_strength)
     from alcli.simulation.trained import TrainedEngine, prepare_answers, remove_finished
@@ -154,37 +157,26 @@ def _engine(simulation: Simulation, processes: int, progress: Progress) -> Calla
     return functools.partial(TrainedEngine, config, labels, workers)
 
 
-def _comparable(config: Config) -> Config:
-    """The settings that a run depends on; the strategy, seeds and platform are each run's own."""
-    from alcli.config import PlatformOptions, SelectionOptions
-
-    train = config.train.model_copy(update={"workers": None, "seed": 0, "validation": 0.0, "checkpoint_every": 0})
-    score = config.score.model_copy(update={"workers": None})
-    strategy = config.strategy.model_copy(update={"name": "random"})
-    own = {"train": train, "score": score, "strategy": strategy}
-    return config.model_copy(update={**own, "platform": PlatformOptions(), "selection": SelectionOptions()})
-
-
 def _folder(root: Path, key: str) -> Path:
-    """``simulations/0001``: the one with this key, or the next free."""
+    """The folder with this key, as ``simulations/0001``, or the next free one."""
     root.mkdir(exist_ok=True, mode=0o700)
     numbers = sorted(int(path.name) for path in root.iterdir() if path.name.isdigit())
     for number in numbers:
         file = root / f"{number:04d}" / PLAN_FILE
-        if _planned(file).get("key") == key:
+        if _read_plan(file).get("key") == key:
             return file.parent
     folder = root / f"{numbers[-1] + 1 if numbers else 1:04d}"
     folder.mkdir(mode=0o700)
     return folder
 
 
-def _planned(file: Path) -> dict[str, Any]:
-    """What the file of a plan says; nothing where there is none."""
+def _read_plan(file: Path) -> dict[str, Any]:
+    """The content of a plan's file; empty if there is none."""
     if not file.is_file():
         return {}
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise WorkspaceDamaged(
-            f"{file} is not what a simulation wrote.", do=f"Delete {file.parent}, or move it away, and run again."
+            f"{file} was not written by a simulation.", do=f"Delete {file.parent}, or move it away, and run again."
         ) from None

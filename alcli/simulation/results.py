@@ -1,4 +1,4 @@
-"""From the points of all runs to a table and a verdict that a team can act on."""
+"""The results of all runs: a table and a verdict."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from alcli.curves.statistics import Comparison, Estimate, area, compare, estimate, holm, level, saving
+from alcli.curves.comparison import Comparison, Estimate, area, compare, estimate, holm, level, saving
 from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job
 from alcli.system.text import did_you_mean
 
 TARGETS = (0.5, 0.75, 1.0)
-"""Shares of what random gains from the start to the last budget."""
+"""Shares of random's gain from the start to the last budget."""
 SURE = 0.05
 
 
@@ -25,10 +25,10 @@ class ArmSummary:
     """One arm over all seeds, on the headline metric.
 
     Attributes:
-        mean: of the curve's height over the budget. last: the metric at the last budget.
+        mean: mean height of the curve over the budget. last: the metric at the last budget.
         gain, last_gain: paired differences to random; p values corrected for the number of arms (Holm).
-        saved, cost_saved: share of random's images, and of its boxes or joints, saved on the way to each target.
-        cost: units annotated at the end. others: gain over random of the other metrics' curves.
+        saved, cost_saved: share of random's images, and of its boxes or joints, saved in reaching each target.
+        cost: units annotated at the end. others: gains over random on the other metrics.
     """
 
     arm: str
@@ -47,7 +47,7 @@ class Results:
     """All arms, random first.
 
     Attributes:
-        metric: the headline. unit: what the cost counts. targets: metric values that the savings speak of.
+        metric: the headline. unit: of the cost. targets: metric values that the savings refer to.
         curves: one row for each run and cycle: arm, seed, cycle, labels, cost, and the metrics.
     """
 
@@ -65,7 +65,7 @@ class Results:
 
 
 def curves_of(jobs: Sequence[Job]) -> pd.DataFrame:
-    """One row for each point; raises AlcliError when the arms of a seed did not start equal."""
+    """A table with one row per point; raises AlcliError if the arms of a seed did not start with equal models."""
     rows = [
         {
             "arm": job.arm.name,
@@ -84,11 +84,11 @@ def curves_of(jobs: Sequence[Job]) -> pd.DataFrame:
     return curves
 
 
-def summarise(curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: str | None = None) -> Results:
+def summarize(curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: str | None = None) -> Results:
     """Compare every arm with random, run by run.
 
     Args:
-        headline: the metric that the comparison is about; the task's own by default.
+        headline: the metric to compare; default: the task's main metric.
 
     Raises:
         UsageError: the task has no such metric.
@@ -102,45 +102,45 @@ def summarise(curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: st
     base = tables[BASELINE]
     curve = base.values[metrics[0]].mean(axis=0)
     targets = [level(curve, gained) for gained in TARGETS]
-    found = [_summary(name, table, base, metrics) for name, table in tables.items()]
-    others = [row for row in found if row.arm != BASELINE]
-    gains = dict(zip((row.arm for row in others), holm([row.gain.p for row in others]), strict=True))
-    lasts = dict(zip((row.arm for row in others), holm([row.last_gain.p for row in others]), strict=True))
-    corrected = [_with_p(row, gains.get(row.arm, math.nan), lasts.get(row.arm, math.nan)) for row in found]
+    summaries = [_summary(name, table, base, metrics) for name, table in tables.items()]
+    others = [arm for arm in summaries if arm.arm != BASELINE]
+    gains = dict(zip((arm.arm for arm in others), holm([arm.gain.p for arm in others]), strict=True))
+    lasts = dict(zip((arm.arm for arm in others), holm([arm.last_gain.p for arm in others]), strict=True))
+    corrected = [_with_p(arm, gains.get(arm.arm, math.nan), lasts.get(arm.arm, math.nan)) for arm in summaries]
     return Results(metrics[0], unit, base.runs, targets, corrected, curves)
 
 
 def verdict(results: Results) -> str:
-    """What a team should believe after this simulation, in plain words."""
+    """The conclusion from a simulation, in words."""
     if not results.others:
         return "Only random has run: name what to compare with it, as --strategies auto,margin."
     if results.runs < 2:
         return "One run per strategy shows nothing: chance alone moves curves. Use --seeds 5 or more."
-    better = [row for row in results.others if row.gain.p < SURE and row.gain.difference.mean > 0]
-    worse = [row for row in results.others if row.gain.p < SURE and row.gain.difference.mean < 0]
-    better.sort(key=lambda row: -row.gain.difference.mean)
-    unsure = [row.arm for row in results.others if row not in better and row not in worse]
+    better = [arm for arm in results.others if arm.gain.p < SURE and arm.gain.difference.mean > 0]
+    worse = [arm for arm in results.others if arm.gain.p < SURE and arm.gain.difference.mean < 0]
+    better.sort(key=lambda arm: -arm.gain.difference.mean)
+    unsure = [arm.arm for arm in results.others if arm not in better and arm not in worse]
     if not better and not worse:
         return f"No strategy differs from random here ({results.runs} paired runs, 5 % level, Holm-corrected)."
     sentences = [f"{better[0].arm} {_saves(better[0])}: {_points(better[0].gain)}."] if better else []
     if not better:
         sentences.append("No strategy beats random here.")
     if better[1:]:
-        ahead = ", ".join(f"{row.arm} ({_short(row.gain)})" for row in better[1:])
+        ahead = ", ".join(f"{arm.arm} ({_short(arm.gain)})" for arm in better[1:])
         sentences.append(f"Also better than random: {ahead}.")
     if worse:
-        sentences.append("Worse than random: " + ", ".join(f"{row.arm} ({_short(row.gain)})" for row in worse) + ".")
+        sentences.append("Worse than random: " + ", ".join(f"{arm.arm} ({_short(arm.gain)})" for arm in worse) + ".")
     if unsure:
         sentences.append(f"No difference to random could be shown for {', '.join(unsure)}.")
     return " ".join(sentences)
 
 
 class _Table:
-    """The runs of one arm as matrices, (seeds, cycles), seeds and cycles ascending."""
+    """The runs of one arm as matrices (seeds, cycles), both ascending."""
 
-    def __init__(self, rows: pd.DataFrame, metrics: Sequence[str]) -> None:
+    def __init__(self, points: pd.DataFrame, metrics: Sequence[str]) -> None:
         def matrix(column: str) -> np.ndarray:
-            return rows.pivot(index="seed", columns="cycle", values=column).to_numpy(dtype=np.float64)
+            return points.pivot(index="seed", columns="cycle", values=column).to_numpy(dtype=np.float64)
 
         self.labels, self.cost = matrix("labels"), matrix("cost")
         self.values = {name: matrix(name) for name in metrics}
@@ -166,12 +166,12 @@ def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str]) -> 
     )
 
 
-def _with_p(row: ArmSummary, gain: float, last: float) -> ArmSummary:
-    return replace(row, gain=replace(row.gain, p=gain), last_gain=replace(row.last_gain, p=last))
+def _with_p(arm: ArmSummary, gain: float, last: float) -> ArmSummary:
+    return replace(arm, gain=replace(arm.gain, p=gain), last_gain=replace(arm.last_gain, p=last))
 
 
 def _check_equal_starts(jobs: Sequence[Job]) -> None:
-    """Arms with the same training must begin with the same model, or no difference later means anything."""
+    """Raises AlcliError unless arms with the same training start with the same model."""
     first: dict[tuple[int, bool], tuple[str, Mapping[str, float]]] = {}
     for job in jobs:
         metrics = job.points()[0].metrics
@@ -186,18 +186,18 @@ def _check_equal_starts(jobs: Sequence[Job]) -> None:
             )
 
 
-def _saves(row: ArmSummary) -> str:
-    share = row.saved[-1].mean
+def _saves(arm: ArmSummary) -> str:
+    share = arm.saved[-1].mean
     if math.isnan(share) or share <= 0:
         return "is ahead of random over the budget but saves no labels on the way to random's last result"
     return f"saves {100 * share:.0f} % of the labels that random needs for its last result"
 
 
 def _points(gain: Comparison) -> str:
-    found = gain.difference
+    difference = gain.difference
     return (
-        f"{100 * found.mean:+.1f} points on average over the budget "
-        f"(95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}, p = {_p(gain.p)})"
+        f"{100 * difference.mean:+.1f} points on average over the budget "
+        f"(95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p = {_p(gain.p)})"
     )
 
 
@@ -210,7 +210,7 @@ def _p(p: float) -> str:
 
 
 def markdown(results: Results) -> str:
-    """The table for people: one row an arm, percentages and points with their 95 % intervals."""
+    """The table in Markdown: one row per arm, percentages and points with 95 % intervals."""
     shown = ", ".join(f"{100 * target:.1f}" for target in results.targets)
     saved = f"share of random's images (and of its {results.unit}) that the strategy did not need on its way to {shown}"
     if results.targets[-1] <= results.targets[0]:
@@ -224,14 +224,14 @@ def markdown(results: Results) -> str:
         f"{results.unit} saved | {results.unit} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [_line(row) for row in results.arms]
+    lines += [_line(arm) for arm in results.arms]
     lines += ["", *_at_each_budget(results)]
-    others = sorted({name for row in results.arms for name in row.others})
+    others = sorted({name for arm in results.arms for name in arm.others})
     if others and results.others:
         lines += ["", "Gain over random on the other metrics (mean over the budget):", ""]
         lines += [f"| strategy | {' | '.join(others)} |", "|---|" + "---|" * len(others)]
-        for row in results.others:
-            lines.append(f"| {row.arm} | {' | '.join(_difference(row.others[name].difference) for name in others)} |")
+        for arm in results.others:
+            lines.append(f"| {arm.arm} | {' | '.join(_difference(arm.others[name].difference) for name in others)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -239,41 +239,41 @@ def _at_each_budget(results: Results) -> list[str]:
     curves = results.curves
     labels = curves[curves["arm"] == BASELINE].groupby("cycle")["labels"].first().tolist()
     lines = [f"| {results.metric} at so many images | {' | '.join(map(str, labels))} |", "|---|" + "---|" * len(labels)]
-    for row in results.arms:
-        rows = curves[curves["arm"] == row.arm]
-        found = [estimate(part[results.metric].to_numpy()) for _, part in rows.groupby("cycle")]
-        lines.append(f"| {row.arm} | {' | '.join(map(_plus_minus, found))} |")
+    for arm in results.arms:
+        points = curves[curves["arm"] == arm.arm]
+        estimates = [estimate(cycle[results.metric].to_numpy()) for _, cycle in points.groupby("cycle")]
+        lines.append(f"| {arm.arm} | {' | '.join(map(_plus_minus, estimates))} |")
     return lines
 
 
-def _line(row: ArmSummary) -> str:
-    base = row.arm == BASELINE
+def _line(arm: ArmSummary) -> str:
+    base = arm.arm == BASELINE
     cells = [
-        row.arm,
-        _plus_minus(row.mean),
-        _plus_minus(row.last),
-        "" if base else _difference(row.gain.difference),
-        "" if base or math.isnan(row.gain.p) else _p(row.gain.p),
-        "" if base else _difference(row.last_gain.difference),
-        "" if base else " / ".join(_share(part.mean) for part in row.saved),
-        "" if base else " / ".join(_share(part.mean) for part in row.cost_saved),
-        f"{row.cost.mean:.0f}",
+        arm.arm,
+        _plus_minus(arm.mean),
+        _plus_minus(arm.last),
+        "" if base else _difference(arm.gain.difference),
+        "" if base or math.isnan(arm.gain.p) else _p(arm.gain.p),
+        "" if base else _difference(arm.last_gain.difference),
+        "" if base else " / ".join(_share(part.mean) for part in arm.saved),
+        "" if base else " / ".join(_share(part.mean) for part in arm.cost_saved),
+        f"{arm.cost.mean:.0f}",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def _plus_minus(found: Estimate) -> str:
-    reach = "" if math.isnan(found.low) else f" ± {100 * (found.high - found.mean):.1f}"
-    return f"{100 * found.mean:.1f}{reach}"
+def _plus_minus(value: Estimate) -> str:
+    half_width = "" if math.isnan(value.low) else f" ± {100 * (value.high - value.mean):.1f}"
+    return f"{100 * value.mean:.1f}{half_width}"
 
 
-def _difference(found: Estimate) -> str:
-    interval = "" if math.isnan(found.low) else f" [{_signed(found.low)}, {_signed(found.high)}]"
-    return f"{_signed(found.mean)}{interval}"
+def _difference(value: Estimate) -> str:
+    interval = "" if math.isnan(value.low) else f" [{_with_sign(value.low)}, {_with_sign(value.high)}]"
+    return f"{_with_sign(value.mean)}{interval}"
 
 
-def _signed(value: float) -> str:
-    """In points; zero has no sign."""
+def _with_sign(value: float) -> str:
+    """In points, with a plus or minus sign; zero has a plus."""
     return f"{100 * value:+.1f}".replace("-0.0", "+0.0")
 
 

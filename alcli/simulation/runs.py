@@ -1,4 +1,4 @@
-"""The runs of a simulation: one arm with one seed each; side by side, on disk after every cycle, never done twice."""
+"""The runs of a simulation, each one arm with one seed: in parallel, saved after every cycle, never repeated."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Point:
-    """What one cycle of one run came to.
+    """The result of one cycle of one run.
 
     Attributes:
         cycle: from 0, the start set. labels: images annotated so far.
-        cost: what annotators made for them (boxes, joints, pixels or labels).
+        cost: boxes, joints, pixels or labels annotated so far.
         metrics: on the test images, the headline first.
-        asked: ids of the images asked for next, first come first; empty at the end.
-        at_random: how many of those chance chose.
+        asked: ids of the images requested next, in order; empty at the end.
+        at_random: how many of these were drawn at random.
     """
 
     cycle: int
@@ -56,83 +56,90 @@ class Job:
 
     @property
     def file(self) -> Path:
-        """Where its points are."""
+        """The file of its points."""
         return self.folder / "runs" / f"{self.arm.file_name}-seed{self.seed:03d}.json"
 
     def points(self) -> list[Point]:
-        """The cycles that are done; raises WorkspaceDamaged when their file is not what a run wrote."""
+        """The finished cycles; raises WorkspaceDamaged if no run wrote their file."""
         if not self.file.is_file():
             return []
         try:
-            return [Point(**row) for row in json.loads(self.file.read_text(encoding="utf-8"))]
+            return [Point(**fields) for fields in json.loads(self.file.read_text(encoding="utf-8"))]
         except (ValueError, TypeError):
             raise WorkspaceDamaged(
-                f"{self.file} is not what a run wrote.", do="Delete it: that run is then done again."
+                f"{self.file} was not written by a run.", do="Delete it; the run is then repeated."
             ) from None
 
     @property
-    def done(self) -> bool:
-        """Whether the last cycle is there."""
+    def is_complete(self) -> bool:
+        """Whether the last cycle is finished."""
         return len(self.points()) == self.plan.cycles + 1
 
 
 class Engine(Protocol):
-    """Goes through the cycles of a job; made once in each process."""
+    """Executes the cycles of a job; constructed once per process."""
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
-        """The points that are missing after those given."""
+        """Yield the points after ``points``."""
         ...
 
 
 def execute(
     jobs: Sequence[Job], make_engine: Callable[[], Engine], processes: int, threads: int, progress: Progress
 ) -> None:
-    """Do every job that is not done; an interrupted call goes on where it stopped.
+    """Execute every unfinished job; an interrupted job resumes after its last finished cycle.
 
     Args:
-        threads: of each run, the same for all of a simulation: the last digits of sums depend on their number.
-        make_engine: called once in each process; must survive pickling where there are several.
+        threads: of each run, the same for all runs of a simulation, because the last digits of sums depend on it.
+        make_engine: called once per process; must be picklable if there are several.
     """
-    todo = [job for job in jobs if not job.done]
+    todo = [job for job in jobs if not job.is_complete]
     total = sum(job.plan.cycles + 1 for job in jobs)
     with progress.track("Simulating cycles", total) as advance:
         advance(sum(len(job.points()) for job in jobs))
         if processes == 1 or len(todo) <= 1:
-            engine = make_engine() if todo else None
-            with _threads_here(threads):
-                for job in todo:
-                    assert engine is not None
-                    for _ in _run(engine, job):
-                        advance(1)
-            return
-        with _threads_of_children(threads):
-            _in_processes(todo, make_engine, min(processes, len(todo)), advance)
+            _run_here(todo, make_engine, threads, advance)
+        else:
+            with _threads_of_children(threads):
+                _run_in_processes(todo, make_engine, min(processes, len(todo)), advance)
 
 
-def _in_processes(
+def _run_here(
+    todo: Sequence[Job], make_engine: Callable[[], Engine], threads: int, advance: Callable[[int], None]
+) -> None:
+    if not todo:
+        return
+    engine = make_engine()
+    with _threads_here(threads):
+        for job in todo:
+            for _ in _run(engine, job):
+                advance(1)
+
+
+def _run_in_processes(
     todo: Sequence[Job], make_engine: Callable[[], Engine], processes: int, advance: Callable[[int], None]
 ) -> None:
-    seen = sum(len(job.points()) for job in todo)
+    reported = sum(len(job.points()) for job in todo)
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (make_engine,)) as pool:
         try:
-            pending: set[Future[None]] = {pool.submit(_whole, job) for job in todo}
+            pending: set[Future[None]] = {pool.submit(_run_in_child, job) for job in todo}
             while pending:
                 done, pending = wait(pending, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                 now = sum(len(job.points()) for job in todo)
-                advance(now - seen)
-                seen = now
+                advance(now - reported)
+                reported = now
                 for future in done:
                     future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
-                # What is half done is on disk and will be gone on with.
+                # Finished cycles are on disk; the next call resumes after them.
                 child.terminate()
             raise
 
 
 def threads_for(processes: int) -> int:
-    """Threads for each of so many processes; two with all cores each would wait for one another at every barrier."""
+    """Threads per process: if every process used all cores, they would wait for each other at every barrier."""
     share = max((os.cpu_count() or 1) // processes, 1)
     given = os.environ.get(THREADS[0], "")
     return min(share, int(given)) if given.isdecimal() and int(given) else share
@@ -165,19 +172,19 @@ def _threads_of_children(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-_engine: Engine | None = None
+_engine: Engine
+"""The engine of a child process."""
 
 
 def _begin(make_engine: Callable[[], Engine]) -> None:
     global _engine
-    # The parent hears the terminal's Ctrl-C too, and ends its children itself.
+    # The parent also receives the terminal's Ctrl-C and terminates its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     _engine = make_engine()
 
 
-def _whole(job: Job) -> None:
-    assert _engine is not None
+def _run_in_child(job: Job) -> None:
     for _ in _run(_engine, job):
         pass
 
@@ -188,5 +195,5 @@ def _run(engine: Engine, job: Job) -> Iterator[Point]:
     for point in engine.turns(job, tuple(points)):
         points.append(point)
         with atomic_write(job.file) as stream:
-            json.dump([asdict(row) for row in points], stream)
+            json.dump([asdict(point) for point in points], stream)
         yield point

@@ -1,4 +1,4 @@
-"""The production cycle, turn for turn, against a platform that knows all answers."""
+"""Simulation by the production cycle, against a platform that knows all answers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from alcli.artifacts.trained import load_trained
-from alcli.config import Config
+from alcli.artifacts.trained import load_trained, newest_training
+from alcli.config import Config, ScoreOptions, TrainOptions, rename_strategy
 from alcli.context import Context
 from alcli.cycle import open_cycle, run_cycle
 from alcli.cycle.pull import pull
@@ -17,13 +18,22 @@ from alcli.engine import inference
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.platforms.oracle import Oracle, write_answers
-from alcli.simulation.labels import Labels
-from alcli.simulation.plan import Arm
+from alcli.simulation.labels import Labels, weights_of
+from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job, Point
 from alcli.system.progress import Silent
 from alcli.workspace import Workspace
+from alcli.workspace.records import Scored
 
 ANSWERS = "answers.jsonl"
+UNREAD: Any = {"platform": True, "report": True, "cost": True, "train": {"checkpoint_every"}}
+"""Settings that do not affect a run's results."""
+UNREAD_FROZEN: Any = {
+    **UNREAD,
+    "train": set(TrainOptions.model_fields) - {"margin"},
+    "score": set(ScoreOptions.model_fields) - {"precision"},
+}
+"""The same for frozen simulations, which train only a linear head and a loss head."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class TrainedEngine:
     """Trains a network in every cycle, as `alcli cycle` does.
 
     Attributes:
-        workers: decoding processes; 0 where several runs share the cores.
+        workers: decoding processes; 0 if several runs share the cores.
     """
 
     config: Config
@@ -39,12 +49,12 @@ class TrainedEngine:
     workers: int | None
 
     def turns(self, job: Job, points: Sequence[Point]) -> Iterator[Point]:
-        """The missing cycles; raises DataError when an image cannot be used, because arms must differ in nothing."""
+        """Yield the missing cycles; raises DataError for an unusable image, because all arms must use the same ones."""
         root = _root(job)
-        revealed = job.plan.start_set([row.item.id for row in self.labels.pool], job.seed)
+        revealed = job.plan.start_set([example.item.id for example in self.labels.pool], job.seed)
         if not points:
             shutil.rmtree(root, ignore_errors=True)
-        # Cycles start from the model before: where the run's workspace is gone, they are all gone through again.
+        # Each cycle starts from the previous model, so without the run's workspace all cycles are repeated.
         first = len(points) if (root / "alcli.toml").is_file() else 0
         for point in points[:first]:
             revealed += point.asked
@@ -56,7 +66,7 @@ class TrainedEngine:
                 oracle.reveal(revealed)
                 last = cycle == job.plan.cycles
                 number, at_random = _train_only(context) if last else _whole_cycle(context)
-                asked = [] if last else oracle.asked()
+                asked = [] if last else oracle.batch()
                 if cycle >= len(points):
                     cost = sum(self.labels.costs[item_id] for item_id in revealed)
                     yield Point(cycle, len(revealed), cost, self._metrics(context, number), asked, at_random)
@@ -69,26 +79,22 @@ class TrainedEngine:
         settings = {"platform.name": "oracle", "platform.queue": "queue.csv"}
         workspace = Workspace.open(root) if (root / "alcli.toml").is_file() else Workspace.create(root, settings)
         config = run_config(self.config, self.labels.classes, job.arm, job.seed, job.plan.budget, self.workers)
-        platform = config.platform.model_copy(
-            update={"name": "oracle", "annotations": job.folder / ANSWERS, "queue": root / "queue.csv"}
-        )
+        platform = Oracle.Options(name="oracle", annotations=job.folder / ANSWERS, queue=root / "queue.csv")
         return Context(workspace, config.model_copy(update={"platform": platform}), Silent())
 
     def _metrics(self, context: Context, number: int) -> dict[str, float]:
-        record = context.workspace.step(number, "train")
-        assert record is not None
-        task, model, _, _ = load_trained(context, record)
-        found = list(inference.predictions(task, model, self.labels.test, context.config.score))
-        seen = {row.item_id for row in found}
-        lost = [row.item for row in self.labels.test if row.item.id not in seen]
+        trained = load_trained(context, newest_training(context, number))
+        predictions = list(inference.predictions(trained.task, trained.model, self.labels.test, context.config.score))
+        loaded = {prediction.item_id for prediction in predictions}
+        lost = [example.item for example in self.labels.test if example.item.id not in loaded]
         _check([Refusal(item.id, item.name, "the image cannot be loaded", item.version) for item in lost])
-        return task.evaluate(self.labels.test, found)
+        return trained.task.evaluate(self.labels.test, predictions)
 
 
 def run_config(
     config: Config, classes: tuple[str, ...], arm: Arm, seed: int, budget: int, workers: int | None
 ) -> Config:
-    """The workspace's own recipe with what distinguishes this run; every label trains, none is held out."""
+    """The workspace's settings with those of this run; no label is held out."""
     shaping = {"detach_after": 0.0} if arm.plain else {}
     train_options = config.train.model_copy(update={"validation": 0.0, "seed": seed, "workers": workers, **shaping})
     return config.model_copy(
@@ -96,39 +102,52 @@ def run_config(
             "task": config.task.model_copy(update={"classes": classes}),
             "train": train_options,
             "score": config.score.model_copy(update={"workers": workers}),
-            "strategy": config.strategy.model_copy(update={"name": arm.strategy}),
+            "strategy": rename_strategy(config.strategy, arm.strategy),
             "selection": config.selection.model_copy(update={"budget": budget, "seed": seed, "recheck_share": 0.0}),
         }
     )
 
 
+def relevant_settings(config: Config, frozen: bool) -> dict[str, Any]:
+    """The settings that the results of runs depend on, by section.
+
+    Settings that ``run_config`` sets per run have a constant value. A weights file is represented by its content, not
+    its path. Labels, classes and sizes are part of the plan.
+    """
+    run = run_config(config, (), Arm(BASELINE), seed=0, budget=1, workers=None).complete()
+    content = run.model_dump(mode="json", exclude=UNREAD_FROZEN if frozen else UNREAD)
+    content["model"]["weights"] = weights_of(config)
+    own = type(config.strategy).model_fields.keys() - content["strategy"].keys()
+    content["strategy"] |= config.strategy.model_dump(mode="json", include=own, exclude_defaults=True)
+    return content
+
+
 def _root(job: Job) -> Path:
-    """The run's own workspace, which goes when the run is done."""
+    """The run's own workspace, which is removed after the run."""
     return job.folder / "workspaces" / f"{job.arm.file_name}-seed{job.seed:03d}"
 
 
 def remove_finished(jobs: Iterable[Job]) -> None:
     """Remove the workspaces of runs that were killed after their last cycle."""
     for job in jobs:
-        if _root(job).is_dir() and job.done:
+        if _root(job).is_dir() and job.is_complete:
             shutil.rmtree(_root(job), ignore_errors=True)
 
 
 def prepare_answers(folder: Path, labels: Labels) -> None:
-    """Write what the oracles of all runs will say, and where the images lie now."""
-    write_answers(folder / ANSWERS, ((row.item, row.path, answer) for row, answer in labels.answers()))
+    """Write the answers of all runs' oracles, and the paths of the images."""
+    write_answers(folder / ANSWERS, ((example.item, example.path, answer) for example, answer in labels.answers()))
 
 
 def _whole_cycle(context: Context) -> tuple[int, int]:
-    result = run_cycle(context)
-    assert result.number is not None
-    _check(result.problems)
-    score = context.workspace.step(result.number, "score")
-    return result.number, int(score.summary["at_random"]) if score else 0
+    _check(run_cycle(context).problems)
+    number = context.workspace.store.cycles()[-1].number
+    scored = context.workspace.step(number, Scored)
+    return number, scored.summary.at_random if scored else 0
 
 
 def _train_only(context: Context) -> tuple[int, int]:
-    """After the last cycle nothing is asked for, so nothing is scored."""
+    """Pull and train only: after the last cycle no images are requested, so none are scored."""
     problems = [*pull(context).problems]
     number = open_cycle(context)
     _check([*problems, *train(context, number).problems])
@@ -140,12 +159,12 @@ def _check(problems: Sequence[Refusal]) -> None:
         raise DataError(
             f"{problems[0].name}: {problems[0].reason}.",
             kept="Finished cycles of the simulation are kept.",
-            do="Mend or skip that image, then run the same command again.",
+            do="Repair or skip that image, then run the same command again.",
         )
 
 
 def _forget_models(context: Context, number: int) -> None:
-    """The next cycle starts from this one's model; those before it only take room."""
+    """Delete the models of earlier cycles and all signals; the next cycle needs only the newest model."""
     for folder in sorted((context.workspace.root / "cycles").iterdir()):
         if int(folder.name) < number:
             (folder / "model.safetensors").unlink(missing_ok=True)

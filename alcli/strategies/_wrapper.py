@@ -1,4 +1,4 @@
-"""What every strategy that wraps another one has in common."""
+"""The base of strategies that wrap another one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alcli.strategies import QueryStrategy, needs_labeled
 
 
 class Wrapper:
-    """Asks for its own signals and for those of the strategy that it wraps."""
+    """Needs its own signals and those of the wrapped strategy."""
 
     wraps = True
     needs: frozenset[str]

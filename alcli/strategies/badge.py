@@ -1,4 +1,4 @@
-"""Ask for items whose gradients are both large and unlike one another."""
+"""Select items whose gradients are large and diverse."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ROUNDING = 1e-5
 
 
 class Badge:
-    """Draw items by k-means++ over the last layer's gradients for the model's own guesses.
+    """Draw items by k-means++ in the space of the last layer's gradients for the predicted classes.
 
-    The gradient of item i is (p − e) ⊗ x: probabilities less the guessed class, times the embedding. It is never
-    multiplied out. Class scores that sum to less than 1 leave the rest to "nothing", as one more class; larger sums are
-    divided by themselves.
+    The gradient of item i is (p − e) ⊗ x, the probabilities minus the one-hot predicted class, times the embedding; the
+    product is never computed. Class scores that sum to less than 1 get an extra class "nothing" with the rest; larger
+    sums are normalized to 1.
     Needs: class_scores (n, c), embedding (n, d). Score: picks first (the first has the largest gradient), then by
-    squared distance to the nearest pick. Where all gradients are 0, all scores are equal.
+    squared distance to the nearest pick. If all gradients are 0, all scores are equal.
     Cost: O(n · (c + d) · budget) by matrix products. Source: Ash et al., "Deep Batch Active Learning by Diverse,
     Uncertain Gradient Lower Bounds", ICLR 2020, algorithm 1.
     """
@@ -38,7 +38,7 @@ class Badge:
 
 
 def _errors(scores: np.ndarray) -> np.ndarray:
-    """(n, c + 1) probabilities less 1 at the largest."""
+    """(n, c + 1) probabilities minus the one-hot predicted class."""
     total = scores.sum(axis=1, keepdims=True)
     nothing = 1 - total
     nothing[nothing < ROUNDING] = 0

@@ -1,4 +1,4 @@
-"""Ask for the items on which networks thinned by dropout disagree."""
+"""Select the items on which dropout samples of the network disagree."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from alcli.signals import Signals
 
 
 class Bald:
-    """Prefer items of which a label would tell most about the model's parameters.
+    """Prefer items whose label would reveal most about the model's parameters.
 
-    Needs: mutual_information (n,). Score: H(mean p) − mean H(p) over dropout passes, in nats, aggregated as the
-    task says. Cost: O(n), and the dropout passes of the last layer (task.dropout_passes).
+    Needs: mutual_information (n,). Score: H(mean p) − mean H(p) over dropout passes, in nats, aggregated by the
+    task. Cost: O(n), plus the dropout passes of the last layer (task.dropout_passes).
     Source: Houlsby et al., "Bayesian Active Learning for Classification", 2011, equation 2; Gal et al., ICML 2017,
     section 4.
     """

@@ -1,4 +1,4 @@
-"""Ask for as many items of each predicted class, the best of each by another strategy."""
+"""Select equally many items of each predicted class, the best of each by another strategy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from alcli.vectors.ranking import by_turns
 
 
 class ClassBalanced(Wrapper):
-    """Take one item of each predicted class by turns, in a class the wrapped strategy's best.
+    """Take one item of each predicted class by turns, the wrapped strategy's best of the class.
 
-    ``class-balanced:margin`` gives each class an equal share of the budget; what a class has too few items for goes to
-    the others. An image in which the model sees nothing has a class of its own. Where an item lies in its class is left
-    to the wrapped strategy (the paper takes the distance to the nearest decision boundary: margin is next to it).
-    Needs: class_scores (n, c), and what the wrapped strategy needs. Score: turn by turn, in a turn by the wrapped
-    score. Cost: O(n log n) on top. Source: Emam et al., "Active Learning at the ImageNet Scale", 2021
+    ``class-balanced:margin`` gives each class an equal share of the budget; if a class has too few items, the other
+    classes get its share. Images in which the model detects nothing are a class of their own. The wrapped strategy
+    orders the items within a class (the paper uses the distance to the nearest decision boundary, which margin is
+    close to).
+    Needs: class_scores (n, c), and what the wrapped strategy needs. Score: turn by turn, within a turn by the wrapped
+    score. Cost: O(n log n) extra. Source: Emam et al., "Active Learning at the ImageNet Scale", 2021
     (balanced selection, BASE).
     """
 

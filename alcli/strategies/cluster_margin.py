@@ -1,4 +1,4 @@
-"""Ask for wavering items from many clusters instead of from the few largest."""
+"""Select items with small margins from many clusters, not only the largest ones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ CLUSTER_SIZE, LARGEST = 10, 500
 
 
 class ClusterMargin:
-    """Of the items with the smallest margins take one of each cluster by turns, from small clusters to large ones.
+    """Take one item of each cluster by turns among those with the smallest margins, small clusters first.
 
-    Candidates: ten for each item asked for. Clusters: k-means over the pool with ten items each on average, at most 500
-    clusters, where the paper merges neighbours up to a distance, which does not fit into memory for large pools.
-    Needs: embedding (n, d), margin (n,). Score: candidates first, turn by turn, in a cluster by margin (the paper draws
-    at random); then the others by margin. Cost: k-means and sorting.
+    Candidates: the 10 · budget items with the smallest margins. Clusters: k-means over the pool, ten items each on
+    average and at most 500 clusters; the paper uses hierarchical clustering, which does not fit in memory for large
+    pools.
+    Needs: embedding (n, d), margin (n,). Score: candidates first, turn by turn, within a cluster by margin (the paper
+    draws at random); then the others by margin. Cost: k-means and sorting.
     Source: Citovsky et al., "Batch Active Learning at Scale", NeurIPS 2021, algorithms 1 and 2.
     """
 

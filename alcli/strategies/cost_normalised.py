@@ -1,4 +1,4 @@
-"""Ask for what another strategy gains by each object that has to be annotated."""
+"""Select items by another strategy's score per object to annotate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from alcli.strategies._wrapper import Wrapper
 class CostNormalised(Wrapper):
     """Divide the wrapped score by the number of objects that the model expects in the image, at least 1.
 
-    For scores that grow with the number of objects, as sums over boxes and predicted losses do: an image with forty
-    boxes costs the annotators forty times one box. Division means something only from 0 upwards: where any score is
-    negative, the smallest of the pool is first taken off all.
+    Meant for scores that grow with the number of objects, such as sums over boxes and predicted losses: an image with
+    forty boxes costs forty times as much to annotate as one box. If any score is negative, the smallest one is
+    subtracted from all scores first.
     Needs: expected_objects (n,), and what the wrapped strategy needs. Score: wrapped score per expected object.
-    Cost: O(n) on top. Source: Settles, Craven & Friedland, "Active Learning with Real Annotation Costs", NIPS workshop
+    Cost: O(n) extra. Source: Settles, Craven & Friedland, "Active Learning with Real Annotation Costs", NIPS workshop
     2008.
     """
 

@@ -1,29 +1,29 @@
-"""Ask for the items that can be told apart from the annotated ones."""
+"""Select the items that a classifier distinguishes best from the annotated ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from alcli.signals import Signals
-from alcli.vectors.neighbors import prepared
+from alcli.vectors.neighbors import center_and_scale
 from alcli.vectors.ranking import picks_first, top_k
 from alcli.vectors.rows import Rows, slices
 
 PARTS = 10
-"""Into which the budget is divided, the discriminator being fitted anew before each."""
+"""Parts of the budget; the discriminator is refitted before each."""
 RATIO = 10
-"""Unlabelled items that it sees for each annotated one, at most."""
+"""Largest ratio of unannotated to annotated items in the discriminator's training set."""
 STEPS, PENALTY = 30, 1.0
 
 
 class Discriminative:
-    """Prefer items that a classifier, trained to tell annotated from unannotated, is surest are unannotated.
+    """Prefer items that a classifier of annotated and unannotated items most confidently calls unannotated.
 
-    The budget is asked for in ten parts; each part counts as annotated when the next is chosen. The discriminator is a
-    logistic regression on standardised embeddings (the paper's is a small network); without annotated items the first
-    part is random.
+    The budget is chosen in ten parts; each part counts as annotated for the next. The discriminator is a logistic
+    regression on standardized embeddings (a small network in the paper); without annotated items the first part is
+    random.
     Needs: embedding (n, d) of the pool and of annotated items. Score: picks first, then by the last discriminator's
-    log-odds. Cost: ten Newton fits, each O(d²) for 11 items per annotated one, and O(n · d) for the odds.
+    log-odds. Cost: ten Newton fits, each O(d²) for up to 11 items per annotated one, and O(n · d) for the odds.
     Source: Gissin & Shalev-Shwartz, "Discriminative Active Learning", 2019, section 3 and algorithm 1.
     """
 
@@ -32,11 +32,11 @@ class Discriminative:
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by log-odds."""
-        vectors, known = signals.matrix("embedding"), signals.labeled_matrix("embedding")
+        vectors, labeled = signals.matrix("embedding"), signals.labeled_matrix("embedding")
         count = len(vectors)
         if not count:
             return np.zeros(0)
-        rows = prepared(np.concatenate([vectors, known]))
+        rows = center_and_scale(np.concatenate([vectors, labeled]))
         annotated = np.arange(count, len(rows))
         odds, picks = np.zeros(count), np.zeros(0, dtype=np.int64)
         for part in np.array_split(np.arange(min(budget, count)), PARTS):
@@ -54,7 +54,7 @@ class Discriminative:
 def _log_odds(
     rows: Rows, annotated: np.ndarray, others: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(count,) log-odds of being unannotated, to nine digits: the last ones are the machine's."""
+    """Log-odds of being unannotated (count,), to nine digits: further digits depend on the machine."""
     size = min(RATIO * len(annotated), len(others))
     sample = np.sort(rng.choice(others, size=size, replace=False))
     vectors = rows[np.concatenate([annotated, sample])]
@@ -68,7 +68,7 @@ def _log_odds(
 
 
 def _logistic(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(d + 1,) weights of an L2-penalised logistic regression, by Newton's method; the last column is not penalised."""
+    """Weights (d + 1,) of an L2-penalized logistic regression by Newton's method; the last one is not penalized."""
     penalty = np.full(design.shape[1], PENALTY)
     penalty[-1] = 1e-6
     weights = np.zeros(design.shape[1])
@@ -77,7 +77,7 @@ def _logistic(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         gradient = design.T @ (shares - wanted) + penalty * weights
         curvature = (design * (shares * (1 - shares))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(curvature, gradient)
-        # A full step can overshoot where classes are far apart; a bounded one still ends at the one minimum.
+        # A full step can overshoot if the classes are far apart; a bounded one still reaches the unique minimum.
         weights -= step * min(1.0, 10 / max(float(np.abs(step).max()), 1e-300))
         if np.abs(step).max() < 1e-10:
             break

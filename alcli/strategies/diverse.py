@@ -1,4 +1,4 @@
-"""Ask for another strategy's best items, leaving out those that are much alike."""
+"""Select another strategy's best items, avoiding similar ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ CANDIDATES = 4
 
 
 class Diverse(Wrapper):
-    """Spread the budget by k-center greedy over the wrapped strategy's best.
+    """Pick by k-center greedy among the wrapped strategy's best items.
 
-    ``diverse:margin`` takes the four times budget best by margin, picks the best of all, then each time the candidate
-    farthest from all picks.
+    ``diverse:margin`` takes the 4 · budget best items by margin as candidates, picks the best one, then repeatedly the
+    candidate farthest from all picks.
     Needs: embedding (n, d), and what the wrapped strategy needs. Score: picks first, then by the wrapped score.
-    Cost: O(d · budget²) by matrix products on top. Source: Yang, Huang & Crowley, "Plug and Play Active Learning for
-    Object Detection", CVPR 2024, section 3 (candidates, then a diverse part of them).
+    Cost: O(d · budget²) by matrix products extra. Source: Yang, Huang & Crowley, "Plug and Play Active Learning for
+    Object Detection", CVPR 2024, section 3 (candidates, then a diverse subset).
     """
 
     needs = frozenset({"embedding"})
@@ -31,7 +31,7 @@ class Diverse(Wrapper):
         candidates = top_k(scores, wanted)
         if not len(candidates):
             return scores
-        # In the order of rows, so that the lowest row wins a tie; the best is the first pick.
+        # Sorted, so that the lowest row wins a tie; the best is the first pick.
         rows = np.sort(candidates)
         first = int(np.searchsorted(rows, candidates[0]))
         return picks_first(rows[greedy(signals.matrix("embedding")[rows], budget, first=first).picks], scores)

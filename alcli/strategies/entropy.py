@@ -1,4 +1,4 @@
-"""Ask for the items whose predictions are least certain."""
+"""Select the items whose predictions are least certain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alcli.signals import Signals
 class Entropy:
     """Prefer items with a large prediction entropy.
 
-    Needs: entropy (n,). Score: the entropy in nats, aggregated over objects as the task says. Cost: O(n).
+    Needs: entropy (n,). Score: the entropy in nats, aggregated over objects by the task. Cost: O(n).
     Source: Shannon (1948); as an acquisition function: Settles (2009), section 3.1.
     """
 

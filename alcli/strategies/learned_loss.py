@@ -1,4 +1,4 @@
-"""Ask for the items on which the loss head expects the model to fail most."""
+"""Select the items with the largest loss according to the loss head."""
 
 from __future__ import annotations
 

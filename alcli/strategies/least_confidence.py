@@ -1,4 +1,4 @@
-"""Ask for the items whose best guess is the least sure."""
+"""Select the items whose most probable class is the least probable."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from alcli.signals import Signals
 
 
 class LeastConfidence:
-    """Prefer items whose most probable class is improbable.
+    """Prefer items whose most probable class has a low probability.
 
-    Needs: least_confidence (n,). Score: 1 − largest probability, aggregated over objects as the task says. Cost:
-    O(n).
+    Needs: least_confidence (n,). Score: 1 − largest probability, aggregated over objects by the task. Cost: O(n).
     Source: Lewis & Gale, "A Sequential Algorithm for Training Text Classifiers", SIGIR 1994; Settles (2009),
     section 3.1.
     """

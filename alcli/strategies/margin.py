@@ -1,4 +1,4 @@
-"""Ask for the items on which the model wavers between two answers."""
+"""Select the items on which two classes are nearly tied."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from alcli.signals import Signals
 
 
 class Margin:
-    """Prefer items whose two most probable classes are nearly as probable.
+    """Prefer items whose two most probable classes have similar probabilities.
 
-    Needs: margin (n,). Score: 1 − (largest − second largest probability), aggregated over objects as the task says.
+    Needs: margin (n,). Score: 1 − (largest − second largest probability), aggregated over objects by the task.
     Cost: O(n).
     Source: Scheffer, Decomain & Wrobel, "Active Hidden Markov Models", IDA 2001; Settles (2009), section 3.1.
     """

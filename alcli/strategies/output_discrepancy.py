@@ -1,4 +1,4 @@
-"""Ask for the items on which the model has changed its mind since the previous cycle."""
+"""Select the items whose predictions changed most since the previous cycle."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from alcli.signals import Signals
 
 
 class OutputDiscrepancy:
-    """Prefer items whose output moved most from the previous cycle's model to this one.
+    """Prefer items whose outputs differ most between this model and the previous cycle's.
 
-    Needs: output_discrepancy (n,); all 0, and so no order, until there is a previous model. Score: ½‖p now − p
-    then‖², a lower bound of the loss up to a factor. Cost: O(n), and one more forward pass.
+    Needs: output_discrepancy (n,); all 0, hence no order, without a previous model. Score: ½‖p − p_previous‖², up to
+    a factor a lower bound of the loss. Cost: O(n), plus one more forward pass.
     Source: Huang et al., "Semi-Supervised Active Learning with Temporal Output Discrepancy", ICCV 2021, section 3.
     """
 

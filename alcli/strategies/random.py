@@ -1,4 +1,4 @@
-"""Ask in random order: the baseline that every strategy has to beat."""
+"""Select in random order: the baseline for every strategy."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from alcli.signals import Signals
 
 
 class Random:
-    """Every item is equally likely to come first.
+    """Order the items at random.
 
     Needs: nothing. Score: uniform in [0, 1). Cost: O(n). Source: the baseline of Settles (2009).
     """
 
     needs: frozenset[str] = frozenset()
+    order_in_words = "a seeded random sample"
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
-        """(n,) uniform numbers, the same for the same generator state."""
+        """(n,) uniform random numbers."""
         return rng.random(len(signals))

@@ -1,4 +1,4 @@
-"""Ask for the most typical item of each cluster that nobody has looked into yet."""
+"""Select the most typical item of each cluster without annotations."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ LARGEST, NEIGHBORS, SMALL = 500, 20, 5
 
 
 class Typiclust:
-    """Take from each cluster by turns the item in its densest part.
+    """Take the item in the densest part of each cluster, by turns.
 
-    Clusters: k-means over pool and annotated items, as many as annotated items and budget together, at most 500.
-    Those with the fewest annotated items come first, of these the largest; those of up to 5 items come last. Needs no
-    trained model, so that it can choose the first items of all.
-    Needs: embedding (n, d) of the pool and of annotated items. Score: turn by turn; in a cluster by typicality, one
-    over the mean distance to its 20 nearest neighbours there (half the cluster where that is fewer).
+    Clusters: k-means over pool and annotated items, as many as annotated items plus budget, at most 500. Clusters with
+    the fewest annotated items come first, among these the largest; clusters of up to 5 items come last. It needs no
+    trained model, so it can choose the very first items.
+    Needs: embedding (n, d) of the pool and of annotated items. Score: turn by turn; within a cluster by typicality, 1
+    / the mean distance to the 20 nearest neighbors in the cluster (half the cluster if that is fewer).
     Cost: k-means, and O(d · cluster²) for each cluster. Source: Hacohen, Dekel & Weinshall, "Active Learning on a
     Budget: Opposite Strategies Suit High and Low Budgets", ICML 2022, section 3 and equation 4.
     """
 
     needs = frozenset({"embedding"})
     needs_labeled = frozenset({"embedding"})
+    order_in_words = "the most typical of each cluster"
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) distinct whole numbers."""
-        vectors, known = signals.matrix("embedding"), signals.labeled_matrix("embedding")
+        vectors, labeled = signals.matrix("embedding"), signals.labeled_matrix("embedding")
         count = len(vectors)
         if not count:
             return np.zeros(0)
-        clusters = max(min(len(known) + budget, LARGEST), 1)
-        labels = cluster(np.concatenate([vectors, known]), clusters, rng).labels
+        clusters = max(min(len(labeled) + budget, LARGEST), 1)
+        labels = cluster(np.concatenate([vectors, labeled]), clusters, rng).labels
         sizes = np.bincount(labels, minlength=clusters)
         annotated = np.bincount(labels[count:], minlength=clusters)
         turn = np.empty(clusters)
         turn[np.lexsort((-sizes, annotated))] = -np.arange(clusters)
-        mine = labels[:count]
-        scores = by_turns(mine, _typicality(vectors, mine), turn[mine])
-        scores[sizes[mine] <= SMALL] -= count
+        pool_labels = labels[:count]
+        scores = by_turns(pool_labels, _typicality(vectors, pool_labels), turn[pool_labels])
+        scores[sizes[pool_labels] <= SMALL] -= count
         return scores
 
 
 def _typicality(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) one over the mean distance to neighbours in the same cluster; 0 for an item alone."""
+    """1 / mean distance to neighbors in the same cluster, 0 for a single item: (n,)."""
     order = np.argsort(labels, kind="stable")
     result = np.zeros(len(labels))
     for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):

@@ -1,1 +1,1 @@
-"""Files, hashes, processes, locks, signals, logs, clocks, texts: nothing here knows an image."""
+"""Files, hashes, processes, locks, signals, logs, clocks and text; nothing here knows about images."""

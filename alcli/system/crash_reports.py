@@ -1,4 +1,4 @@
-"""Tracebacks of internal errors, in files that can be sent; the terminal only names them."""
+"""Files with the tracebacks of internal errors; the terminal shows only where they are."""
 
 from __future__ import annotations
 
@@ -9,49 +9,50 @@ import traceback
 from pathlib import Path
 
 from alcli.errors import AlcliError
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
 
 KEPT = 20
 PATTERN = "crash-*.txt"
 
 
 def internal_error(error: Exception, folder: Path | None = None, run_id: str = "") -> AlcliError:
-    """What to raise for a bug: it names the file with the traceback.
+    """The error to raise for a bug; its message names the file with the traceback.
 
     Args:
-        folder: for ``crash-RUN.txt``, where the newest 20 stay; the system's temporary one when there is none.
+        folder: where to write ``crash-RUN.txt``; it keeps the newest 20. Without it, or when it cannot be written, the
+            report goes to the system's temporary folder.
     """
-    text = redacted("".join(traceback.format_exception(error)))
-    path = _in_folder(text, folder / f"crash-{run_id}.txt") if folder else None
-    path = path or _in_temporary_file(text)
+    text = redact("".join(traceback.format_exception(error)))
+    path = _write_in(text, folder / f"crash-{run_id}.txt") if folder else None
+    path = path or _write_temporary(text)
     if path:
         where = f"its traceback is in {path}"
     else:
-        where = f"no file could be written, so here is its traceback:\n{text}"
+        where = f"its traceback could not be written to a file:\n{text}"
     what = f"Internal error: {type(error).__name__}: {error}"
     return AlcliError(what, kept="Finished steps are kept.", do=f"Please report this bug; {where}")
 
 
-def _in_folder(text: str, path: Path) -> Path | None:
+def _write_in(text: str, path: Path) -> Path | None:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text)
-        _forget_old(path.parent)
+        _remove_old(path.parent)
     except OSError:
         return None
     return path
 
 
-def _forget_old(folder: Path) -> None:
+def _remove_old(folder: Path) -> None:
     reports = sorted(folder.glob(PATTERN), key=lambda path: path.stat().st_mtime_ns)
     for path in reports[:-KEPT]:
         path.unlink(missing_ok=True)
 
 
-def _in_temporary_file(text: str) -> Path | None:
+def _write_temporary(text: str) -> Path | None:
     with (
         contextlib.suppress(OSError),
         tempfile.NamedTemporaryFile(

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: temporary file, fsync, rename, fsync of the folder."""
+"""Atomic writes: temporary file, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHARED = 0o644
 def atomic_write(
     path: Path, mode: str = "w", permissions: int = PRIVATE, beside: Path | None = None
 ) -> Iterator[IO[Any]]:
-    """Open a file that takes the place of ``path`` only when the block ends without an error.
+    """Open a temporary file that replaces ``path`` when the block ends without an error.
 
-    Text is UTF-8 with line ends as written. After the block the content and its name survive a power cut.
+    Text is UTF-8, and line ends are written as given. After the block, the content and its name survive a power cut.
 
     Args:
-        beside: the folder of the temporary file, on the same disk; default: the folder of ``path``.
+        beside: the folder of the temporary file, on the same disk; by default the folder of ``path``.
     """
     newline = None if "b" in mode else ""
     encoding = None if "b" in mode else "utf-8"
@@ -43,7 +43,7 @@ def atomic_write(
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside the folder durable."""
+    """Make renames in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -52,7 +52,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(*folders: Path) -> None:
-    """Delete what an interrupted ``atomic_write`` left in these folders."""
+    """Delete temporary files that an interrupted ``atomic_write`` left in these folders."""
     for folder in folders:
         for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""SHA-256 of files and texts, and the seeds that follow from them."""
+"""SHA-256 of files and strings, and random seeds derived from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, in hex."""
+    """SHA-256 of a file's content, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
 
@@ -22,7 +22,7 @@ def _digest(stream: IO[bytes]) -> str:
 
 
 def sha256_of_text(*parts: str) -> str:
-    """One SHA-256 over several texts; ("ab", "c") and ("a", "bc") differ."""
+    """SHA-256 over several strings, in hex; ("ab", "c") and ("a", "bc") differ."""
     digest = hashlib.sha256()
     for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
@@ -31,5 +31,5 @@ def sha256_of_text(*parts: str) -> str:
 
 
 def seed_of(*parts: object) -> int:
-    """A seed in [0, 2⁶³) that depends on the parts alone."""
+    """A random seed in [0, 2⁶⁰) that depends only on the parts."""
     return int(sha256_of_text(*map(str, parts))[:15], 16)

@@ -1,4 +1,4 @@
-"""Signals that wait until a piece of work is whole."""
+"""Postpone SIGINT, SIGTERM and SIGHUP until the work in progress can be saved."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
-    """Whether somebody has asked the run to stop, and by which signal."""
+    """Whether a signal has asked the run to stop.
+
+    Attributes:
+        signal: the number of the signal, None before one arrives.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def obey(self) -> None:
-        """Raises Interrupted when a signal has come; called where everything is in order."""
+        """Raise Interrupted if a signal has arrived; call it where everything is saved."""
         if self.signal is not None:
             raise Interrupted(self.signal)
 
 
 @contextlib.contextmanager
-def postponed() -> Iterator[Stop]:
-    """Let the first signal wait for ``Stop.obey``; a second one stops at once.
+def postpone_signals() -> Iterator[Stop]:
+    """Postpone the first signal until ``Stop.obey`` or the end of the block; a second one stops at once.
 
-    Outside the main thread signals stay as they are.
+    Outside the main thread, signals are handled as before.
     """
     stop = Stop()
 
@@ -45,5 +49,5 @@ def postponed() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    # One that came last must not be forgotten.
+    # A signal that arrived after the last ``obey`` must not be lost.
     stop.obey()

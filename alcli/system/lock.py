@@ -1,4 +1,4 @@
-"""The lock of a workspace: one writer at a time, and everybody else is told who it is."""
+"""The lock of a workspace: one writer at a time, and everyone else learns who holds it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from alcli.system.clock import now
 
 SECONDS_BETWEEN_TRIES = 0.2
 SECONDS_TO_SAY_WHO = 0.5
-"""A run that has just taken the lock has written its name by then."""
+"""How long to wait for a run that has just acquired the lock to write its name."""
 FLOCK = "hhqqi4x"
-"""C's struct flock on Linux; elsewhere the fields have other places."""
+"""C's struct flock on Linux; other systems order its fields differently."""
 
 
 @contextlib.contextmanager
-def held(path: Path, wait: float = 0.0) -> Iterator[None]:
+def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
     """Hold the lock; raises WorkspaceLocked naming the holder after ``wait`` seconds.
 
-    It belongs to this process alone: it ends with it, and a forked decoding worker does not inherit it. The text in the
-    file is information for people, never the decision.
+    The lock belongs to this process: it is released when the process ends, and forked workers do not inherit it. The
+    text in the file only informs people; it never decides who holds the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _take(descriptor, wait)
+        _acquire(descriptor, wait)
         since = now()
         text = f"pid {os.getpid()} on {socket.gethostname()} since {since}: {' '.join(['alcli', *sys.argv[1:]])}"
         content = text.encode("utf-8", "surrogateescape")
@@ -43,53 +43,54 @@ def held(path: Path, wait: float = 0.0) -> Iterator[None]:
 
 
 def holder(path: Path) -> str:
-    """Who else holds the lock, in words; empty when nobody does. Linux is asked; elsewhere it is tried for a moment.
+    """A description of the other process that holds the lock; empty when it is free.
 
-    Not while this process holds the same lock, which ends with any descriptor of its file that is closed.
+    Linux reports the holder; other systems are probed by taking the lock for a moment. Never call this while this
+    process holds the lock: closing any descriptor of the file would release it.
     """
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError:
         return ""
     try:
-        return "" if _is_free(descriptor) else _named(descriptor)
+        return "" if _is_free(descriptor) else _holder_name(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, wait: float) -> None:
+def _acquire(descriptor: int, wait: float) -> None:
     deadline = time.monotonic() + wait
     while True:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except (BlockingIOError, PermissionError):
-            # By turns instead of a blocking call, so that signals and the deadline are heard.
+            # Poll instead of blocking, so that signals and the deadline take effect.
             if time.monotonic() >= deadline:
                 raise WorkspaceLocked(
-                    f"Another run holds this workspace: {_named(descriptor)}.",
-                    do="Wait for it to end (--wait 30m); nothing has to be unlocked by hand.",
+                    f"Another run holds this workspace: {_holder_name(descriptor)}.",
+                    do="Wait for it to end (--wait 30m); there is nothing to unlock by hand.",
                 ) from None
         time.sleep(min(SECONDS_BETWEEN_TRIES, max(deadline - time.monotonic(), 0.0)))
 
 
-def _named(descriptor: int) -> str:
-    """The holder by its own words; just after it took the lock these are still another's, or none."""
+def _holder_name(descriptor: int) -> str:
+    """How the holder describes itself; right after it acquired the lock, the file may still name an earlier one."""
     deadline = time.monotonic() + SECONDS_TO_SAY_WHO
     while True:
-        owner = _owner(descriptor)
+        owner = _holder_pid(descriptor)
         text = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip()
         if not owner or text.startswith(f"pid {owner} "):
             return text or "unknown"
         if time.monotonic() >= deadline:
-            # Just started; or in a container, where it has another number.
-            return f"pid {owner} (the last that said its name: {text or 'nobody'})"
+            # It has just started, or runs in a container where its pid differs.
+            return f"pid {owner} (the last to write its name: {text or 'nobody'})"
         time.sleep(0.02)
 
 
 def _is_free(descriptor: int) -> bool:
     if sys.platform == "linux":
-        return _owner(descriptor) is None
+        return _holder_pid(descriptor) is None
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
@@ -98,11 +99,11 @@ def _is_free(descriptor: int) -> bool:
     return True
 
 
-def _owner(descriptor: int) -> int | None:
-    """Process id of another holder, as the system knows it; 0 where it cannot tell, None when there is no holder."""
+def _holder_pid(descriptor: int) -> int | None:
+    """The pid of another process that holds the lock; 0 when the system does not report it, None when it is free."""
     if sys.platform != "linux":
         return 0
-    asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    # Of a process in another container or on another machine it is 0 or negative.
+    request = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, request))
+    # For a process in another container or on another machine, the pid is 0 or negative.
     return None if kind == fcntl.F_UNLCK else max(pid, 0)

@@ -1,4 +1,4 @@
-"""Work in processes of its own, so that what dies there (a decoder, on a malicious file) takes nothing with it."""
+"""Work in child processes, so that a crash there (a decoder on a malicious file) cannot take down the run."""
 
 from __future__ import annotations
 
@@ -13,54 +13,58 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 CHUNK = 8
+MOST_WORKERS = 8
 Value = TypeVar("Value")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Died:
-    """What comes back instead of a result.
+    """Stands in for the result of a process that died.
 
     Attributes:
-        killed: somebody or the system, short of memory, killed the process; its work may be innocent.
+        killed: it was killed from outside, perhaps for lack of memory; its work may not be to blame.
     """
 
     killed: bool
 
     @property
     def reason(self) -> str:
-        """For people: what happened to the image that was being decoded."""
+        """What happened to the image that was being decoded, in words."""
         return "its decoding was killed; short of memory?" if self.killed else "the decoder crashed on it"
 
 
-def in_processes(function: Callable[[Value], Result], values: Sequence[Value], workers: int) -> Iterator[Result | Died]:
-    """``function`` of each value, in order, worked out by forked processes; Died where it kills its process.
+def map_in_processes(
+    function: Callable[[Value], Result], values: Sequence[Value], workers: int
+) -> Iterator[Result | Died]:
+    """Apply ``function`` to each value in forked processes, in order; Died for a value that kills its process.
 
-    What was under way in a process that died is done again, value by value where that is needed to find the culprit.
+    When a process dies, its pending values run again, one at a time where necessary to find the culprit.
     """
     chunks = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
     while chunks:
-        under_way = yield from _while_they_live(function, chunks, workers)
+        under_way = yield from _run_until_death(function, chunks, workers)
         for chunk in chunks[:under_way]:
-            yield from _one_by_one(function, chunk)
+            yield from _run_one_by_one(function, chunk)
         chunks = chunks[under_way:]
 
 
-def _while_they_live(
+def _run_until_death(
     function: Callable[[Value], Result], chunks: list[Sequence[Value]], workers: int
 ) -> Generator[Result, None, int]:
-    """Takes what it has done from the chunks; returns how many of the rest were under way when a process died."""
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin)
+    """Yield results and remove finished chunks; returns how many of the rest were running when a process died."""
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _start_worker)
     try:
         todo = iter(list(chunks))
         under_way: deque[Future[list[Result]]] = deque()
         while chunks:
             try:
                 for chunk in itertools.islice(todo, 2 * workers - len(under_way)):
-                    under_way.append(pool.submit(_each, function, chunk))
+                    under_way.append(pool.submit(_apply, function, chunk))
                 results = under_way[0].result()
             except BrokenProcessPool:
                 return min(max(len(under_way), 1), len(chunks))
@@ -72,21 +76,21 @@ def _while_they_live(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _one_by_one(function: Callable[[Value], Result], values: Sequence[Value]) -> Iterator[Result | Died]:
-    together = attempt(function, values)
+def _run_one_by_one(function: Callable[[Value], Result], values: Sequence[Value]) -> Iterator[Result | Died]:
+    together = run_in_child(function, values)
     if not isinstance(together, Died):
         yield from together
         return
     for value in values:
-        alone = attempt(function, [value])
+        alone = run_in_child(function, [value])
         yield alone if isinstance(alone, Died) else alone[0]
 
 
-def attempt(function: Callable[[Value], Result], values: Sequence[Value]) -> list[Result] | Died:
-    """``function`` of all values in one forked process; raises what it raises."""
+def run_in_child(function: Callable[[Value], Result], values: Sequence[Value]) -> list[Result] | Died:
+    """Apply ``function`` to all values in one forked process; an exception raised there is raised here."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(sender, function, values), daemon=True)
+    process = context.Process(target=_send_results, args=(sender, function, values), daemon=True)
     process.start()
     sender.close()
     try:
@@ -96,7 +100,7 @@ def attempt(function: Callable[[Value], Result], values: Sequence[Value]) -> lis
         return Died(killed=process.exitcode == -signal.SIGKILL)
     finally:
         receiver.close()
-        # It has said all it will say, or nobody listens any more.
+        # It has sent its answer, or nobody is waiting for it.
         process.kill()
         process.join()
     if isinstance(answer, BaseException):
@@ -105,44 +109,41 @@ def attempt(function: Callable[[Value], Result], values: Sequence[Value]) -> lis
 
 
 def end_with_parent() -> None:
-    """A parent that is killed tells its children nothing: they would work on unseen, or wait for ever."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
+    """Exit when the parent process dies; otherwise the children of a killed parent would run or wait forever."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
+def _exit_after(process: BaseProcess) -> None:
+    process.join()
     os._exit(1)
 
 
-def _begin() -> None:
-    # A terminal's Ctrl-C goes to all; the parent answers it. Its pool ends its processes with SIGTERM.
+def _start_worker() -> None:
+    # The terminal sends Ctrl-C to every process; the parent handles it. The pool ends its processes with SIGTERM.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
 
 
-def _each(function: Callable[[Value], Result], values: Sequence[Value]) -> list[Result]:
+def _apply(function: Callable[[Value], Result], values: Sequence[Value]) -> list[Result]:
     return [function(value) for value in values]
 
 
-def _answer(sender: Connection, function: Callable[[Any], Any], values: Sequence[Any]) -> None:
-    # Deaf to all that the parent hears as well: only its work may end it, or it would look guilty.
+def _send_results(sender: Connection, function: Callable[[Any], Any], values: Sequence[Any]) -> None:
+    # Ignore signals that the parent handles: if one ended this process, its value would look like the culprit.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()
     try:
-        sender.send(_each(function, values))
+        sender.send(_apply(function, values))
     except Exception as error:
         sender.send(error)
 
 
 def worker_count(wanted: int | None, batches_to_load: int) -> int:
-    """Decoding processes: as wanted, else one a core up to 8; never more than there are batches."""
+    """Number of decoding processes: ``wanted``, or one per core; at most 8 and never more than there are batches."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
     return min(cores if wanted is None else wanted, MOST_WORKERS, batches_to_load)
-
-
-MOST_WORKERS = 8

@@ -1,4 +1,4 @@
-"""What a long step tells whoever waits for it; the command line draws it, a library may stay silent."""
+"""How a long step reports its progress; the command line displays it, a library may ignore it."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from typing import Protocol
 
 Advance = Callable[[int], None]
 LOG = logging.getLogger("alcli")
-"""What is said to people and done by steps; goes nowhere until somebody adds a handler."""
-# Without these two Python would print warnings of a log that nobody listens to.
+"""Messages and events of the steps; discarded until a handler is added."""
+# Without these two lines, Python would print warnings to stderr when no handler is configured.
 LOG.addHandler(logging.NullHandler())
 LOG.propagate = False
 
 
 class Progress(Protocol):
-    """Where steps report to."""
+    """Receives the reports of a step."""
 
     def say(self, text: str) -> None:
-        """One line for people."""
+        """Show one line."""
         ...
 
     def detail(self, text: str) -> None:
-        """One line for those who want to know more."""
+        """Show one line in verbose mode."""
         ...
 
     def note(self, event: str, message: str, **facts: object) -> None:
-        """An event for the log alone."""
+        """Write an event to the log without showing it."""
         ...
 
     def track(self, description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
-        """A bar of ``total`` units; the block calls the yielded function with the units done."""
+        """Show a progress bar of ``total`` units; the block calls the yielded function with the number completed."""
         ...
 
 
 class Silent:
-    """Reports to nobody."""
+    """Discards every report."""
 
     def say(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def detail(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, event: str, message: str, **facts: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     @contextlib.contextmanager
     def track(self, description: str, total: int) -> Iterator[Advance]:
-        """A bar that nobody sees."""
+        """Yield a function that does nothing."""
         yield lambda units: None

@@ -1,7 +1,7 @@
-"""What every run of a workspace did: JSON lines in ``logs/alcli.jsonl``, for whoever asks later what happened.
+"""The log of all runs of a workspace: JSON lines in ``logs/alcli.jsonl``.
 
-A line has ``time`` (UTC), ``run`` (the same in every line of one run), ``level``, ``event`` and ``message``; some
-events have more. A run without an ``end`` was killed. A log that cannot be written never stops or fails a run.
+A line has ``time`` (UTC), ``run`` (the id of the run), ``level``, ``event`` and ``message``; some events have more
+fields. A run without an ``end`` event was killed. A log that cannot be written never stops or fails a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from alcli.errors import DONE, exit_of
 from alcli.system.progress import LOG
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
 
 FILE_NAME = "alcli.jsonl"
 MOST_BYTES = 5_000_000
@@ -29,11 +29,11 @@ FILES = 5
 
 
 class Run:
-    """One run of a command that writes.
+    """One run of a command that writes to the workspace.
 
     Attributes:
-        id: short and random, in every line of the log.
-        exit_code: how the run ends; its owner sets it before a good end.
+        id: a short random id, in every line of the log.
+        exit_code: the exit code of a run that ends without an error; the command sets it.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,10 @@ class Run:
 
 
 @contextlib.contextmanager
-def recorded(folder: Path, command: Sequence[str]) -> Iterator[Run]:
-    """Write what is said and done in the block, its start and its end, to the log in ``folder``.
+def log_run(folder: Path, command: Sequence[str]) -> Iterator[Run]:
+    """Log the start of a run, its messages and events, and its end to a file in ``folder``.
 
-    The caller holds the workspace: two runs must not rotate the files of one log.
+    The caller holds the workspace's lock: two runs must not rotate the same log.
     """
     run, started = Run(), time.monotonic()
     handler = _Handler(folder / FILE_NAME, run.id)
@@ -75,7 +75,7 @@ def _ending(code: int, started: float) -> dict[str, Any]:
 
 
 class _Handler(logging.handlers.RotatingFileHandler):
-    """A private file that is rotated, and whose failures nobody hears of."""
+    """A rotating file that only its owner can read; failures to write are ignored."""
 
     def __init__(self, path: Path, run_id: str) -> None:
         super().__init__(path, maxBytes=MOST_BYTES, backupCount=FILES - 1, encoding="utf-8", delay=True)
@@ -84,28 +84,28 @@ class _Handler(logging.handlers.RotatingFileHandler):
     def _open(self) -> io.TextIOWrapper:
         path = Path(self.baseFilename)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        # Text that is no Unicode (names of files) becomes the escapes that JSON has for it.
+        # File names that are not valid Unicode are written as JSON escapes.
         stream = os.fdopen(_private(path), "a+", encoding="utf-8", errors="backslashreplace", newline="")
-        if _is_broken_off(path):
+        if _is_unfinished(path):
             stream.write("\n")
         return stream
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Nothing: the disk may be full, and the run goes on."""
+        """Do nothing: a full disk must not stop the run."""
 
     def close(self) -> None:
-        """Close the file; what could not be written until now is lost."""
+        """Close the file; records that could not be written are lost."""
         with contextlib.suppress(OSError):
             super().close()
 
 
 def _private(path: Path) -> int:
-    # Not through a link, and never waiting for the reader of a pipe.
+    # Do not follow a link, and do not wait for the reader of a pipe.
     return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
 
-def _is_broken_off(path: Path) -> bool:
-    """Whether a killed run left its last line without an end."""
+def _is_unfinished(path: Path) -> bool:
+    """Whether a killed run left its last line incomplete."""
     with path.open("rb") as file:
         if file.seek(0, os.SEEK_END) == 0:
             return False
@@ -114,14 +114,14 @@ def _is_broken_off(path: Path) -> bool:
 
 
 class _Lines(logging.Formatter):
-    """One JSON object a line, without secrets."""
+    """One JSON object per line, without secrets."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self._run_id = run_id
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The record as one line of JSON, without the line end."""
         line = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "run": self._run_id,
@@ -134,9 +134,9 @@ class _Lines(logging.Formatter):
 
 
 def _without_secrets(value: Any) -> Any:
-    # Before JSON escapes anything: a secret with a quotation mark would look different after it.
+    # Redact before JSON escapes anything: a secret with a quotation mark would no longer match.
     if isinstance(value, Mapping):
-        return {redacted(str(key)): _without_secrets(part) for key, part in value.items()}
+        return {redact(str(key)): _without_secrets(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_without_secrets(part) for part in value]
-    return redacted(value) if isinstance(value, str) else value
+    return redact(value) if isinstance(value, str) else value

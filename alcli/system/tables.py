@@ -1,4 +1,4 @@
-"""CSV files that every reader takes apart again exactly: RFC 4180, UTF-8, ``\\n``, plain decimals."""
+"""CSV files that every reader parses alike: RFC 4180, UTF-8, ``\\n``, decimals without exponents."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from alcli.errors import DataError
 
 
 def plain(value: float) -> str:
-    """A number without an exponent that reads back as the same float."""
+    """Format a number without an exponent so that it parses back to the same float."""
     return format(Decimal(repr(float(value))), "f")
 
 
 def write_rows(stream: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write RFC 4180 lines that every reader, and ``read``, takes apart again exactly."""
-    lean = csv.writer(stream, lineterminator="\n")
+    """Write a header and rows in RFC 4180; ``read`` returns them unchanged."""
+    minimal = csv.writer(stream, lineterminator="\n")
     quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    lean.writerow(header)
+    minimal.writerow(header)
     for row in rows:
-        # A lone carriage return ends a line for most readers, but Python only quotes its own line end.
-        (quoted if any("\r" in str(value) for value in row) else lean).writerow(row)
+        # Most readers take a lone carriage return for a line end, but Python quotes only its own line end.
+        (quoted if any("\r" in str(value) for value in row) else minimal).writerow(row)
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file as texts, exactly as written: ``NA`` and ``001`` stay what they are.
+    """The rows of a CSV file by column, as strings: ``NA`` and ``001`` are not converted.
 
     Raises:
-        DataError: a line has too many or too few columns, or the file is no text.
+        DataError: a row has too many or too few columns, or the file is not valid CSV in UTF-8.
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            return list(_checked(csv.reader(stream, strict=True), path))
+            return list(_by_column(csv.reader(stream, strict=True), path))
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a CSV file in UTF-8: {error}.") from None
 
 
-def _checked(lines: Iterable[list[str]], path: Path) -> Iterable[dict[str, str]]:
+def _by_column(lines: Iterable[list[str]], path: Path) -> Iterable[dict[str, str]]:
     header: list[str] | None = None
     try:
         for number, line in enumerate(lines, 1):

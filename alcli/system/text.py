@@ -1,4 +1,4 @@
-"""Texts for people: names from outside made harmless, and the nearest name to a misspelt one."""
+"""Text for people: safe display of untrusted names, and suggestions for misspelled ones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ UNESCAPED = "/ !#$&'()*+,:;=?@[]~"
 
 
 def visible(text: str, keep: str = "\n") -> str:
-    """The text with control characters escaped, so that a file name can steer neither a terminal nor a line's order."""
+    """Escape control characters, so that a file name cannot control the terminal or reverse the text direction."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def is_text(text: str) -> bool:
-    """Whether the text can be written down: half of a surrogate pair, as JSON can hold it, cannot."""
+    """Whether the string can be encoded as UTF-8; a lone surrogate, which JSON allows, cannot."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -27,7 +27,7 @@ def is_text(text: str) -> bool:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known names, or all of them."""
+    """A sentence that suggests the most similar names, or lists all of them."""
     choices = list(known)
     near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
     if near:
@@ -36,10 +36,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def readable(name: str) -> str:
-    """The name of a file as valid UTF-8.
+    """A file name as valid UTF-8.
 
-    Bytes that are not UTF-8 are percent-escaped; so is the percent sign of a name that could be taken for such a one,
-    so that two files never share a name.
+    A name that is not UTF-8 is percent-encoded, and so is one that already looks percent-encoded, so that two files
+    never get the same name.
     """
     raw = os.fsencode(name)
     try:

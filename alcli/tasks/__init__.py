@@ -1,4 +1,4 @@
-"""What a model has to learn: network, per-item loss, signals, metric. One file = one task."""
+"""Tasks: network, per-item loss, signals and metric. One file = one task."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from alcli.items import ImageFacts, Item
 
 @dataclass(frozen=True)
 class Example:
-    """One image ready to be loaded.
+    """One image, ready to load.
 
     Attributes:
         path: local file.
         annotation: checked, in pixels of the upright image; None for an item of the pool.
-        size: (width, height) of the upright image; None where nobody has looked yet.
+        size: (width, height) of the upright image; None if it is not known yet.
     """
 
     item: Item
@@ -32,13 +32,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some examples as the model takes them.
+    """A batch of examples as model input.
 
     Attributes:
-        images: (rows, 3, H, W) uint8; one row an example, or several where a task looks at parts of an image.
+        images: (rows, 3, H, W) uint8; one row per example, or several for tasks that work on parts of an image.
         targets: one dict of tensors per example; empty for items of the pool.
         sizes: (width, height) of each upright image before resizing.
-        owners: (rows,) the example that each row belongs to, ascending; None: row i belongs to example i.
+        owners: (rows,) index of the example that each row belongs to, ascending; None: row i belongs to example i.
     """
 
     examples: Sequence[Example]
@@ -49,21 +49,31 @@ class Batch:
 
 
 class Task(Protocol):
-    """What training and inference ask of a task; made as ``Task(task_options, model_options, classes)``."""
+    """What training and inference need from a task; constructed as ``Task(task_options, model_options, classes)``.
+
+    A task may also have ``Options``, a subclass of ``TaskOptions`` with its own settings (``task_options`` is then an
+    instance of it), and these optional attributes:
+
+    Attributes:
+        unit: what annotation costs are counted in: boxes, joints, pixels or labels; default: images.
+        several_labels: whether an image may have several labels, each with its own score; default: False.
+        check_frozen: called with the options; raises UsageError if a linear head on pooled features cannot replace
+            training. A task without it does not support frozen simulations.
+    """
 
     classes: tuple[str, ...]
-    """What the model's outputs stand for, in their order; for a pose the joints."""
+    """Names of the model's outputs, in order; for pose the joints."""
     model_name: str
     signal_names: frozenset[str]
-    """The signals that this task can give."""
+    """Signals that this task can compute."""
     input_shape: tuple[int, int]
-    """(height, width) of what the network takes."""
+    """(height, width) of the network's input."""
     loss_weight: float
-    """λ where ``train.loss_weight`` names none: small enough that the loss head costs the model nothing to speak of."""
+    """Default λ of ``train.loss_weight``: small enough that the loss head barely affects the model's accuracy."""
 
     @staticmethod
     def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:
-        """The classes that an annotation speaks of; all annotations together give ``classes``."""
+        """The classes in one annotation; the union over all annotations gives ``classes``."""
         ...
 
     def build_model(self) -> nn.Module:
@@ -71,22 +81,22 @@ class Task(Protocol):
         ...
 
     def backbone(self, model: nn.Module) -> nn.Module:
-        """The part that ``train.freeze_backbone`` holds still."""
+        """The part that ``train.freeze_backbone`` freezes."""
         ...
 
     def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
-        """A labelled example; raises DataError with the reason when the annotation is broken."""
+        """Build a labeled example; raises DataError with the reason when the annotation is invalid."""
         ...
 
     def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
-        """Image (3, H, W) uint8, target, and size before resizing; runs in a worker process; raises DataError.
+        """Load image (3, H, W) uint8, target, and size before resizing; runs in a worker process; raises DataError.
 
-        Several parts of one image come as (parts, 3, H, W).
+        A task that works on parts of an image returns (parts, 3, H, W).
         """
         ...
 
     def losses(self, model: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """(batch,) true loss of each item, and feature maps [(batch, C_i, H_i, W_i)] for the loss head."""
+        """The true loss of each item (batch,), and feature maps [(batch, C_i, H_i, W_i)] for the loss head."""
         ...
 
     def features(self, model: nn.Module, batch: Batch) -> list[Tensor]:
@@ -94,21 +104,21 @@ class Task(Protocol):
         ...
 
     def signals(self, model: nn.Module, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The signals asked for, (batch,) or (batch, d) each, and the feature maps for the loss head."""
+        """The signals in ``needs``, (batch,) or (batch, d) each, and the feature maps for the loss head."""
         ...
 
     def discrepancy(self, model: nn.Module, previous: nn.Module, batch: Batch) -> Tensor:
-        """(batch,) how far the outputs of the previous cycle's model lie from this model's."""
+        """Distance between the outputs of this model and the previous cycle's: (batch,)."""
         ...
 
     def predictions(self, model: nn.Module, batch: Batch) -> list[Annotation]:
-        """What the model would annotate, in pixels of the upright images."""
+        """The model's predicted annotations, in pixels of the upright images."""
         ...
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
-        """The field's own metric in [0, 1], by its own tool; the first entry is the headline."""
+        """The task's standard metrics in [0, 1], from the standard tool; the first entry is the headline."""
         ...
 
     def adapt(self, model: nn.Module, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
-        """A state dict of a model for other ``classes``, fitted to this task's classes."""
+        """Convert the state dict of a model for ``classes`` to this task's classes."""
         ...

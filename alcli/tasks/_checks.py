@@ -1,4 +1,4 @@
-"""What every task asks of an annotation before it trains on it."""
+"""Checks of annotations before training."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from alcli.errors import DataError
 from alcli.items import ImageFacts
 
 OVERHANG = 2.0
-"""Pixels by which a box or joint may stick out of its image; it is clipped. More is a broken annotation."""
+"""Pixels by which a box or joint may exceed its image; boxes are clipped. Beyond that the annotation is invalid."""
 
 
 def upright(annotation: Annotation, facts: ImageFacts) -> Annotation:
-    """The annotation in pixels; raises DataError when the annotator saw an image of another size."""
+    """The annotation in pixels; raises DataError when it was made for an image of another size."""
     width, height = facts.width, facts.height
     if annotation.size and annotation.size != (width, height):
-        seen = "{}×{}".format(*annotation.size)
-        turned = " (turned by EXIF?)" if annotation.size == (height, width) else ""
-        raise DataError(f"the annotation is for {seen} pixels, the upright image has {width}×{height}{turned}")
+        annotated_size = "{}×{}".format(*annotation.size)
+        hint = " (turned by EXIF?)" if annotation.size == (height, width) else ""
+        raise DataError(f"the annotation is for {annotated_size} pixels, the upright image has {width}×{height}{hint}")
     return annotation.in_pixels(width, height)
 
 
-def speaks_of(annotation: Annotation, *wanted: str) -> None:
-    """Raises DataError when the annotation has parts, but none of those that the task reads; empty is fine."""
+def require_parts(annotation: Annotation, *wanted: str) -> None:
+    """Raises DataError when the annotation has parts, but none that the task reads; an empty one passes."""
     filled = [part for part in ("labels", "boxes", "poses", "polygons") if getattr(annotation, part)]
     filled += ["masks"] if any(mask.label != IGNORED or mask.pixel_id is not None for mask in annotation.masks) else []
     if filled and not set(filled) & set(wanted):
         raise DataError(f"the annotation has {' and '.join(filled)}, but no {' or '.join(wanted)}")
 
 
-def known_class(label: str, classes: Sequence[str]) -> None:
+def check_class(label: str, classes: Sequence[str]) -> None:
     """Raises DataError when the class is not one of the model's."""
     if label not in classes:
         raise DataError(f"class {label!r} is not one of {', '.join(classes)}")
 
 
-def clipped(box: Box, facts: ImageFacts) -> Box:
-    """The box cut at the image's border; raises DataError when it reaches more than two pixels out."""
+def clip_box(box: Box, facts: ImageFacts) -> Box:
+    """Clip a box to the image; raises DataError when it exceeds the image by more than two pixels."""
     width, height = facts.width, facts.height
     over = max(-box.x1, -box.y1, box.x2 - width, box.y2 - height)
     if over > OVERHANG:
-        shown = f"({box.x1:g}, {box.y1:g}, {box.x2:g}, {box.y2:g})"
-        raise DataError(f"box {shown} of class {box.label!r} reaches {over:g} pixels out of {width}×{height}")
+        corners = f"({box.x1:g}, {box.y1:g}, {box.x2:g}, {box.y2:g})"
+        raise DataError(f"box {corners} of class {box.label!r} reaches {over:g} pixels out of {width}×{height}")
     return replace(box, x1=max(box.x1, 0), y1=max(box.y1, 0), x2=min(box.x2, width), y2=min(box.y2, height))

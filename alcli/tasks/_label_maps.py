@@ -1,4 +1,4 @@
-"""Regions of an annotation → one class number a pixel, and back."""
+"""From annotated regions to label maps (one class index per pixel), and back."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from alcli.annotations import IGNORED, Annotation, Mask, Polygon
 from alcli.errors import DataError
 
 IGNORE = 255
-"""In a label map: this pixel neither trains nor counts."""
+"""Label of pixels that are ignored in training and evaluation."""
 BACKGROUND = "background"
-"""The class of pixels that no region covers; without such a class they are ignored."""
+"""Class of pixels outside all regions; without such a class they are ignored."""
 
 
 def label_map(annotation: Annotation, size: tuple[int, int], classes: Sequence[str], ignore_index: int) -> np.ndarray:
-    """(height, width) uint8: each pixel's place in ``classes``, or 255; what comes later lies on top.
+    """Render (height, width) uint8 of indices into ``classes``, 255 = ignore; later regions cover earlier ones.
 
     Args:
-        size: (width, height) in pixels. ignore_index: the id of mask files that means "ignore".
+        size: (width, height) in pixels. ignore_index: the id that means "ignore" in mask files.
     """
     width, height = size
     ground = classes.index(BACKGROUND) if BACKGROUND in classes else IGNORE
@@ -34,25 +34,25 @@ def label_map(annotation: Annotation, size: tuple[int, int], classes: Sequence[s
 
 
 def masks(numbers: np.ndarray, classes: Sequence[str]) -> tuple[Mask, ...]:
-    """One mask for each class that occurs in (height, width) ``numbers``."""
+    """One mask for each class that occurs in the label map ``numbers`` (height, width)."""
     size = (numbers.shape[1], numbers.shape[0])
     return tuple(
-        Mask(classes[number], encoded(numbers == number), size)
+        Mask(classes[number], encode_mask(numbers == number), size)
         for number in np.unique(numbers).tolist()
         if number < len(classes)
     )
 
 
-def encoded(pixels: np.ndarray) -> str:
-    """(height, width) bool → COCO's compressed run-length code."""
+def encode_mask(pixels: np.ndarray) -> str:
+    """(height, width) bool → COCO's compressed run-length encoding."""
     return coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8))["counts"].decode("ascii")
 
 
 def check(annotation: Annotation, size: tuple[int, int]) -> None:
-    """Raises DataError for a region that pycocotools, which checks nothing, would expand into memory not its own.
+    """Raises DataError for a region that would make pycocotools, which checks nothing, write outside its buffer.
 
     Args:
-        size: (width, height) of the image. A mask must have as many pixels; a polygon may leave it by its own size.
+        size: (width, height) of the image. A mask must have this size; a polygon may exceed it by once its size.
     """
     for mask in annotation.masks:
         if mask.size != size:
@@ -63,7 +63,7 @@ def check(annotation: Annotation, size: tuple[int, int]) -> None:
                 if min(values) < -side or max(values) > 2 * side:
                     raise DataError(
                         f"polygon of class {polygon.label!r} reaches from {min(values):g} to {max(values):g},"
-                        f" far out of {size[0]}×{size[1]}"
+                        f" far outside {size[0]}×{size[1]}"
                     )
 
 

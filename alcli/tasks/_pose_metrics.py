@@ -16,24 +16,26 @@ from alcli.tasks._crops import person_box
 from alcli.tasks._skeleton import torso
 
 Pairs = Sequence[tuple[Annotation, Annotation]]
-"""(what a person said, what the model said) about each image."""
+"""(annotation, prediction) of each image."""
 
 
 def oks_ap(pairs: Pairs, joints: Sequence[str], sigmas: Sequence[float]) -> float:
-    """Mean average precision over OKS 0.50:0.95; a person's area is that of its box, as no outline is known."""
-    truth = [_row(pose, image, joints) for image, (said, _) in enumerate(pairs, 1) for pose in said.poses]
-    found = [_row(pose, image, joints) for image, (_, said) in enumerate(pairs, 1) for pose in said.poses]
-    if not found:
+    """Mean average precision over OKS 0.50:0.95; a person's area is that of its box."""
+    truth = [_coco_keypoints(pose, image, joints) for image, (true, _) in enumerate(pairs, 1) for pose in true.poses]
+    guesses = [
+        _coco_keypoints(pose, image, joints) for image, (_, guess) in enumerate(pairs, 1) for pose in guess.poses
+    ]
+    if not guesses:
         return 0.0
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = {
             "images": [{"id": image} for image in range(1, len(pairs) + 1)],
             "categories": [{"id": 1, "name": "person", "keypoints": list(joints)}],
-            "annotations": [{**row, "id": number, "iscrowd": 0} for number, row in enumerate(truth, 1)],
+            "annotations": [{**person, "id": number, "iscrowd": 0} for number, person in enumerate(truth, 1)],
         }
         coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(found), "keypoints")
+        evaluation = COCOeval(coco, coco.loadRes(guesses), "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(sigmas)
         evaluation.evaluate()
         evaluation.accumulate()
@@ -42,20 +44,20 @@ def oks_ap(pairs: Pairs, joints: Sequence[str], sigmas: Sequence[float]) -> floa
 
 
 def pck(pairs: Pairs, joints: Sequence[str], share: float = 0.2) -> float | None:
-    """Share of the marked joints found within ``share`` of the person's size (Yang & Ramanan, PAMI 2013).
+    """Share of the annotated joints predicted within ``share`` of the person's size (Yang & Ramanan, PAMI 2013).
 
-    The size is the torso's diagonal from left shoulder to right hip, or from right shoulder to left hip where that
-    one is not marked; people with neither do not count. Without these joints in the schema (LSP and COCO have them)
-    it is the longer side of the person's box. None when nobody counts.
+    The size is the torso's diagonal from left shoulder to right hip or, if one of them is not annotated, from right
+    shoulder to left hip; people with neither are skipped. In a schema without these joints (LSP and COCO have them)
+    the size is the longer side of the person's box. None if all people are skipped.
     """
     hits: list[bool] = []
-    for truth, said in pairs:
-        for pose, guess in zip(truth.poses, said.poses, strict=True):
+    for truth, predicted in pairs:
+        for pose, guess in zip(truth.poses, predicted.poses, strict=True):
             size = _size(pose, joints)
             if size:
-                there = {joint.name: joint for joint in guess.keypoints}
+                guessed = {joint.name: joint for joint in guess.keypoints}
                 hits += [
-                    math.hypot(joint.x - there[joint.name].x, joint.y - there[joint.name].y) <= share * size
+                    math.hypot(joint.x - guessed[joint.name].x, joint.y - guessed[joint.name].y) <= share * size
                     for joint in pose.keypoints
                 ]
     return sum(hits) / len(hits) if hits else None
@@ -73,7 +75,8 @@ def _size(pose: Pose, joints: Sequence[str]) -> float | None:
     return None
 
 
-def _row(pose: Pose, image: int, joints: Sequence[str]) -> dict:
+def _coco_keypoints(pose: Pose, image: int, joints: Sequence[str]) -> dict:
+    """A person as a COCO keypoint annotation."""
     marked = {joint.name: joint for joint in pose.keypoints}
     flat = [
         value

@@ -1,4 +1,4 @@
-"""What is known about joints by their names: left and right, how exactly people place them, the torso."""
+"""Properties of joints by name: mirror partner, OKS sigma, torso."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ SIGMAS = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
     "hip": 0.107, "knee": 0.087, "ankle": 0.089, "head": 0.079, "head_top": 0.079, "neck": 0.079,
 }  # fmt: skip
-"""Standard deviation of annotators per joint, relative to the square root of the area: COCO's by the authors of
-pycocotools; head and neck as in CrowdPose (Li et al., CVPR 2019)."""
+"""Standard deviation of annotators per joint, relative to the square root of the area: COCO's from pycocotools; head
+and neck from CrowdPose (Li et al., CVPR 2019)."""
 OTHER_SIGMA = 0.079
 SIDES = (("left", "right"), ("l", "r"))
 
 
 def flip_order(joints: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[int]:
-    """For each joint the place of the one that takes its part in a mirror image.
+    """Index of each joint's mirror partner; a joint without a partner is its own.
 
     Args:
-        pairs: joints that change places; empty: ``left_x`` and ``right_x`` (also ``x_left``, ``l_x``) by name.
+        pairs: mirror partners; if empty, ``left_x`` and ``right_x`` (also ``x_left``, ``l_x``) by name.
 
     Raises:
         UsageError: a pair names an unknown joint.
@@ -31,25 +31,25 @@ def flip_order(joints: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[
             f"task.flip_pairs names unknown joints: {', '.join(unknown)}.", do=f"Known: {', '.join(joints)}."
         )
     if not pairs:
-        partner = {name: mirrored(name) for name in joints}
-    return [joints.index(partner.get(name, name)) if partner.get(name, name) in joints else place
-            for place, name in enumerate(joints)]  # fmt: skip
+        partner = {name: mirror_name(name) for name in joints}
+    return [joints.index(partner.get(name, name)) if partner.get(name, name) in joints else index
+            for index, name in enumerate(joints)]  # fmt: skip
 
 
-def mirrored(joint: str) -> str:
-    """``left_knee`` → ``right_knee``; a joint without a side is its own mirror image."""
+def mirror_name(joint: str) -> str:
+    """``left_knee`` → ``right_knee``; a name without a side stays the same."""
     words = joint.split("_")
     swap = {name: other for pair in SIDES for name, other in (pair, pair[::-1])}
     return "_".join(swap.get(word, word) for word in words)
 
 
 def sigmas(joints: Sequence[str], given: Mapping[str, float]) -> list[float]:
-    """The OKS sigma of each joint: as given, else by its name without its side, else 0.079."""
+    """The OKS sigma of each joint: from ``given``, else by its name without the side, else 0.079."""
     return [given.get(name, SIGMAS.get(_without_side(name), OTHER_SIGMA)) for name in joints]
 
 
 def torso(joints: Sequence[str]) -> list[tuple[str, str]]:
-    """The diagonals of the torso that can be measured, left shoulder to right hip first."""
+    """The torso diagonals whose joints are in the schema, left shoulder to right hip first."""
     diagonals = [("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")]
     return [pair for pair in diagonals if set(pair) <= set(joints)]
 

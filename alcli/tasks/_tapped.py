@@ -1,4 +1,4 @@
-"""What classification, pose and segmentation share: signals, warm start and device of a Tapped network."""
+"""The shared base of classification, pose and segmentation: signals and warm start of a Tapped network."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from alcli.config import ModelOptions, TaskOptions
 from alcli.models import pixels, uncertainty
-from alcli.models.tapped import Tapped, move_classes, pooled
+from alcli.models.tapped import Tapped, move_classes, pool_maps
 from alcli.tasks import Batch
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-"""Of ImageNet's red, green and blue, as torchvision's and timm's weights expect them."""
+"""Of ImageNet's red, green and blue, as in torchvision's and timm's training."""
 
 
 class TappedTask:
-    """The parts of a task that follow from ``distributions``, ``evidence`` and ``expected_objects`` alone."""
+    """The parts of a task that depend only on ``distributions``, ``evidence`` and ``object_count``."""
 
     signal_names = uncertainty.SIGNALS
     loss_weight = 1.0
@@ -27,19 +27,19 @@ class TappedTask:
         self._options, self._model = options, model
 
     def distributions(self, outputs: Tensor) -> Tensor:
-        """(rows, things, classes) probabilities that sum to 1: what the uncertainties are about."""
+        """Distributions (rows, things, classes), each with sum 1, from which the uncertainties are computed."""
         raise NotImplementedError
 
     def comparable(self, outputs: Tensor) -> Tensor:
-        """The same where things must be the same for two networks; differs only for the peaks of a heatmap."""
+        """Distributions whose things correspond between two networks; ``distributions`` by default."""
         return self.distributions(outputs)
 
     def evidence(self, outputs: Tensor) -> Tensor:
-        """(rows, classes) in [0, 1]: how much of each class there is in each row."""
+        """Evidence of each class (rows, classes), in [0, 1]."""
         raise NotImplementedError
 
-    def expected_objects(self, outputs: Tensor) -> Tensor:
-        """(rows,) ≥ 0: how much there is to annotate; the sum of the evidence unless a task knows better."""
+    def object_count(self, outputs: Tensor) -> Tensor:
+        """Expected number of objects to annotate (rows,), ≥ 0; the sum of the evidence by default."""
         return self.evidence(outputs).sum(dim=1)
 
     def backbone(self, model: Tapped) -> nn.Module:
@@ -48,63 +48,63 @@ class TappedTask:
         return trunk
 
     def features(self, model: Tapped, batch: Batch) -> list[Tensor]:
-        """The maps for the loss head, the mean over an image's rows."""
-        return _per_image(model.maps(self.normalised(model, batch))[0], batch)
+        """Maps for the loss head, averaged over each image's rows."""
+        return _per_image(model.maps(self.normalize(model, batch))[0], batch)
 
     def signals(self, model: Tapped, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The signals asked for and no others, and the maps for the loss head."""
-        features, deep = model.maps(self.normalised(model, batch))
-        found: dict[str, Tensor] = {}
+        """The signals in ``needs`` and no others, and the maps for the loss head."""
+        features, deep = model.maps(self.normalize(model, batch))
+        signals: dict[str, Tensor] = {}
         if "embedding" in needs:
-            found["embedding"] = uncertainty.embedding(mean_by_image(pooled(deep), batch))
+            signals["embedding"] = uncertainty.embedding(mean_by_image(pool_maps(deep), batch))
         if needs - {"predicted_loss", "embedding", "output_discrepancy"}:
-            found |= self._output_signals(model, deep, batch, needs)
-        return found, _per_image(features, batch)
+            signals |= self._output_signals(model, deep, batch, needs)
+        return signals, _per_image(features, batch)
 
     def discrepancy(self, model: Tapped, previous: Tapped, batch: Batch) -> Tensor:
-        """(batch,) half the squared distance of the two networks' probabilities, aggregated like an uncertainty."""
-        normalised = self.normalised(model, batch)
-        now, before = model(normalised).float(), previous(normalised).float()
+        """½‖p − q‖² between the two networks' probabilities, aggregated like an uncertainty: (batch,)."""
+        inputs = self.normalize(model, batch)
+        now, before = model(inputs).float(), previous(inputs).float()
         distances = uncertainty.discrepancy(self.comparable(now), self.comparable(before))
-        return self._aggregated(distances, self._expected(now, batch), batch)
+        return self._aggregate(distances, self._object_counts(now, batch), batch)
 
     def adapt(self, model: Tapped, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
-        """The last layer's rows moved to this task's classes; new classes start fresh."""
+        """Move the last layer's weights to this task's classes; new classes keep their initial weights."""
         return move_classes(model, state, classes, self.classes)
 
-    def normalised(self, model: nn.Module, batch: Batch) -> Tensor:
-        """(rows, 3, H, W) float32 on the model's device, as ImageNet weights expect it."""
+    def normalize(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Network input (rows, 3, H, W) float32 on the model's device, normalized by ImageNet's statistics."""
         device = next(model.parameters()).device
-        return pixels.normalise(batch.images.to(device, non_blocking=True), MEAN, STD)
+        return pixels.normalize(batch.images.to(device, non_blocking=True), MEAN, STD)
 
     def _output_signals(
         self, model: Tapped, deep: list[Tensor], batch: Batch, needs: frozenset[str]
     ) -> dict[str, Tensor]:
         outputs = model.predict(deep).float()
-        expected = self._expected(outputs, batch)
-        found = {"class_scores": mean_by_image(self.evidence(outputs), batch), "expected_objects": expected}
-        wanted: dict[str, Callable[[], Tensor]] = {
+        counts = self._object_counts(outputs, batch)
+        signals = {"class_scores": mean_by_image(self.evidence(outputs), batch), "expected_objects": counts}
+        measures: dict[str, Callable[[], Tensor]] = {
             name: lambda measure=measure: measure(self.distributions(outputs))  # type: ignore[misc]
             for name, measure in uncertainty.UNCERTAINTIES.items()
         }
-        wanted["mutual_information"] = lambda: uncertainty.mutual_information(
-            self.comparable(model.predict(part).float()) for part in uncertainty.thinned(deep, self._options)
+        measures["mutual_information"] = lambda: uncertainty.mutual_information(
+            self.comparable(model.predict(part).float()) for part in uncertainty.dropout_samples(deep, self._options)
         )
-        for name in needs & wanted.keys():
-            found[name] = self._aggregated(wanted[name](), expected, batch)
-        return found
+        for name in needs & measures.keys():
+            signals[name] = self._aggregate(measures[name](), counts, batch)
+        return signals
 
-    def _aggregated(self, values: Tensor, expected: Tensor, batch: Batch) -> Tensor:
+    def _aggregate(self, values: Tensor, counts: Tensor, batch: Batch) -> Tensor:
         """(rows, things) → (batch,)."""
         parts = [values[rows].flatten() for rows in _rows_by_image(len(values), batch)]
-        return uncertainty.aggregated(parts, expected, self._options)
+        return uncertainty.aggregate(parts, counts, self._options)
 
-    def _expected(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return _sum_by_image(self.expected_objects(outputs), batch)
+    def _object_counts(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return _sum_by_image(self.object_count(outputs), batch)
 
 
 def mean_by_image(values: Tensor, batch: Batch) -> Tensor:
-    """(rows, …) → (batch, …): the mean over the rows of each image."""
+    """Mean over the rows of each image: (rows, …) → (batch, …)."""
     if batch.owners is None:
         return values
     owners = batch.owners.to(values.device)

@@ -1,4 +1,4 @@
-"""Image classification, with one label an image or several."""
+"""Image classification, with one or several labels per image."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from sklearn.metrics import accuracy_score, average_precision_score, recall_score
 from torch import Tensor
 from torchvision.transforms import v2
@@ -15,64 +16,84 @@ from torchvision.transforms import v2
 from alcli import images
 from alcli.annotations import Annotation
 from alcli.config import ModelOptions, TaskOptions
-from alcli.errors import DataError
+from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import classifiers, pixels
 from alcli.models.tapped import Tapped
 from alcli.tasks import Batch, Example
-from alcli.tasks._checks import known_class, speaks_of, upright
+from alcli.tasks._checks import check_class, require_parts, upright
 from alcli.tasks._tapped import TappedTask
 
 
 class Classification(TappedTask):
-    """Name what an image shows, by any classifier of torchvision or timm.
+    """Classify images with any classifier of torchvision or timm.
 
     The features for the loss head are the stages' outputs. Uncertainty: of the distribution over classes; with
-    ``task.multi_label`` of each label's yes or no, aggregated over labels by ``task.aggregate``. ``class_scores`` are
-    the probabilities, ``expected_objects`` their sum: 1, or the labels to be expected.
+    ``task.multi_label`` of each label's presence, aggregated over labels by ``task.aggregate``. ``class_scores`` are
+    the probabilities, ``expected_objects`` their sum: 1, or the expected number of labels.
     """
 
     light_model = "mobilenet-v3-small"
     models = classifiers.MODELS
+    unit = "labels"
+    _options: Options
 
-    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+    class Options(TaskOptions):
+        """Settings of classification only."""
+
+        multi_label: bool = Field(False, description="an image may have several labels, or none")
+
+    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model
         side = model.input_size or 224
         self.input_shape = (side, side)
 
+    @property
+    def several_labels(self) -> bool:
+        """Whether an image may have several labels."""
+        return self._options.multi_label
+
+    @staticmethod
+    def check_frozen(options: Options) -> None:
+        """Raises UsageError if an image may have several labels."""
+        if options.multi_label:
+            raise UsageError(
+                "With --frozen an image has one label; this workspace has task.multi_label.", do="Leave --frozen out."
+            )
+
     @staticmethod
     def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:
-        """The labels."""
+        """The annotation's labels."""
         return set(annotation.labels)
 
     def build_model(self) -> Tapped:
-        """The classifier; raises UsageError for an unknown name, DataError for weights that do not fit."""
+        """Build the classifier; raises UsageError for an unknown name, DataError for weights that do not fit."""
         return classifiers.build(self.model_name, len(self.classes), self._model.weights, self.input_shape[0])
 
     def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
-        """The example.
+        """Build an example from its labels.
 
         Raises:
             DataError: no label, or several although ``task.multi_label`` is off; an unknown class; another image size.
         """
-        speaks_of(annotation, "labels")
+        require_parts(annotation, "labels")
         labels = tuple(sorted(set(upright(annotation, facts).labels)))
         for label in labels:
-            known_class(label, self.classes)
+            check_class(label, self.classes)
         if not self._options.multi_label:
             if not labels:
                 raise DataError("the annotation has no label")
             if len(labels) > 1:
                 raise DataError(
-                    f"labelled differently: {', '.join(labels)}; with task.multi_label = true an image may have several"
+                    f"labeled differently: {', '.join(labels)}; with task.multi_label = true an image may have several"
                 )
         size = (facts.width, facts.height)
         return Example(item, path, Annotation(item.id, (), size, labels), size)
 
     def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
-        """The image at the model's input size; ``label``, or ``labels`` as (classes,) of 0 and 1.
+        """Load the image at the model's input size, and ``label``, or ``labels`` as (classes,) of 0 and 1.
 
         Args:
             augment: none; crop (random part and shape, then flip); anything else flips.
@@ -89,8 +110,8 @@ class Classification(TappedTask):
         return tensor, self._target(example), size
 
     def losses(self, model: Tapped, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """(batch,) cross-entropies, with several labels the mean binary one over classes; and the stages' maps."""
-        features, deep = model.maps(self.normalised(model, batch))
+        """Cross-entropy (batch,), with several labels the mean binary one over classes; and the stages' maps."""
+        features, deep = model.maps(self.normalize(model, batch))
         logits = model.predict(deep).float()
         if self._options.multi_label:
             wanted = torch.stack([target["labels"] for target in batch.targets]).to(logits.device)
@@ -99,59 +120,59 @@ class Classification(TappedTask):
         return F.cross_entropy(logits, label, reduction="none"), features
 
     def distributions(self, outputs: Tensor) -> Tensor:
-        """(rows, 1, classes), or (rows, classes, 2) of yes and no."""
+        """(rows, 1, classes), or with several labels (rows, classes, 2): presence and absence of each."""
         if self._options.multi_label:
-            yes = outputs.sigmoid()
-            return torch.stack([yes, 1 - yes], dim=2)
+            presence = outputs.sigmoid()  # (rows, classes)
+            return torch.stack([presence, 1 - presence], dim=2)
         return outputs.softmax(dim=1).unsqueeze(1)
 
     def evidence(self, outputs: Tensor) -> Tensor:
-        """(rows, classes) probabilities."""
+        """Probabilities (rows, classes)."""
         return outputs.sigmoid() if self._options.multi_label else outputs.softmax(dim=1)
 
     def predictions(self, model: Tapped, batch: Batch) -> list[Annotation]:
         """The most probable class; with several labels every class, most probable first. Scores are probabilities."""
-        scores = self.evidence(model(self.normalised(model, batch)).float()).cpu()
+        scores = self.evidence(model(self.normalize(model, batch)).float()).cpu()  # (images, classes)
         count = len(self.classes) if self._options.multi_label else 1
         best = scores.topk(count, dim=1)
-        rows = zip(batch.examples, best.indices.tolist(), best.values.tolist(), batch.sizes, strict=True)
+        images = zip(batch.examples, best.indices.tolist(), best.values.tolist(), batch.sizes, strict=True)
         return [
             Annotation(
-                example.item.id, (), size, tuple(self.classes[place] for place in places), label_scores=tuple(values)
+                example.item.id, (), size, tuple(self.classes[index] for index in indices), label_scores=tuple(values)
             )
-            for example, places, values, size in rows
+            for example, indices, values, size in images
         ]
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
-        """``top1`` and ``macro_accuracy`` (mean over classes), or with several labels ``map``; by scikit-learn.
+        """``top1`` and ``macro_accuracy`` (mean recall over classes), or ``map`` with several labels; scikit-learn's.
 
         Raises:
             DataError: with several labels, no example has one.
         """
-        found = {prediction.item_id: prediction for prediction in predictions}
-        pairs = [(example.annotation, found[example.item.id]) for example in examples if example.annotation]
+        predicted = {prediction.item_id: prediction for prediction in predictions}
+        pairs = [(example.annotation, predicted[example.item.id]) for example in examples if example.annotation]
         if self._options.multi_label:
             return {"map": self._average_precision(pairs)}
         true = [annotation.labels[0] for annotation, _ in pairs]
-        said = [prediction.labels[0] for _, prediction in pairs]
-        macro = recall_score(true, said, labels=sorted(set(true)), average="macro", zero_division=0)
-        return {"top1": float(accuracy_score(true, said)), "macro_accuracy": float(macro)}
+        guessed = [prediction.labels[0] for _, prediction in pairs]
+        macro = recall_score(true, guessed, labels=sorted(set(true)), average="macro", zero_division=0)
+        return {"top1": float(accuracy_score(true, guessed)), "macro_accuracy": float(macro)}
 
     def _target(self, example: Example) -> dict[str, Tensor]:
         if example.annotation is None:
             return {}
-        places = [self.classes.index(label) for label in example.annotation.labels]
+        indices = [self.classes.index(label) for label in example.annotation.labels]
         if not self._options.multi_label:
-            return {"label": torch.tensor(places[0])}
+            return {"label": torch.tensor(indices[0])}
         labels = torch.zeros(len(self.classes))
-        labels[places] = 1
+        labels[indices] = 1
         return {"labels": labels}
 
     def _average_precision(self, pairs: Sequence[tuple[Annotation, Annotation]]) -> float:
         true = np.array([[label in truth.labels for label in self.classes] for truth, _ in pairs], dtype=int)
         if not true.any():
             raise DataError("No held-out image has a label.", do="Annotate more, or set train.validation higher.")
-        scored = [dict(zip(said.labels, said.label_scores, strict=True)) for _, said in pairs]
-        scores = np.array([[row[label] for label in self.classes] for row in scored])
-        there = true.any(axis=0)
-        return float(average_precision_score(true[:, there], scores[:, there], average="macro"))
+        scored = [dict(zip(guess.labels, guess.label_scores, strict=True)) for _, guess in pairs]
+        scores = np.array([[score_of[label] for label in self.classes] for score_of in scored])  # (images, classes)
+        present = true.any(axis=0)
+        return float(average_precision_score(true[:, present], scores[:, present], average="macro"))

@@ -21,25 +21,26 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, ssd, uncertainty
-from alcli.models.tapped import pooled
+from alcli.models.tapped import pool_maps
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
-from alcli.tasks._checks import clipped, known_class, speaks_of, upright
+from alcli.tasks._checks import check_class, clip_box, require_parts, upright
 
 CONFIDENT = 0.05
 MOST_BOXES = 100
 DOUBTFUL = 0.2
-"""Probability of a box's second class from which it is a candidate at all."""
+"""Least probability of a box's second class for a tie."""
 
 
 class Detection:
-    """Find boxes with SSD (Liu et al., ECCV 2016); the features for the loss head are its source maps."""
+    """Detect objects with SSD (Liu et al., ECCV 2016); the features for the loss head are its source maps."""
 
     light_model = "ssd-mobilenet-v2"
     models = tuple(ssd.MODELS)
+    unit = "boxes"
     signal_names = uncertainty.SIGNALS | {"tie"}
-    # On BCCD after a short training λ = 1 took 6 to 8 points of AP50, 0.1 about 1, and the loss head ranked losses
-    # equally well; with 0.03, which took none, it ranked them worse.
+    # On BCCD after a short training, λ = 1 cost 6 to 8 points of AP50 and λ = 0.1 about 1, with equally good loss
+    # ranking; λ = 0.03 cost nothing, but the ranking was worse.
     loss_weight = 0.1
 
     def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
@@ -60,31 +61,31 @@ class Detection:
         return {box.label for box in annotation.boxes}
 
     def build_model(self) -> SSD:
-        """The SSD with its starting weights; raises DataError when they do not fit."""
+        """Build the SSD with its starting weights; raises DataError when they do not fit."""
         return ssd.build(self.model_name, len(self.classes), self._model.weights, self._model.input_size)
 
     def backbone(self, model: SSD) -> nn.Module:
-        """Trunk and extra layers."""
+        """The trunk and the extra layers."""
         return model.backbone
 
     def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
-        """The example with boxes clipped by up to two pixels.
+        """Build an example; boxes that exceed the image by up to two pixels are clipped.
 
         Raises:
-            DataError: a box reaches further out, its class is unknown, or the annotator saw another image size.
+            DataError: a box exceeds it by more, its class is unknown, or the annotation is for another image size.
         """
-        speaks_of(annotation, "boxes")
+        require_parts(annotation, "boxes")
         for box in annotation.boxes:
-            known_class(box.label, self.classes)
-        boxes = tuple(clipped(box, facts) for box in upright(annotation, facts).boxes)
+            check_class(box.label, self.classes)
+        boxes = tuple(clip_box(box, facts) for box in upright(annotation, facts).boxes)
         size = (facts.width, facts.height)
         return Example(item, path, Annotation(item.id, boxes, size), size)
 
     def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
-        """The image at the model's input size, its boxes scaled with it.
+        """Load the image at the model's input size, and its boxes on the same scale.
 
         Args:
-            augment: none; ssd (crops and colours of the SSD paper); else flips. Its randomness is torch's global one.
+            augment: none; ssd (the SSD paper's crops and colors); anything else flips. Uses torch's global generator.
         """
         side = self.input_shape[0]
         picture = images.load(example.path, at_least=(side, side))
@@ -97,88 +98,87 @@ class Detection:
         labels = torch.tensor(
             [1 + self.classes.index(box.label) for box in example.annotation.boxes], dtype=torch.int64
         )
-        # A draft decode is smaller than the original: boxes follow by the ratio of the sizes.
+        # JPEG draft decoding may shrink the picture, so boxes are scaled from the original size.
         boxes = boxes * (torch.tensor([side, side]) / torch.tensor(size)).repeat(2)
         tensor = pixels.to_tensor(picture, (side, side))
         if augment == "none":
             return tensor, {"boxes": boxes, "labels": labels}, size
-        return (*_augmented(tensor, boxes, labels, augment, side), size)
+        return (*_augment(tensor, boxes, labels, augment, side), size)
 
     def losses(self, model: SSD, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Per-image multibox losses and the source maps."""
-        outputs = ssd.forward(model, self._normalised(model, batch))
+        """Multibox loss of each image (batch,), and the source maps."""
+        outputs = ssd.forward(model, self._normalize(model, batch))
         targets = [{key: value.to(outputs.logits.device) for key, value in target.items()} for target in batch.targets]
         with torch.autocast(outputs.logits.device.type, enabled=False):
             return ssd.multibox_losses(model, outputs, targets), outputs.features
 
     def features(self, model: SSD, batch: Batch) -> list[Tensor]:
         """The source maps."""
-        return ssd.source_maps(model, self._normalised(model, batch))
+        return ssd.source_maps(model, self._normalize(model, batch))
 
     def signals(self, model: SSD, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Signals about each image; the box predictors run only when one needs them.
+        """The signals of each image; the box predictors run only if a signal needs them.
 
-        Of the distinct boxes with a foreground probability ≥ 0.05, the uncertainties over classes and background become
-        one number by ``task.aggregate``, divided by expected objects^``task.count_power``; an image without such a box
-        has 0. ``class_scores``: each class's largest probability in a box. ``expected_objects``: sum of the foreground
-        probabilities. ``tie``: of the box whose two likeliest classes are nearest. ``embedding``: the source maps
-        pooled.
+        Uncertainties are computed over classes and background for each distinct box with a foreground probability
+        ≥ 0.05, aggregated by ``task.aggregate`` and divided by expected objects^``task.count_power``; 0 without such a
+        box. ``class_scores``: each class's largest probability in any box. ``expected_objects``: sum of the foreground
+        probabilities. ``tie``: the box whose two most probable classes are closest. ``embedding``: pooled source maps.
         """
         if needs <= {"predicted_loss", "embedding", "output_discrepancy"}:
-            found, features = {}, self.features(model, batch)
+            signals, features = {}, self.features(model, batch)
         else:
-            outputs = ssd.forward(model, self._normalised(model, batch))
+            outputs = ssd.forward(model, self._normalize(model, batch))
             features = outputs.features
-            found = self._output_signals(model, features, outputs, needs)
+            signals = self._output_signals(model, features, outputs, needs)
         if "embedding" in needs:
-            found["embedding"] = uncertainty.embedding(pooled(features))
-        return found, features
+            signals["embedding"] = uncertainty.embedding(pool_maps(features))
+        return signals, features
 
     def discrepancy(self, model: SSD, previous: SSD, batch: Batch) -> Tensor:
-        """(batch,) over this model's confident boxes, half the squared distance of both models' probabilities."""
-        normalised = self._normalised(model, batch)
-        now, before = ssd.forward(model, normalised), ssd.forward(previous, normalised)
+        """½‖p − q‖² between both models' probabilities at this model's confident boxes, aggregated: (batch,)."""
+        inputs = self._normalize(model, batch)
+        now, before = ssd.forward(model, inputs), ssd.forward(previous, inputs)
         anchors = ssd.confident_anchors(now, model, CONFIDENT, MOST_BOXES)
-        ours, theirs = (_of_anchors(outputs.logits.softmax(dim=2), anchors) for outputs in (now, before))
+        ours, theirs = (_at_anchors(outputs.logits.softmax(dim=2), anchors) for outputs in (now, before))
         distances = [uncertainty.discrepancy(*pair) for pair in zip(ours, theirs, strict=True)]
-        return uncertainty.aggregated(distances, _expected(ours), self._options)
+        return uncertainty.aggregate(distances, _object_counts(ours), self._options)
 
     def predictions(self, model: SSD, batch: Batch) -> list[Annotation]:
-        """torchvision's boxes for each image, most confident first, in pixels of the upright image."""
-        outputs = ssd.forward(model, self._normalised(model, batch))
+        """Boxes from torchvision's postprocessing, most confident first, in pixels of the upright image."""
+        outputs = ssd.forward(model, self._normalize(model, batch))
         side = batch.images.shape[-1]
-        rows = zip(batch.examples, ssd.detections(model, outputs, (side, side)), batch.sizes, strict=True)
-        return [self._prediction(example, found, size, side) for example, found, size in rows]
+        images = zip(batch.examples, ssd.detections(model, outputs, (side, side)), batch.sizes, strict=True)
+        return [self._prediction(example, detected, size, side) for example, detected, size in images]
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
-        """COCO average precision by pycocotools: ``map`` over IoU 0.50:0.95, and ``ap50``, both in [0, 1].
+        """COCO average precision from pycocotools: ``map`` over IoU 0.50:0.95, and ``ap50``, both in [0, 1].
 
         Raises:
-            DataError: no example has an object, so that there is nothing to find.
+            DataError: no example has an object.
         """
         truth = {example.item.id: example.annotation for example in examples}
         if not any(annotation and annotation.boxes for annotation in truth.values()):
             raise DataError("No held-out image has an object.", do="Annotate more, or set train.validation higher.")
-        found = {prediction.item_id: prediction for prediction in predictions}
+        predicted = {prediction.item_id: prediction for prediction in predictions}
         numbers = {item_id: number for number, item_id in enumerate(truth, 1)}
         with contextlib.redirect_stdout(io.StringIO()):
             coco = self._coco(truth, numbers)
-            rows = [row for item_id in truth for row in self._rows(found[item_id], numbers[item_id])]
-            if not rows:
+            boxes = [box for item_id in truth for box in self._coco_boxes(predicted[item_id], numbers[item_id])]
+            if not boxes:
                 return {"map": 0.0, "ap50": 0.0}
-            evaluation = COCOeval(coco, coco.loadRes(rows), "bbox")
+            evaluation = COCOeval(coco, coco.loadRes(boxes), "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
         return {"map": float(evaluation.stats[0]), "ap50": float(evaluation.stats[1])}
 
     def adapt(self, model: SSD, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
-        """The classification head's rows moved to this task's classes; new classes start fresh."""
+        """Move the classification head's weights to this task's classes; new classes keep their initial weights."""
         return ssd.transplant_classes(model, state, list(classes), list(self.classes))
 
-    def _normalised(self, model: SSD, batch: Batch) -> Tensor:
+    def _normalize(self, model: SSD, batch: Batch) -> Tensor:
         device = next(model.parameters()).device
-        return pixels.normalise(
+        return pixels.normalize(
             batch.images.to(device, non_blocking=True), model.transform.image_mean, model.transform.image_std
         )
 
@@ -186,35 +186,38 @@ class Detection:
         self, model: SSD, features: list[Tensor], outputs: ssd.Outputs, needs: frozenset[str]
     ) -> dict[str, Tensor]:
         anchors = ssd.confident_anchors(outputs, model, CONFIDENT, MOST_BOXES)
-        found = _of_anchors(outputs.logits.softmax(dim=2), anchors)
-        expected = _expected(found)
+        probabilities = _at_anchors(outputs.logits.softmax(dim=2), anchors)  # per image (boxes, 1 + classes)
+        counts = _object_counts(probabilities)
         blank = outputs.logits.new_zeros(1, len(self.classes))
         signals = {
-            "expected_objects": expected,
-            "class_scores": torch.stack([torch.cat([blank, part[:, 1:]]).amax(dim=0) for part in found]),
+            "expected_objects": counts,
+            "class_scores": torch.stack([torch.cat([blank, part[:, 1:]]).amax(dim=0) for part in probabilities]),
         }
         if "tie" in needs:
             boxes = ssd.boxes_at(model, outputs, anchors)
-            pairs = zip(found, boxes, strict=True)
+            pairs = zip(probabilities, boxes, strict=True)
             signals["tie"] = torch.stack([_tie(*pair, self.input_shape[0]) for pair in pairs])
         for name in needs & uncertainty.UNCERTAINTIES.keys():
-            values = [uncertainty.UNCERTAINTIES[name](part) for part in found]
-            signals[name] = uncertainty.aggregated(values, expected, self._options)
+            values = [uncertainty.UNCERTAINTIES[name](part) for part in probabilities]
+            signals[name] = uncertainty.aggregate(values, counts, self._options)
         if "mutual_information" in needs:
-            heads = (model.head.classification_head(part) for part in uncertainty.thinned(features, self._options))
-            passes = [_of_anchors(logits.float().softmax(dim=2), anchors) for logits in heads]
+            samples = uncertainty.dropout_samples(features, self._options)
+            heads = (model.head.classification_head(maps) for maps in samples)
+            passes = [_at_anchors(logits.float().softmax(dim=2), anchors) for logits in heads]
             values = [uncertainty.mutual_information(iter(parts)) for parts in zip(*passes, strict=True)]
-            signals["mutual_information"] = uncertainty.aggregated(values, expected, self._options)
+            signals["mutual_information"] = uncertainty.aggregate(values, counts, self._options)
         return signals
 
-    def _prediction(self, example: Example, found: dict[str, Tensor], size: tuple[int, int], side: int) -> Annotation:
+    def _prediction(
+        self, example: Example, detected: dict[str, Tensor], size: tuple[int, int], side: int
+    ) -> Annotation:
         scale = (torch.tensor(size) / side).repeat(2)
         boxes = [
             Box(self.classes[label - 1], corners[0], corners[1], corners[2], corners[3], score)
             for corners, score, label in zip(
-                (found["boxes"].cpu() * scale).tolist(),
-                found["scores"].tolist(),
-                found["labels"].tolist(),
+                (detected["boxes"].cpu() * scale).tolist(),
+                detected["scores"].tolist(),
+                detected["labels"].tolist(),
                 strict=True,
             )
             if corners[0] < corners[2] and corners[1] < corners[3]
@@ -223,25 +226,25 @@ class Detection:
         return Annotation(example.item.id, tuple(boxes), size)
 
     def _coco(self, truth: dict[str, Annotation | None], numbers: dict[str, int]) -> COCO:
-        rows = [
-            row
+        boxes = [
+            box
             for item_id, annotation in truth.items()
             if annotation
-            for row in self._rows(annotation, numbers[item_id])
+            for box in self._coco_boxes(annotation, numbers[item_id])
         ]
         coco = COCO()
         coco.dataset = {
             "images": [{"id": number} for number in numbers.values()],
             "categories": [{"id": number, "name": name} for number, name in enumerate(self.classes, 1)],
             "annotations": [
-                {**row, "id": number, "iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3]}
-                for number, row in enumerate(rows, 1)
+                {**box, "id": number, "iscrowd": 0, "area": box["bbox"][2] * box["bbox"][3]}
+                for number, box in enumerate(boxes, 1)
             ],
         }
         coco.createIndex()
         return coco
 
-    def _rows(self, annotation: Annotation, image: int) -> list[dict]:
+    def _coco_boxes(self, annotation: Annotation, image: int) -> list[dict]:
         return [
             {
                 "image_id": image,
@@ -253,34 +256,39 @@ class Detection:
         ]
 
 
-def _of_anchors(probabilities: Tensor, anchors: Sequence[Tensor]) -> list[Tensor]:
-    """Of each image the (k, 1 + classes) probabilities at its chosen anchors."""
-    return [probabilities[image, rows] for image, rows in enumerate(anchors)]
+def _at_anchors(probabilities: Tensor, anchors: Sequence[Tensor]) -> list[Tensor]:
+    """The probabilities (k, 1 + classes) at each image's chosen anchors."""
+    return [probabilities[image, chosen] for image, chosen in enumerate(anchors)]
 
 
-def _expected(found: Sequence[Tensor]) -> Tensor:
-    return torch.stack([(1 - part[:, 0]).sum() for part in found])
+def _object_counts(probabilities: Sequence[Tensor]) -> Tensor:
+    """Expected objects (batch,): the sum of the foreground probabilities."""
+    return torch.stack([(1 - part[:, 0]).sum() for part in probabilities])
 
 
 def _tie(probabilities: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """(5,) from the (k, 1 + classes) probabilities and (k, 4) corners of an image's boxes, in input pixels."""
+    """Signal ``tie`` (5,): two classes, their closeness, and the relative x, y of the box's center; else zeros.
+
+    Args:
+        probabilities: (k, 1 + classes). boxes: (k, 4) corners in input pixels.
+    """
     probabilities, boxes = probabilities.float(), boxes.float()
-    nothing = boxes.new_zeros(5)
+    no_tie = boxes.new_zeros(5)
     if len(boxes) == 0 or probabilities.shape[1] < 3:
-        return nothing
-    values, classes = probabilities[:, 1:].topk(2, dim=1)
-    likeness = (1 - (values[:, 0] - values[:, 1])).where(values[:, 1] >= DOUBTFUL, 0)
-    box = likeness.argmax()
-    if not likeness[box]:
-        return nothing
-    middle = ((boxes[box, :2] + boxes[box, 2:]) / 2 / side).clamp(0, 1)
-    return torch.cat([classes[box].float(), likeness[box].view(1), middle])
+        return no_tie
+    values, classes = probabilities[:, 1:].topk(2, dim=1)  # (k, 2)
+    closeness = (1 - (values[:, 0] - values[:, 1])).where(values[:, 1] >= DOUBTFUL, 0)
+    box = closeness.argmax()
+    if not closeness[box]:
+        return no_tie
+    center = ((boxes[box, :2] + boxes[box, 2:]) / 2 / side).clamp(0, 1)
+    return torch.cat([classes[box].float(), closeness[box].view(1), center])
 
 
-def _augmented(
+def _augment(
     tensor: Tensor, boxes: Tensor, labels: Tensor, augment: str, side: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Flip, or the SSD paper's chain, by torchvision; boxes cropped away are dropped with their labels."""
+    """Flip, or apply the SSD paper's augmentations; boxes outside the crop are dropped with their labels."""
     fill = {tv_tensors.Image: (123, 117, 104), "others": 0}
     chains = {
         "flip": [v2.RandomHorizontalFlip()],

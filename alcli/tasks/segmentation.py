@@ -1,4 +1,4 @@
-"""Semantic segmentation: one class a pixel."""
+"""Semantic segmentation: one class per pixel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -21,30 +22,37 @@ from alcli.models import pixels, segmenters
 from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
-from alcli.tasks._checks import known_class, speaks_of, upright
+from alcli.tasks._checks import check_class, require_parts, upright
 from alcli.tasks._label_maps import BACKGROUND, IGNORE, check, label_map, masks
 from alcli.tasks._tapped import TappedTask
 
 MOST_CLASSES = 254
 LONGEST_SIDE = 1024
-"""Predictions are interpolated up to this side; larger images get the nearest pixel."""
+"""Longest side of bilinear upsampling of predictions; beyond it nearest-neighbor."""
 
 
 class Segmentation(TappedTask):
-    """Give every pixel a class, by LR-ASPP, DeepLabV3 or a light MobileNetV2 pyramid.
+    """Classify every pixel, with LR-ASPP, DeepLabV3 or a light MobileNetV2 pyramid.
 
-    Pixels that no region covers are ``background``, once anything but full masks is annotated. Uncertainty: of the
-    distribution over classes at each position of the network's own output (a quarter to a sixteenth of the
-    resolution), made one number by ``task.aggregate``. ``class_scores``: the share of each class, as the mean of its
-    probabilities over positions. ``expected_objects``: the sum over classes of the largest probability at any
-    position, that is how many classes there are to outline.
+    Pixels outside all regions are ``background``, unless mask files label every pixel. Uncertainty: of the
+    distribution over classes at each position of the network's output (a quarter to a sixteenth of the resolution),
+    aggregated by ``task.aggregate``. ``class_scores``: the share of each class, its mean probability over positions.
+    ``expected_objects``: the sum over classes of the largest probability at any position, an estimate of how many
+    classes an annotator has to outline.
     """
 
     light_model = "mobilenet-v2"
     loss_weight = 0.1
     models = tuple(segmenters.MODELS)
+    unit = "pixels"
+    _options: Options
 
-    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+    class Options(TaskOptions):
+        """Settings of segmentation only."""
+
+        ignore_index: int = Field(255, ge=0, description="pixels of this id neither train nor count")
+
+    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model
@@ -57,8 +65,8 @@ class Segmentation(TappedTask):
         self.input_shape = (side, side)
 
     @staticmethod
-    def vocabulary(annotation: Annotation, options: TaskOptions) -> set[str]:
-        """The classes of polygons and masks; ``background`` too unless a mask file gave every pixel a number."""
+    def vocabulary(annotation: Annotation, options: Options) -> set[str]:
+        """The classes of polygons and masks, and ``background`` unless a mask file labels every pixel."""
         named = {
             mask.label for mask in annotation.masks if mask.label != IGNORED and mask.pixel_id != options.ignore_index
         }
@@ -66,25 +74,26 @@ class Segmentation(TappedTask):
         return named | {polygon.label for polygon in annotation.polygons} | (set() if numbered else {BACKGROUND})
 
     def build_model(self) -> Tapped:
-        """The network with its starting weights; raises DataError when they do not fit."""
+        """Build the network with its starting weights; raises DataError when they do not fit."""
         return segmenters.build(self.model_name, len(self.classes), self._model.weights)
 
     def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
-        """The example.
+        """Build an example from polygons and masks.
 
         Raises:
-            DataError: a mask of another size, an id that no class list names, an unknown class, a box without outline.
+            DataError: a mask of another size, an id missing from the class list, an unknown class, boxes without
+                outlines.
         """
-        speaks_of(annotation, "polygons", "masks")
+        require_parts(annotation, "polygons", "masks")
         annotation = upright(annotation, facts)
         size = (facts.width, facts.height)
         check(annotation, size)
         self._check_ids(annotation)
         for polygon in annotation.polygons:
-            known_class(polygon.label, self.classes)
+            check_class(polygon.label, self.classes)
         for mask in annotation.masks:
             if mask.label != IGNORED and mask.pixel_id != self._options.ignore_index:
-                known_class(mask.label, self.classes)
+                check_class(mask.label, self.classes)
         outlines = len(annotation.polygons) + len(annotation.masks)
         if len(annotation.boxes) > outlines:
             raise DataError(f"{len(annotation.boxes)} boxes, but only {outlines} outlines: boxes cannot train pixels")
@@ -92,7 +101,7 @@ class Segmentation(TappedTask):
         return Example(item, path, kept, size)
 
     def load(self, example: Example, augment: str) -> tuple[Tensor, dict[str, Tensor], tuple[int, int]]:
-        """The image at the model's input size and ``mask`` (1, side, side) uint8 of class numbers, 255 = ignore.
+        """Load the image at the model's input size, and ``mask`` (1, side, side) uint8 of class indices, 255 = ignore.
 
         Args:
             augment: none; crop (random part and shape, then flip); anything else flips.
@@ -115,53 +124,55 @@ class Segmentation(TappedTask):
         return both[0].as_subclass(Tensor), {"mask": both[1].as_subclass(Tensor)}, size
 
     def losses(self, model: Tapped, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """(batch,) cross-entropy, the mean over an image's own pixels that count (0 without one); and the maps."""
-        features, deep = model.maps(self.normalised(model, batch))
+        """Cross-entropy (batch,), the mean over pixels that are not ignored (0 without any); and the feature maps."""
+        features, deep = model.maps(self.normalize(model, batch))
         wanted = torch.cat([target["mask"] for target in batch.targets]).long().to(features[0].device)
-        logits = _resized(model.predict(deep).float(), wanted.shape[1:])
-        pixels = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction="none")
-        counted = (wanted != IGNORE).sum(dim=(1, 2))
-        return pixels.sum(dim=(1, 2)) / counted.clamp(min=1), features
+        logits = _resize(model.predict(deep).float(), wanted.shape[1:])  # (batch, classes, side, side)
+        pixel_losses = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction="none")  # (batch, side, side)
+        counts = (wanted != IGNORE).sum(dim=(1, 2))
+        return pixel_losses.sum(dim=(1, 2)) / counts.clamp(min=1), features
 
     def distributions(self, outputs: Tensor) -> Tensor:
-        """(rows, positions, classes)."""
+        """Class probabilities at each position: (rows, positions, classes)."""
         return outputs.softmax(dim=1).flatten(2).transpose(1, 2)
 
     def evidence(self, outputs: Tensor) -> Tensor:
-        """(rows, classes): mean probability over positions."""
+        """Mean probability of each class over positions: (rows, classes)."""
         return outputs.softmax(dim=1).mean(dim=(2, 3))
 
-    def expected_objects(self, outputs: Tensor) -> Tensor:
-        """(rows,) classes to be outlined."""
+    def object_count(self, outputs: Tensor) -> Tensor:
+        """Expected number of classes to outline: (rows,)."""
         return outputs.softmax(dim=1).amax(dim=(2, 3)).sum(dim=1)
 
     def predictions(self, model: Tapped, batch: Batch) -> list[Annotation]:
         """One mask for each class that occurs, at the size of the upright image."""
-        logits = model(self.normalised(model, batch)).float()
-        rows = zip(batch.examples, logits, batch.sizes, strict=True)
+        logits = model(self.normalize(model, batch)).float()
+        images = zip(batch.examples, logits, batch.sizes, strict=True)
         return [
-            Annotation(example.item.id, (), size, masks=masks(_numbers(row, size, self.input_shape), self.classes))
-            for example, row, size in rows
+            Annotation(
+                example.item.id, (), size, masks=masks(_class_indices(scores, size, self.input_shape), self.classes)
+            )
+            for example, scores, size in images
         ]
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
-        """``miou`` over all pixels of all images that count, and ``iou/CLASS``; classes that never occur are left out.
+        """``miou`` over all pixels that are not ignored, and ``iou/CLASS``; classes that never occur are skipped.
 
         Raises:
-            DataError: no example has a pixel that counts.
+            DataError: all pixels of all examples are ignored.
         """
         truth = {example.item.id: example.annotation for example in examples}
         count = len(self.classes)
-        confusion = np.zeros((count, count), dtype=np.int64)
+        confusion = np.zeros((count, count), dtype=np.int64)  # (true class, predicted class)
         for prediction in predictions:
             annotation = truth[prediction.item_id]
             if annotation and prediction.size:
-                true, said = (
+                true, predicted = (
                     label_map(part, prediction.size, self.classes, self._options.ignore_index)
                     for part in (annotation, prediction)
                 )
-                kept = (true != IGNORE) & (said != IGNORE)
-                pairs = count * true[kept].astype(np.int64) + said[kept]
+                kept = (true != IGNORE) & (predicted != IGNORE)
+                pairs = count * true[kept].astype(np.int64) + predicted[kept]
                 confusion += np.bincount(pairs, minlength=count**2).reshape(count, count)
         if not confusion.any():
             raise DataError("No held-out image has a pixel that counts.", do="Look at the masks and task.ignore_index.")
@@ -178,26 +189,26 @@ class Segmentation(TappedTask):
             )
 
 
-def _numbers(logits: Tensor, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """(classes, h, w) → (height, width) class numbers at the image's size."""
+def _class_indices(logits: Tensor, size: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """The label map (height, width) at the image's size of logits (classes, h, w)."""
     width, height = size
     shrink = min(1.0, LONGEST_SIDE / max(size))
     smaller = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-    # Up to the network's input first, as in training, then to the image: two bilinear steps.
-    numbers = _resized(_resized(logits.unsqueeze(0), shape), smaller).argmax(dim=1, keepdim=True)
+    # First to the size of the network's input, as in training, then to the image's.
+    numbers = _resize(_resize(logits.unsqueeze(0), shape), smaller).argmax(dim=1, keepdim=True)
     if shrink < 1:
         numbers = F.interpolate(numbers.float(), size=(height, width), mode="nearest")
     return numbers[0, 0].to(torch.uint8).cpu().numpy()
 
 
-def _resized(logits: Tensor, shape: Sequence[int]) -> Tensor:
+def _resize(logits: Tensor, shape: Sequence[int]) -> Tensor:
     return F.interpolate(logits, size=tuple(shape), mode="bilinear", align_corners=False)
 
 
 def _intersections_over_unions(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     hits = np.diag(confusion)
     unions = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
-    there = unions > 0
-    shares = hits[there] / unions[there]
-    names = [name for name, occurs in zip(classes, there, strict=True) if occurs]
-    return {"miou": float(shares.mean()), **{f"iou/{name}": float(v) for name, v in zip(names, shares, strict=True)}}
+    present = unions > 0
+    ious = hits[present] / unions[present]
+    names = [name for name, occurs in zip(classes, present, strict=True) if occurs]
+    return {"miou": float(ious.mean()), **{f"iou/{name}": float(iou) for name, iou in zip(names, ious, strict=True)}}

@@ -1,1 +1,1 @@
-"""Vectors in numpy: k-center, k-means, neighbours, ranking; the same picks on every machine."""
+"""Vector algorithms in numpy: k-center, k-means, neighbors, ranking; same picks on every machine."""

@@ -1,8 +1,8 @@
-"""k-means++ seeding by blocks, and weighted k-means.
+"""k-means++ seeding in blocks, and weighted k-means.
 
-Sequential seeding brings all distances up to date after each draw. Here a block of rows is drawn at once from the
-distances as they were at its start; each is then accepted with the probability (distance now) / (distance then), which
-is exactly the law of drawing one after the other, and one matrix product brings all rows up to date.
+Sequential seeding updates all distances after each draw. Here a block of rows is drawn at once, by the distances at its
+start; each row is then accepted with probability (current distance) / (distance at the start), which gives exactly the
+distribution of sequential draws, and one matrix product updates all distances.
 
 Source: Arthur & Vassilvitskii, "k-means++", SODA 2007; Lloyd (1982); mini-batches: Sculley, WWW 2010.
 """
@@ -14,28 +14,28 @@ from typing import Protocol
 
 import numpy as np
 
-from alcli.vectors.neighbors import nearest, norms, prepared, squared_distances
+from alcli.vectors.neighbors import center_and_scale, nearest, norms, squared_distances
 from alcli.vectors.rows import Rows, products, slices
 
 DRAWN = 64
 BATCHED = 2**22
-"""Rows times centres from which on mini-batches take the place of whole passes."""
+"""Rows times centers above which k-means uses mini-batches."""
 
 
 class Geometry(Protocol):
-    """Points known only by their squared distances."""
+    """Points that are defined by their squared distances."""
 
     def __len__(self) -> int:
         """The number of points."""
         ...
 
     def between(self, rows: slice | np.ndarray, others: np.ndarray) -> np.ndarray:
-        """(rows, others) float64 squared distances, exactly 0 where rounding leaves nothing certain."""
+        """(rows, others) float64 squared distances; exactly 0 within the rounding error."""
         ...
 
 
 class Euclidean:
-    """Points that are vectors."""
+    """Points as vectors."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -49,7 +49,7 @@ class Euclidean:
 
 
 class Products:
-    """Points a ⊗ b that are outer products of two vectors, never multiplied out.
+    """Points as outer products a ⊗ b of two vectors, which are never computed.
 
     ‖a⊗b − a'⊗b'‖² = ‖a‖²‖b‖² + ‖a'‖²‖b'‖² − 2 (a·a')(b·b').
 
@@ -68,7 +68,7 @@ class Products:
         return len(self._left)
 
     def between(self, rows: slice | np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Squared Euclidean distances of the products."""
+        """Squared Euclidean distances between the outer products."""
         table = products(self._right[rows], self._right[others])
         table *= products(self._left[rows], self._left[others])
         table *= -2
@@ -86,15 +86,15 @@ def plus_plus(
     weights: np.ndarray | None = None,
     first: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """k-means++ seeding: each next row with a probability proportional to weight × squared distance to the earlier.
+    """k-means++ seeding: draw each row with probability proportional to weight × squared distance to earlier rows.
 
     Args:
-        count: how many; fewer come back where all others coincide with them.
+        count: number of rows; fewer are returned when all other rows coincide with them.
         weights: (n,) ≥ 0, all 1 by default.
         first: the first row; by default drawn by weight.
 
     Returns:
-        (rows in the order drawn, (n,) squared distances to the nearest of them)
+        Row indices in the order of drawing, and (n,) squared distances to the nearest of them.
     """
     weights = np.ones(len(points)) if weights is None else weights
     if count <= 0 or not len(points) or (first is None and not weights.any()):
@@ -107,7 +107,7 @@ def plus_plus(
         total = np.cumsum(weights * squared)
         if not total[-1] > 0:
             break
-        chosen = _accepted(points, squared, _draw(total, rng.random(DRAWN)), rng.random(DRAWN))[: count - len(picks)]
+        chosen = _accept(points, squared, _draw(total, rng.random(DRAWN)), rng.random(DRAWN))[: count - len(picks)]
         if chosen:
             picks += chosen
             _lower(squared, points, chosen)
@@ -115,16 +115,18 @@ def plus_plus(
 
 
 def _draw(total: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Row indices drawn by weight; ``total``: cumulative weights, ``shares``: uniform random numbers."""
     return np.minimum(np.searchsorted(total, shares * total[-1], side="right"), len(total) - 1)
 
 
-def _accepted(points: Geometry, squared: np.ndarray, drawn: np.ndarray, shares: np.ndarray) -> list[int]:
-    then, table, chosen = squared[drawn], points.between(drawn, drawn), []
-    now = then.copy()
-    for place, row in enumerate(drawn.tolist()):
-        if shares[place] * then[place] < now[place]:
+def _accept(points: Geometry, squared: np.ndarray, drawn: np.ndarray, shares: np.ndarray) -> list[int]:
+    """Of the drawn rows those that sequential drawing keeps; ``shares``: a uniform random number for each."""
+    before, table, chosen = squared[drawn], points.between(drawn, drawn), []
+    now = before.copy()
+    for index, row in enumerate(drawn.tolist()):
+        if shares[index] * before[index] < now[index]:
             chosen.append(row)
-            np.minimum(now, table[place], out=now)
+            np.minimum(now, table[index], out=now)
             now[drawn == row] = 0
     return chosen
 
@@ -137,11 +139,12 @@ def _lower(squared: np.ndarray, points: Geometry, picks: list[int]) -> None:
 
 @dataclass(frozen=True)
 class Clusters:
-    """k-means' answer.
+    """The result of k-means.
 
     Attributes:
-        labels: (n,) the cluster of each row; some clusters may have none.
-        squared: (n,) squared distance to the centre, in units of the largest value; only its order means anything.
+        labels: (n,) cluster of each row; clusters may be empty.
+        squared: (n,) squared distance to the cluster's center, relative to the largest value; only its order is
+            meaningful.
     """
 
     labels: np.ndarray
@@ -155,60 +158,60 @@ def cluster(
     weights: np.ndarray | None = None,
     iterations: int = 30,
 ) -> Clusters:
-    """Weighted k-means, started by k-means++; with mini-batches where rows × clusters exceeds 4 million.
+    """Weighted k-means with k-means++ seeding; uses mini-batches if rows × clusters exceeds 4 million.
 
     Args:
         vectors: (n, d), n ≥ 1.
-        count: clusters; at most one for each row.
-        weights: (n,) ≥ 0; all 1 by default, or where all are 0.
-        iterations: at most; it stops when nothing moves.
+        count: number of clusters; at most one per row.
+        weights: (n,) ≥ 0; all 1 by default, and if all are 0.
+        iterations: at most; stops when no label changes.
     """
-    rows = prepared(vectors)
+    rows = center_and_scale(vectors)
     count = max(min(count, len(rows)), 1)
     if weights is None or not weights.any():
         weights = np.ones(len(rows))
     if len(rows) * count > BATCHED:
-        centres = _by_batches(rows, count, weights, rng, iterations)
+        centers = _by_batches(rows, count, weights, rng, iterations)
     else:
-        centres = rows[plus_plus(Euclidean(rows), count, rng, weights)[0]]
+        centers = rows[plus_plus(Euclidean(rows), count, rng, weights)[0]]
         labels = np.full(len(rows), -1)
         for _ in range(iterations):
-            moved, _ = nearest(rows, centres)
-            if (moved == labels).all():
+            new_labels, _ = nearest(rows, centers)
+            if (new_labels == labels).all():
                 break
-            labels = moved
-            centres = _means(rows, slice(None), labels, weights, centres)
-    return Clusters(*nearest(rows, centres))
+            labels = new_labels
+            centers = _means(rows, slice(None), labels, weights, centers)
+    return Clusters(*nearest(rows, centers))
 
 
 def _means(
     rows: Rows, part: slice | np.ndarray, labels: np.ndarray, weights: np.ndarray, old: np.ndarray
 ) -> np.ndarray:
-    """The weighted mean of each cluster's rows; the old centre where there are none."""
+    """The weighted mean of each cluster's rows; the old center for an empty cluster."""
     order = np.argsort(labels, kind="stable")
     present, starts = np.unique(labels[order], return_index=True)
     sums = np.add.reduceat((rows[part] * weights[:, None])[order], starts, axis=0)
     mass = np.add.reduceat(weights[order], starts)
-    centres = old.copy()
-    centres[present[mass > 0]] = sums[mass > 0] / mass[mass > 0, None]
-    return centres
+    centers = old.copy()
+    centers[present[mass > 0]] = sums[mass > 0] / mass[mass > 0, None]
+    return centers
 
 
 def _by_batches(rows: Rows, count: int, weights: np.ndarray, rng: np.random.Generator, iterations: int) -> np.ndarray:
-    """Centres that move towards batches of rows drawn by weight, ever more slowly."""
+    """Centers by mini-batch k-means: they move towards rows drawn by weight, at a decreasing rate."""
     total = np.cumsum(weights)
     size = max(4096, 4 * count)
     sample = np.unique(_draw(total, rng.random(max(size, 10 * count))))
     start, _ = plus_plus(Euclidean(Rows(rows[sample], np.float64)), count, rng)
-    centres = rows[sample[start]]
-    seen = np.zeros(len(centres))
+    centers = rows[sample[start]]
+    counts = np.zeros(len(centers))
     for _ in range(2 * iterations):
         batch = np.sort(_draw(total, rng.random(size)))
         block = rows[batch]
-        labels = squared_distances(block, centres).argmin(axis=1)
-        present, numbers = np.unique(labels, return_counts=True)
-        fresh = _means(rows, batch, labels, np.ones(len(batch)), centres)
-        seen[present] += numbers
-        rate = numbers / seen[present]
-        centres[present] += rate[:, None] * (fresh[present] - centres[present])
-    return centres
+        labels = squared_distances(block, centers).argmin(axis=1)
+        present, batch_counts = np.unique(labels, return_counts=True)
+        fresh = _means(rows, batch, labels, np.ones(len(batch)), centers)
+        counts[present] += batch_counts
+        rate = batch_counts / counts[present]
+        centers[present] += rate[:, None] * (fresh[present] - centers[present])
+    return centers

@@ -1,6 +1,6 @@
-"""Nearest neighbours and nearest centres by matrix products, a block of rows at a time.
+"""Nearest neighbors and nearest centers by matrix products, one block of rows at a time.
 
-In float64: what depends on comparing two distances is then the same on every machine.
+Distances are float64, so that comparisons of two distances agree on every machine.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import numpy as np
 from alcli.vectors.rows import Rows, mean, products, scale, slices
 
 
-def prepared(vectors: np.ndarray) -> Rows:
-    """The vectors in float64 around their mean, the largest value near 1."""
+def center_and_scale(vectors: np.ndarray) -> Rows:
+    """The vectors in float64, centered at their mean and scaled to a largest value near 1."""
     return Rows(vectors, np.float64, mean(vectors, 1000), scale(vectors))
 
 
 def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(n, m) float64 from (n, d) and (m, d); 0 where rounding leaves nothing certain."""
+    """(n, m) float64 from (n, d) and (m, d); 0 within the rounding error."""
     ours, theirs = norms(one), norms(other)
     table = -2 * products(one, other)
     table += ours[:, None]
@@ -30,18 +30,18 @@ def norms(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
 
 
-def nearest(vectors: Rows, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(places, squared distances), each (n,), of the nearest centre of each row; ties to the first centre."""
-    places, squared = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
+def nearest(vectors: Rows, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of each row's nearest center (n,), and its squared distance (n,); ties to the first center."""
+    indices, squared = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
     for part in slices(len(vectors)):
-        table = squared_distances(vectors[part], centres)
-        places[part] = table.argmin(axis=1)
-        squared[part] = table[np.arange(len(table)), places[part]]
-    return places, squared
+        table = squared_distances(vectors[part], centers)  # (rows, centers)
+        indices[part] = table.argmin(axis=1)
+        squared[part] = table[np.arange(len(table)), indices[part]]
+    return indices, squared
 
 
 def mean_neighbor_distance(vectors: np.ndarray, count: int) -> np.ndarray:
-    """(n,) mean distance to the ``count`` nearest other rows; fewer where there are no more."""
+    """Mean distance to the ``count`` nearest other rows, or to all if there are fewer: (n,)."""
     count = min(count, len(vectors) - 1)
     result = np.zeros(len(vectors))
     if count <= 0:
@@ -53,8 +53,8 @@ def mean_neighbor_distance(vectors: np.ndarray, count: int) -> np.ndarray:
     return result
 
 
-def nearest_stranger(vectors: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """(n,) squared distance to the nearest row of another group; infinite where there is none."""
+def distance_to_other_groups(vectors: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Squared distance to the nearest row of another group, inf if there is none: (n,)."""
     result = np.empty(len(vectors))
     for part in slices(len(vectors), 512):
         table = squared_distances(vectors[part], vectors)
@@ -64,11 +64,11 @@ def nearest_stranger(vectors: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def count_within(vectors: Rows, targets: np.ndarray, squared_radius: float) -> np.ndarray:
-    """(n,) how many targets lie nearer to each row than the radius."""
+    """Number of targets within the radius of each row: (n,)."""
     result = np.zeros(len(vectors), dtype=np.int64)
     if len(targets):
         for part in slices(len(vectors), 512):
-            for some in slices(len(targets), 8192):
-                table = squared_distances(vectors[part], targets[some])
+            for target_part in slices(len(targets), 8192):
+                table = squared_distances(vectors[part], targets[target_part])
                 result[part] += np.count_nonzero(table < squared_radius, axis=1)
     return result

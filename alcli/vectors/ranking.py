@@ -1,4 +1,4 @@
-"""From picks and groups to the one column of scores that a strategy returns."""
+"""From picks and groups to a strategy's scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def top_k(scores: np.ndarray, count: int) -> np.ndarray:
-    """Rows of the largest scores, best first, equal ones by lowest row; without sorting the others."""
+    """Indices of the largest scores, best first, ties to the lowest index; does not sort the others."""
     count = min(count, len(scores))
     if count <= 0:
         return np.zeros(0, dtype=np.int64)
@@ -17,25 +17,25 @@ def top_k(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 def picks_first(picks: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) scores: the picks from their number down to 1 in their order, the rest at 0 and below.
+    """(n,) scores: k down to 1 for k picks in their order, 0 and below for the rest.
 
     Args:
-        picks: rows, the first is asked for first.
-        others: (n,) the order of what was not picked, higher first; equal values stay equal.
+        picks: row indices, best first.
+        others: (n,) order of the rows that are not picks, higher first; equal values stay equal.
     """
-    values, places = np.unique(others, return_inverse=True)
-    scores = (places - (len(values) - 1)).astype(np.float64)
+    values, ranks = np.unique(others, return_inverse=True)
+    scores = (ranks - (len(values) - 1)).astype(np.float64)
     scores[picks] = np.arange(len(picks), 0, -1)
     return scores
 
 
 def by_turns(groups: np.ndarray, within: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """(n,) scores that take one item of each group, then a second of each, and so on.
+    """(n,) scores that rank one item of each group first, then a second of each, and so on.
 
     Args:
         groups: (n,) group numbers.
-        within: (n,) the order inside a group, higher first, then by row.
-        turn: (n,) the order inside a turn, higher first, then by row.
+        within: (n,) order within a group, higher first, ties to the lowest row.
+        turn: (n,) order within a turn, higher first, ties to the lowest row.
     """
     rows = np.arange(len(groups))
     order = np.lexsort((rows, -within, groups))
@@ -47,6 +47,6 @@ def by_turns(groups: np.ndarray, within: np.ndarray, turn: np.ndarray) -> np.nda
 
 
 def three_digits(values: np.ndarray) -> np.ndarray:
-    """The values without the digits that a matrix product leaves to the machine, for orders that need no more."""
+    """Round to three digits: a matrix product's last digits depend on the machine, and an order must not."""
     mantissas, exponents = np.frexp(values.astype(np.float64))
     return np.ldexp(np.round(mantissas * 1024), exponents - 10)

@@ -1,15 +1,22 @@
-"""Rows of vectors, read a block at a time, so that a memory map larger than the memory will do."""
+"""Rows of vectors, read in blocks, so that a memory map may be larger than memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 BLOCK = 2048
-"""Rows read at once: with a few hundred columns they and their distances to 500 others stay in the cache."""
+"""Rows per read: with a few hundred columns they and their distances to 500 others fit in the cache."""
 IN_MEMORY = 2**28
-"""Bytes up to which a converted copy is kept instead of being converted again at each reading."""
+"""Bytes up to which a converted copy is kept; larger vectors are converted at each read."""
+
+
+def evenly_spaced(items: Sequence[T], most: int) -> Sequence[T]:
+    """Every n-th item from the first on, with the smallest n that leaves at most ``most``."""
+    return items[:: max(1, -(-len(items) // most))]
 
 
 def slices(count: int, size: int = BLOCK) -> Iterator[slice]:
@@ -20,7 +27,7 @@ def slices(count: int, size: int = BLOCK) -> Iterator[slice]:
 
 def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(n, m) inner products of the rows of two finite matrices (n, d) and (m, d)."""
-    # A BLAS may compute with rubbish beside the operands, and numpy then tells of an invalid value that is none.
+    # A BLAS may also compute on padding next to the operands; numpy then warns of invalid values that do not exist.
     with np.errstate(invalid="ignore"):
         return np.asarray(one @ other.T)
 
@@ -30,9 +37,9 @@ class Rows:
 
     Args:
         vectors: (n, d), any floating type, in memory or mapped.
-        dtype: what reading gives.
-        shift: (d,), taken off before the rounding to ``dtype``.
-        scale: a power of two, which costs no digit.
+        dtype: of the rows that are read.
+        shift: (d,), subtracted before rounding to ``dtype``.
+        scale: a power of two, so that scaling loses no digits.
     """
 
     def __init__(self, vectors: np.ndarray, dtype: type, shift: np.ndarray | None = None, scale: float = 1.0) -> None:
@@ -43,15 +50,15 @@ class Rows:
         if vectors.size * self.dtype.itemsize <= IN_MEMORY:
             self._copy = np.empty(vectors.shape, self.dtype)
             for part in slices(len(vectors)):
-                self._copy[part] = self._converted(vectors[part])
+                self._copy[part] = self._convert(vectors[part])
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
-        return self._converted(self.vectors[part]) if self._copy is None else self._copy[part]
+        return self._convert(self.vectors[part]) if self._copy is None else self._copy[part]
 
-    def _converted(self, block: np.ndarray) -> np.ndarray:
+    def _convert(self, block: np.ndarray) -> np.ndarray:
         if self._shift is not None:
             block = block - self._shift
         block = block.astype(self.dtype, copy=False)
@@ -59,7 +66,7 @@ class Rows:
 
 
 def mean(vectors: np.ndarray, rows: int | None = None) -> np.ndarray:
-    """(d,) float64 mean, of every n-th vector if some number of rows is enough; zeros where there are none."""
+    """Mean (d,) float64; with ``rows``, of every n-th vector, at least ``rows`` of them; zeros without vectors."""
     step = 1 if rows is None else max(len(vectors) // rows, 1)
     total = np.zeros(vectors.shape[1])
     for part in slices(len(vectors)):
@@ -69,7 +76,7 @@ def mean(vectors: np.ndarray, rows: int | None = None) -> np.ndarray:
 
 
 def scale(vectors: np.ndarray) -> float:
-    """The power of two that brings the largest value to 1, so that no float32 product of any two can overflow."""
+    """The power of two that scales the largest value to at most 1, so that no float32 product overflows."""
     if vectors.dtype == np.float16:
         return 1.0
     extremes = ((vectors[part].max(initial=0), vectors[part].min(initial=0)) for part in slices(len(vectors)))
@@ -77,10 +84,10 @@ def scale(vectors: np.ndarray) -> float:
     return float(2.0 ** -np.ceil(np.log2(largest))) if largest else 1.0
 
 
-def projected(vectors: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
-    """(n, width) float32: a Gaussian random projection, which keeps distances up to a few percent.
+def project(vectors: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian random projection to (n, width) float32.
 
-    For pools too large for exact distances (Johnson & Lindenstrauss 1984; error about 1/√width).
+    Distances change by about 1/√width (Johnson & Lindenstrauss 1984).
     """
     matrix = (rng.standard_normal((vectors.shape[1], width)) / width**0.5).astype(np.float32)
     result = np.empty((len(vectors), width), np.float32)

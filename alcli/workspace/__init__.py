@@ -13,9 +13,8 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alcli import config
 from alcli.errors import (
@@ -30,22 +29,10 @@ from alcli.system.files import PRIVATE, TEMPORARY_PREFIX, remove_leftovers, sync
 from alcli.system.hashing import sha256_of
 from alcli.workspace import database
 from alcli.workspace.database import DATABASE, machine_errors
+from alcli.workspace.records import Kind, StepRecord
 from alcli.workspace.store import Store, newest_version
 
 LOCK = "alcli.lock"
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What the database knows of one finished step."""
-
-    cycle: int
-    step: str
-    inputs: str
-    file: Path | None
-    sha256: str | None
-    summary: dict[str, Any]
-    finished: str
 
 
 class Workspace:
@@ -113,9 +100,9 @@ class Workspace:
         if not read_only and not os.access(root, os.W_OK):
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
         connection = database.connect(root / DATABASE, read_only=True)
-        version = database.checked_version(connection, root)
+        version = database.check_version(connection, root)
         if read_only:
-            return cls(root, connection if version == newest_version() else database.migrated_in_memory(connection))
+            return cls(root, connection if version == newest_version() else database.migrate_in_memory(connection))
         # Only now: a writer's connection changes the file even by being closed.
         connection.close()
         connection = database.connect(root / DATABASE, read_only=False)
@@ -126,7 +113,7 @@ class Workspace:
         """Close the database."""
         self._connection.close()
 
-    def configuration(self, overrides: Iterable[str] = ()) -> config.Config:
+    def configuration(self, overrides: Iterable[str | tuple[str, Any]] = ()) -> config.Config:
         """The workspace's configuration with flags applied."""
         return config.load(self.root, overrides)
 
@@ -136,10 +123,12 @@ class Workspace:
 
         What a killed run left half written is removed, and an older alcli's database brought to the newest schema.
         """
-        with lock.held(self.root / LOCK, wait):
-            folders = ("cycles/*", "cycles/*/signals*", "cache/*")
-            remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
-            self._migrate()
+        with contextlib.ExitStack() as stack:
+            with machine_errors(self.root):
+                stack.enter_context(lock.hold(self.root / LOCK, wait))
+                folders = ("cycles/*", "cycles/*/signals*", "cache/*")
+                remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
+                self._migrate()
             yield
 
     def holder(self) -> str:
@@ -165,7 +154,7 @@ class Workspace:
         Raises:
             WorkspaceDamaged: what was copied is no sound database.
         """
-        problem = database.copied(self._connection, path)
+        problem = database.copy_database(self._connection, path)
         if problem:
             raise WorkspaceDamaged(
                 f"{self.root / DATABASE} is damaged: {problem}.", do="Restore it from an earlier backup."
@@ -179,45 +168,42 @@ class Workspace:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
-    def finish_step(
-        self,
-        cycle: int,
-        step: str,
-        inputs: str,
-        file: Path | None = None,
-        summary: dict[str, Any] | None = None,
-    ) -> StepRecord:
-        """Record that a step is done; the file must be on disk already."""
-        sha256 = sha256_of(file) if file else None
+    def finish_step(self, cycle: int, inputs: str, summary: Kind, file: Path | None = None) -> StepRecord[Kind]:
+        """Record that the step of this summary is done; the file must be on disk already."""
+        sha256, finished = sha256_of(file) if file else None, now()
         relative = str(file.relative_to(self.root)) if file else None
-        self.store.put_step(cycle, step, inputs, relative, sha256, json.dumps(summary or {}), now())
-        record = self.step(cycle, step)
-        assert record is not None
-        return record
+        content = json.dumps(summary.document())
+        self.store.put_step(cycle, summary.step, inputs, relative, sha256, content, finished)
+        return StepRecord(cycle, inputs, file, sha256, summary, finished)
 
-    def step(self, cycle: int, step: str) -> StepRecord | None:
+    def step(self, cycle: int, kind: type[Kind]) -> StepRecord[Kind] | None:
         """The record of a finished step, unverified; None when the step is not done."""
-        row = self.store.get_step(cycle, step)
+        row = self.store.get_step(cycle, kind.step)
         if row is None:
             return None
         try:
-            summary = dict(json.loads(row["summary"]))
+            summary = cast(Kind, kind.from_document(dict(json.loads(row["summary"]))))
             file = self._inside(row["file"]) if row["file"] else None
         except (ValueError, TypeError) as error:
-            what = f"the row of {step} in cycle {cycle} is not what was written ({error})"
+            what = f"the record of {kind.step} in cycle {cycle} is not what was written ({error})"
             raise WorkspaceDamaged(
                 f"{self.root / DATABASE} is damaged: {what}.", do="Restore it from a backup."
             ) from None
-        return StepRecord(cycle, step, row["inputs"], file, row["sha256"], summary, row["finished"])
+        return StepRecord(cycle, row["inputs"], file, row["sha256"], summary, row["finished"])
 
-    def newest(self, step: str, before: int | None = None) -> StepRecord | None:
+    def newest(self, kind: type[Kind], before: int | None = None) -> StepRecord[Kind] | None:
         """The record of this step in the newest cycle where it is done, unverified.
 
         Args:
             before: look only at cycles with a smaller number.
         """
-        cycle = self.store.newest_step(step, before)
-        return self.step(cycle, step) if cycle is not None else None
+        cycle = self.store.newest_step(kind.step, before)
+        return self.step(cycle, kind) if cycle is not None else None
+
+    def all_steps(self, kind: type[Kind]) -> list[StepRecord[Kind]]:
+        """The records of this step in all cycles where it is done, unverified, the oldest first."""
+        records = (self.step(cycle.number, kind) for cycle in self.store.cycles())
+        return [record for record in records if record is not None]
 
     def _inside(self, relative: str) -> Path:
         """A file of the workspace; ValueError for a name that leads out of it, as in a backup made by a stranger."""
@@ -225,24 +211,27 @@ class Workspace:
             raise ValueError(f"{relative!r} lies outside")
         return self.root / relative
 
-    def done(self, cycle: int, step: str, inputs: str) -> StepRecord | None:
+    def matching_step(self, cycle: int, kind: type[Kind], inputs: str) -> StepRecord[Kind] | None:
         """The record if the step is done with exactly these inputs and its file is intact, else None."""
-        record = self.step(cycle, step)
-        if record is None or record.inputs != inputs:
-            return None
-        if record.file and (not record.file.is_file() or sha256_of(record.file) != record.sha256):
-            return None
-        return record
+        record = self.intact_step(cycle, kind)
+        return record if record is not None and record.inputs == inputs else None
 
-    def verified_file(self, record: StepRecord) -> Path:
+    def intact_step(self, cycle: int, kind: type[Kind]) -> StepRecord[Kind] | None:
+        """The record of a finished step whose file is what was written; else None."""
+        record = self.step(cycle, kind)
+        if record is None or record.file is None:
+            return record
+        return record if record.file.is_file() and sha256_of(record.file) == record.sha256 else None
+
+    def verify_file(self, record: StepRecord[Any]) -> Path:
         """The file of a step; raises WorkspaceDamaged when it is not what was written."""
         if record.file is None or not record.file.is_file():
             raise WorkspaceDamaged(
-                f"{record.file} of cycle {record.cycle} is missing.", do=f"Run `alcli {record.step}` again."
+                f"{record.file} of cycle {record.cycle} is missing.", do=f"Run `alcli {record.summary.step}` again."
             )
         if sha256_of(record.file) != record.sha256:
             raise WorkspaceDamaged(
                 f"{record.file} is not what cycle {record.cycle} wrote (its SHA-256 differs).",
-                do=f"Delete it and run `alcli {record.step}` again, or restore a backup.",
+                do=f"Delete it and run `alcli {record.summary.step}` again, or restore a backup.",
             )
         return record.file

@@ -1,4 +1,4 @@
-"""Opening the workspace's SQLite file, and saying whose fault it is when that fails."""
+"""Open and check the workspace's SQLite database, and classify its errors."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ DATABASE = "alcli.db"
 
 
 class Connection(sqlite3.Connection):
-    """Says that a database is damaged where Python cannot even read what SQLite says about it."""
+    """A connection that reports damage when SQLite's own answer is not valid text."""
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        """As ever."""
+        """Execute as usual; raises DatabaseError instead of UnicodeDecodeError."""
         try:
             return super().execute(*arguments)
         except UnicodeDecodeError as error:
-            raise sqlite3.DatabaseError(f"a name in it is no text ({error.reason})") from None
+            raise sqlite3.DatabaseError(f"a name in it is not valid text ({error.reason})") from None
 
 
 def connect(path: Path, read_only: bool) -> Connection:
-    """Open the file; a writer's is checked whole.
+    """Open the database; for writers, its integrity is checked first.
 
     Raises:
-        WorkspaceDamaged: it is no sound database. MachineError: the machine refuses it.
+        WorkspaceDamaged: the database is damaged. MachineError: it cannot be opened.
     """
     if read_only:
-        # A folder that cannot be written has no room for SQLite's shared memory file: read the file as it stands.
+        # In a read-only folder SQLite cannot create its shared memory file; ``immutable`` works without it.
         if not os.access(path, os.R_OK):
             raise MachineError(f"{path} cannot be read by this user.", do="Run as its owner.")
         mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
@@ -44,29 +44,29 @@ def connect(path: Path, read_only: bool) -> Connection:
         connection = sqlite3.connect(path, isolation_level=None, timeout=30, factory=Connection)
     connection.row_factory = sqlite3.Row
     try:
-        # The check reads the whole file: writers pay for it, readers stay fast.
+        # The check reads the whole file, so only writers pay for it.
         wrong = "" if read_only else problem(connection)
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.OperationalError as error:
-        # The machine refused (disk full, no permission): that says nothing about the file.
+        # A full disk or a missing permission does not mean that the file is damaged.
         raise MachineError(f"{path}: {error}.", do="Check the free space and the permissions.") from None
     except sqlite3.DatabaseError as error:
         wrong = str(error)
     if wrong:
         raise WorkspaceDamaged(
-            f"{path} is damaged: {wrong}.", do="Restore it from a backup; alcli never writes over it."
+            f"{path} is damaged: {wrong}.", do="Restore it from a backup; alcli never overwrites it."
         )
     return connection
 
 
 def make_durable(connection: Connection) -> None:
-    """Let what is committed survive a power cut; after all checks only: switching to WAL writes to the file."""
+    """Make commits survive a power cut; call it after all checks, because switching to WAL writes to the file."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def migrated_in_memory(connection: Connection) -> Connection:
-    """A copy in the newest form, for readers: they change nothing, and must not fail before the first writer's run."""
+def migrate_in_memory(connection: Connection) -> Connection:
+    """Copy the database into memory with the newest schema, for readers, which must not change the file."""
     memory = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
     memory.row_factory = sqlite3.Row
     connection.backup(memory)
@@ -75,17 +75,17 @@ def migrated_in_memory(connection: Connection) -> Connection:
     return memory
 
 
-def checked_version(connection: Connection, root: Path) -> int:
-    """The version of the schema.
+def check_version(connection: Connection, root: Path) -> int:
+    """Check the schema, and return its version.
 
     Raises:
-        WorkspaceTooNew: a newer alcli made it. WorkspaceDamaged: its tables are not a workspace's.
+        WorkspaceTooNew: a newer alcli created it. WorkspaceDamaged: tables or columns are missing.
     """
     version = Store(connection).version()
     if version > newest_version():
         connection.close()
         raise WorkspaceTooNew(
-            f"{root} was made by a newer alcli (schema {version}, this one knows {newest_version()}).",
+            f"{root} was created by a newer alcli (schema {version}; this one supports {newest_version()}).",
             do="Upgrade alcli: pip install -U alcli",
         )
     if version < 1:
@@ -97,21 +97,21 @@ def checked_version(connection: Connection, root: Path) -> int:
 
 
 def _check_columns(connection: Connection, root: Path) -> None:
-    for table, columns in _wanted_columns().items():
-        found = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if missing := columns - found:
+    for table, columns in _schema_columns().items():
+        existing = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if missing := columns - existing:
             raise WorkspaceDamaged(
                 f"{root / DATABASE} is damaged: {table} has no {', '.join(sorted(missing))}.",
                 do="Restore it from a backup.",
             )
 
 
-def copied(connection: Connection, path: Path) -> str:
-    """Copy a database by SQLite's own backup; returns what is wrong with the copy, or nothing."""
+def copy_database(connection: Connection, path: Path) -> str:
+    """Copy a database with SQLite's backup API; returns the problem with the copy, empty if there is none."""
     copy = sqlite3.connect(path, factory=Connection)
     try:
         connection.backup(copy)
-        # One file without a log beside it; the first writer turns the log on again.
+        # A single file without a write-ahead log; the first writer turns it on again.
         copy.execute("PRAGMA journal_mode = DELETE")
         return problem(copy)
     finally:
@@ -119,13 +119,13 @@ def copied(connection: Connection, path: Path) -> str:
 
 
 def problem(connection: Connection) -> str:
-    """What SQLite's quick check says; empty when all is well."""
+    """The problem that SQLite's quick check reports; empty if there is none."""
     answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     return "" if answer == "ok" else answer
 
 
-def _wanted_columns() -> dict[str, frozenset[str]]:
-    """The columns of every table, as SQLite itself understands the schema."""
+def _schema_columns() -> dict[str, frozenset[str]]:
+    """The columns of every table of the newest schema, as SQLite parses it."""
     empty = sqlite3.connect(":memory:", isolation_level=None)
     try:
         Store(empty).create()
@@ -137,7 +137,13 @@ def _wanted_columns() -> dict[str, frozenset[str]]:
 
 @contextlib.contextmanager
 def machine_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses below ``path`` into a MachineError."""
+    """Turn errors of the operating system and of SQLite in the block into an AlcliError.
+
+    Every command enters it once, inside the records of its run (log, heartbeat), so that those get the right exit code.
+
+    Args:
+        path: named when the error itself does not name a file; also the folder of the database.
+    """
     try:
         yield
     except BrokenPipeError:
@@ -154,7 +160,7 @@ def machine_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def database_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite finds while it reads the workspace at ``path`` into an error that says whose fault it is."""
+    """Turn SQLite errors while reading the workspace at ``path`` into WorkspaceDamaged or MachineError."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -162,7 +168,7 @@ def database_errors(path: Path) -> Iterator[None]:
 
 
 def _database_error(path: Path, error: sqlite3.DatabaseError) -> AlcliError:
-    # Only the bare class, and a text that is none, speak of the file; the others of the machine or of a bug.
+    # DatabaseError itself, and invalid text, mean a damaged file; OperationalError the machine; all others a bug.
     if type(error) is sqlite3.DatabaseError or "decode to UTF-8" in str(error):
         return WorkspaceDamaged(f"{path} is damaged: {error}.", do="Restore it from a backup.")
     if not isinstance(error, sqlite3.OperationalError):

@@ -1,4 +1,4 @@
-"""What the last runs of a workspace came to, for monitors that ask whether all is well."""
+"""How the last runs of a workspace ended, for monitoring."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from alcli.errors import DONE, PARTIAL, exit_of
+from alcli.errors import DONE, PARTIAL, AlcliError, exit_of
 from alcli.system.files import atomic_write
-from alcli.system.redaction import redacted
+from alcli.system.redaction import redact
+from alcli.system.run_log import Run
+from alcli.workspace.database import database_errors
 
 FILE_NAME = "heartbeat.json"
 LATEST = 2.0**37
-"""Seconds since 1970 that a date can still say."""
+"""Upper limit of a valid time, in seconds since 1970; beyond it, dates cannot be formatted."""
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The ends of runs, newest last.
+    """How the last run ended, and whether it succeeded.
 
     Attributes:
-        ended: when the last run ended, seconds since 1970. exit_code: how. seconds: how long it took.
-        succeeded: when a run last ended with 0 or 3; 0.0 for never.
-        failures: how many runs have failed since.
-        message: what the last failure said.
+        ended: when the last run ended, in seconds since 1970.
+        exit_code: its exit code.
+        seconds: its duration.
+        succeeded: when a run last exited with 0 or 3, in seconds since 1970; 0.0 for never.
+        failures: the number of failed runs since then.
+        message: the message of the last failure.
     """
 
     ended: float = 0.0
@@ -36,8 +40,8 @@ class Heartbeat:
     failures: int = 0
     message: str = ""
 
-    def is_sound(self) -> bool:
-        """Whether every value is of its kind; a file that somebody else wrote may hold anything."""
+    def is_valid(self) -> bool:
+        """Whether every value has the right type and range; the file may have been edited."""
         moments = (self.ended, self.seconds, self.succeeded)
         return (
             all(isinstance(value, (int, float)) and 0 <= value < LATEST for value in moments)
@@ -47,7 +51,7 @@ class Heartbeat:
         )
 
     def after(self, ended: float, exit_code: int, seconds: float, message: str = "") -> Heartbeat:
-        """The heartbeat with one more run."""
+        """The heartbeat after one more run."""
         good = exit_code in (DONE, PARTIAL)
         return Heartbeat(
             ended,
@@ -59,46 +63,44 @@ class Heartbeat:
         )
 
     def age(self, now: float) -> float:
-        """Seconds since a run last succeeded; infinite when none has."""
+        """Seconds since a run last succeeded; infinite if none has."""
         return now - self.succeeded if self.succeeded else float("inf")
 
 
 def read(root: Path) -> Heartbeat:
-    """The workspace's heartbeat; an empty one when no run has ended, or when the file is not what was written."""
+    """The workspace's heartbeat; the default one if there is no valid file."""
     try:
-        found = Heartbeat(**json.loads((root / FILE_NAME).read_text(encoding="utf-8")))
+        beat = Heartbeat(**json.loads((root / FILE_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return Heartbeat()
-    return found if found.is_sound() else Heartbeat()
+    return beat if beat.is_valid() else Heartbeat()
 
 
 def write(root: Path, heartbeat: Heartbeat) -> None:
-    """Keep the heartbeat in the workspace."""
+    """Write the heartbeat to the workspace, atomically."""
     with atomic_write(root / FILE_NAME) as stream:
         json.dump(asdict(heartbeat), stream)
 
 
 @contextlib.contextmanager
-def record_end(root: Path, publish: Callable[[Heartbeat], None] = lambda beat: None) -> Iterator[Callable[[int], None]]:
-    """Remember in the workspace how a run ends, whether well or not; the block says the exit code of a good end.
+def record_end(root: Path, run: Run, publish: Callable[[Heartbeat], None] = lambda beat: None) -> Iterator[None]:
+    """Update the workspace's heartbeat when the block ends, with or without an error.
 
     Args:
-        publish: given the new heartbeat, also when the run fails.
+        run: holds the exit code of a run that ends without an error.
+        publish: called with the new heartbeat, even if the run fails.
     """
-    started, code, message = time.monotonic(), 1, ""
-
-    def end(exit_code: int) -> None:
-        nonlocal code
-        code = exit_code
-
+    started, message = time.monotonic(), ""
+    code = 1
     try:
-        yield end
+        yield
+        code = run.exit_code
     except BaseException as error:
         code, message = exit_of(error)
         raise
     finally:
-        beat = read(root).after(time.time(), code, time.monotonic() - started, redacted(message))
-        # A full disk must not hide what went wrong before.
-        with contextlib.suppress(OSError):
+        beat = read(root).after(time.time(), code, time.monotonic() - started, redact(message))
+        # A full disk or a damaged database must not hide an earlier error.
+        with contextlib.suppress(OSError, AlcliError), database_errors(root):
             write(root, beat)
             publish(beat)

@@ -1,4 +1,4 @@
-"""The state of a workspace for Prometheus' textfile collector."""
+"""Metrics of a workspace for Prometheus' textfile collector."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from typing import Any
 from alcli.system.files import SHARED, atomic_write
 from alcli.workspace import Workspace
 from alcli.workspace.heartbeat import Heartbeat
+from alcli.workspace.records import Training
 
 
 def publish(workspace: Workspace, path: Path, heartbeat: Heartbeat) -> None:
-    """Write the workspace's heartbeat, the states of its items and the newest model's metrics."""
-    training = workspace.newest("train")
-    metrics = training.summary.get("metrics", {}) if training else {}
+    """Write the heartbeat, the number of items by state and the newest model's metrics."""
+    training = workspace.newest(Training)
+    metrics = training.summary.metrics if training else {}
     write_metrics(path, heartbeat, workspace.store.counts(), metrics)
 
 
 def write_metrics(path: Path, heartbeat: Heartbeat, pool: Mapping[str, int], metrics: Mapping[str, float]) -> None:
-    """Write the file whole or not at all, readable by all users.
+    """Write the metrics file atomically, readable by all users.
 
     Args:
-        pool: items by state. metrics: of the newest model, by name.
+        pool: number of items by state. metrics: the newest model's metrics by name.
     """
     lines = [
         *_gauge("alcli_last_run_timestamp_seconds", "When the last run ended.", {"": heartbeat.ended}),
-        *_gauge("alcli_last_run_exit_code", "How the last run ended; 0 and 3 are good.", {"": heartbeat.exit_code}),
-        *_gauge("alcli_last_run_duration_seconds", "How long the last run took.", {"": heartbeat.seconds}),
-        *_gauge("alcli_last_success_timestamp_seconds", "When a run last ended well.", {"": heartbeat.succeeded}),
-        *_gauge("alcli_consecutive_failures", "Failed runs since the last good one.", {"": heartbeat.failures}),
-        *_gauge("alcli_pool_items", "Items of the project by state.", {f'state="{k}"': v for k, v in pool.items()}),
+        *_gauge("alcli_last_run_exit_code", "Exit code of the last run; 0 and 3 are good.", {"": heartbeat.exit_code}),
+        *_gauge("alcli_last_run_duration_seconds", "Duration of the last run.", {"": heartbeat.seconds}),
+        *_gauge("alcli_last_success_timestamp_seconds", "When a run last succeeded.", {"": heartbeat.succeeded}),
+        *_gauge("alcli_consecutive_failures", "Failed runs since the last success.", {"": heartbeat.failures}),
+        *_gauge("alcli_pool_items", "Number of items by state.", {f'state="{k}"': v for k, v in pool.items()}),
         *_gauge(
-            "alcli_model_metric", "The newest model on held-out items.", {f'name="{k}"': v for k, v in metrics.items()}
+            "alcli_model_metric",
+            "Metrics of the newest model on held-out items.",
+            {f'name="{k}"': v for k, v in metrics.items()},
         ),
     ]
     with atomic_write(path, permissions=SHARED) as stream:
@@ -40,5 +43,5 @@ def write_metrics(path: Path, heartbeat: Heartbeat, pool: Mapping[str, int], met
 
 
 def _gauge(name: str, text: str, values: Mapping[str, Any]) -> list[str]:
-    rows = [f"{name}{{{label}}} {value}" if label else f"{name} {value}" for label, value in values.items()]
-    return [f"# HELP {name} {text}", f"# TYPE {name} gauge", *rows]
+    samples = [f"{name}{{{label}}} {value}" if label else f"{name} {value}" for label, value in values.items()]
+    return [f"# HELP {name} {text}", f"# TYPE {name} gauge", *samples]

@@ -12,6 +12,7 @@ from typing import Any
 from alcli.annotations import Annotation
 from alcli.errors import DataError, WorkspaceDamaged
 from alcli.items import QUARANTINED, SKIPPED, STATES, UNLABELED, ImageFacts, Item, Pool, Receipt, Refusal
+from alcli.workspace.records import CycleRecord, Quarantined, Skip
 
 SCHEMA = """
 CREATE TABLE items (
@@ -98,7 +99,7 @@ class Store:
             (json.dumps(forgiving),),
         )
         items = {row["id"]: Item(*row) for row in rows}
-        for item_id in self._skipped(items.values()):
+        for item_id in self._skip_ids(items.values()):
             items[item_id] = replace(items[item_id], state=SKIPPED)
         return Pool(items, frozenset(row["item_id"] for row in quarantined))
 
@@ -108,21 +109,24 @@ class Store:
         row = self._connection.execute(f"SELECT COUNT(*) AS all_items, {totals} FROM items").fetchone()
         counts = {state: int(row[state]) for state in STATES}
         if sum(counts.values()) != row["all_items"]:
-            raise WorkspaceDamaged("The database is damaged: an item's state is none.", do="Restore it from a backup.")
+            raise WorkspaceDamaged(
+                "The database is damaged: an item has a state that does not exist.", do="Restore it from a backup."
+            )
         moved = [(QUARANTINED, _QUARANTINED_ITEMS)]
         if self.skips():
             moved.append((SKIPPED, _SKIPPED_ITEMS))
         for state, query in moved:
-            for found in self._connection.execute(f"SELECT state, COUNT(*) AS count FROM ({query}) GROUP BY state"):
-                counts[found["state"]] -= found["count"]
-                counts[state] += found["count"]
+            for group in self._connection.execute(f"SELECT state, COUNT(*) AS count FROM ({query}) GROUP BY state"):
+                counts[group["state"]] -= group["count"]
+                counts[state] += group["count"]
         return counts
 
     # Items that nobody wants to be asked for
 
-    def skips(self) -> list[sqlite3.Row]:
-        """Rows with item_id, name, folder, since, in the order of their names."""
-        return self._connection.execute("SELECT * FROM skips ORDER BY name, folder").fetchall()
+    def skips(self) -> list[Skip]:
+        """What is skipped, in the order of the names."""
+        rows = self._connection.execute("SELECT item_id, name, folder, since FROM skips ORDER BY name, folder")
+        return [Skip(*row) for row in rows]
 
     def skip(self, items: Iterable[Item], since: str) -> None:
         """Never ask for these again, whatever the platform calls them later."""
@@ -133,21 +137,21 @@ class Store:
             )
 
     def unskip(self, item_ids: Iterable[str]) -> None:
-        """Ask for these again; the ids are those that ``skips`` tells."""
+        """Ask for these again, by the ids that ``skips`` returns."""
         with self._transaction():
             self._connection.executemany("DELETE FROM skips WHERE item_id = ?", ((item_id,) for item_id in item_ids))
 
-    def _skipped(self, items: Collection[Item]) -> list[str]:
+    def _skip_ids(self, items: Collection[Item]) -> list[str]:
         """Ids of unlabelled items that are skipped: by id, or by folder and name, which another platform keeps."""
-        rows = self.skips()
-        if not rows:
+        skips = self.skips()
+        if not skips:
             return []
-        ids = {row["item_id"] for row in rows}
-        places = {(row["folder"], row["name"]) for row in rows}
+        ids = {skip.item_id for skip in skips}
+        names = {(skip.folder, skip.name) for skip in skips}
         return [
             item.id
             for item in items
-            if item.state == UNLABELED and (item.id in ids or (item.folder, item.name) in places)
+            if item.state == UNLABELED and (item.id in ids or (item.folder, item.name) in names)
         ]
 
     def replace_items(self, items: Iterable[Item], changed: Iterable[tuple[Item, Annotation]]) -> None:
@@ -185,15 +189,15 @@ class Store:
 
     def annotations(self, item_ids: Iterable[str]) -> list[Annotation]:
         """The stored annotations of these items, in that order; items without one are left out."""
-        found = []
+        annotations = []
         for item_id in item_ids:
             row = self._connection.execute("SELECT content FROM annotations WHERE item_id = ?", (item_id,)).fetchone()
             if row:
-                found.append(_annotation(item_id, row["content"]))
-        return found
+                annotations.append(_annotation(item_id, row["content"]))
+        return annotations
 
     def newest_annotations(self, count: int) -> list[Annotation]:
-        """The annotations that were stored last, at most so many, the newest first."""
+        """The ``count`` annotations that were stored last, the newest first."""
         rows = self._connection.execute(
             "SELECT item_id, content FROM annotations ORDER BY rowid DESC LIMIT ?", (count,)
         )
@@ -222,7 +226,7 @@ class Store:
             complete: whether ``refusals`` is all that this stage refuses now, so that the rest can go.
         """
         given = list(refusals)
-        refusals = [refusal for refusal in given if not refusal.passing]
+        refusals = [refusal for refusal in given if not refusal.transient]
         rows = self._connection.execute("SELECT * FROM quarantine WHERE stage = ?", (stage,)).fetchall()
         known = {row["item_id"]: (row["version"], row["reason"]) for row in rows}
         new = [refusal for refusal in refusals if known.get(refusal.id) != (refusal.version, refusal.reason)]
@@ -236,14 +240,16 @@ class Store:
                 "DELETE FROM quarantine WHERE stage = ? AND item_id = ?",
                 ((stage, item_id) for item_id in gone),
             )
-        return [*new, *(refusal for refusal in given if refusal.passing)]
+        return [*new, *(refusal for refusal in given if refusal.transient)]
 
-    def quarantined(self) -> list[sqlite3.Row]:
-        """Rows with stage, item_id, name, reason, since, in the order of their names."""
-        return self._connection.execute(
-            "SELECT q.* FROM quarantine q LEFT JOIN items i ON i.id = q.item_id"
+    def quarantine_entries(self) -> list[Quarantined]:
+        """What is in quarantine, in the order of the names."""
+        rows = self._connection.execute(
+            "SELECT q.stage, q.item_id, q.name, q.version, q.reason, q.since"
+            " FROM quarantine q LEFT JOIN items i ON i.id = q.item_id"
             " WHERE i.version IS NULL OR i.version = q.version ORDER BY q.name, q.item_id"
-        ).fetchall()
+        )
+        return [Quarantined(*row) for row in rows]
 
     # Cycles, steps, receipts
 
@@ -257,9 +263,10 @@ class Store:
         with self._transaction() as execute:
             execute("UPDATE cycles SET finished = ?, inputs = ? WHERE number = ?", (finished, inputs, number))
 
-    def cycles(self) -> list[sqlite3.Row]:
-        """Rows with number, started, finished (None while open), inputs; oldest first."""
-        return self._connection.execute("SELECT * FROM cycles ORDER BY number").fetchall()
+    def cycles(self) -> list[CycleRecord]:
+        """Every cycle, oldest first."""
+        rows = self._connection.execute("SELECT number, started, finished, inputs FROM cycles ORDER BY number")
+        return [CycleRecord(*row) for row in rows]
 
     def put_step(
         self,

@@ -1,6 +1,6 @@
 """What the loss head costs in scoring and training on `ssdlite320-mobilenet-v3`: the same steps with and without it.
 
-Both variants alternate within one run, so that a noisy neighbour hits both; the medians' ratio is printed.
+Both variants alternate within one run, so that a noisy neighbor hits both; the medians' ratio is printed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     def scoring(use_head: bool) -> None:
         model.eval()
         with torch.inference_mode(), precision("auto"):
-            outputs = ssd.forward(model, task._normalised(model, batch))
+            outputs = ssd.forward(model, task._normalize(model, batch))
             if use_head:
                 head(outputs.features)
 

@@ -50,17 +50,17 @@ def data(count: int) -> tuple[np.ndarray, np.ndarray]:
     return (rng.standard_normal((len(groups), WIDTH)) + middles[groups]).astype(np.float32), groups
 
 
-def plain_loop(pool: np.ndarray, centres: np.ndarray, budget: int) -> np.ndarray:
-    """k-center greedy as it is usually written: one float32 matrix–vector product for each centre and each pick."""
+def plain_loop(pool: np.ndarray, centers: np.ndarray, budget: int) -> np.ndarray:
+    """k-center greedy as it is usually written: one float32 matrix–vector product for each center and each pick."""
     norms = np.einsum("ij,ij->i", pool, pool)
     squared = np.full(len(pool), np.inf, np.float32)
-    for centre in centres:
-        np.minimum(squared, norms - 2 * (pool @ centre) + centre @ centre, out=squared)
+    for center in centers:
+        np.minimum(squared, norms - 2 * (pool @ center) + center @ center, out=squared)
     picks = []
     for _ in range(budget):
         picks.append(int(squared.argmax()))
-        centre = pool[picks[-1]]
-        np.minimum(squared, norms - 2 * (pool @ centre) + centre @ centre, out=squared)
+        center = pool[picks[-1]]
+        np.minimum(squared, norms - 2 * (pool @ center) + center @ center, out=squared)
     return np.array(picks)
 
 

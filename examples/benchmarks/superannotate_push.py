@@ -16,7 +16,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from alcli.config import PlatformOptions
 from alcli.context import Context
 from alcli.cycle.pull import pull
 from alcli.items import Item, QueryRow
@@ -46,7 +45,7 @@ def measure_push(server: Server, folder: Path, latency: float) -> None:
     """The same priorities by alcli and by a bare loop, in turn."""
     for number in range(QUEUED):
         server.add(f"img_{number:05d}.jpg", "pool")
-    platform = Superannotate(PlatformOptions(name="superannotate", project="Cells/pool"), folder / "cache")
+    platform = Superannotate(Superannotate.Options(name="superannotate", project="Cells/pool"), folder / "cache")
     items = [row for row in platform.items() if isinstance(row, Item)]
     rows = [QueryRow(rank, item, -float(rank), asked=False) for rank, item in enumerate(items, 1)]
     scores = [

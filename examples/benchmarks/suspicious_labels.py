@@ -74,7 +74,7 @@ def _clothing(data: Path, weights: str, limit: int) -> tuple[Any, list[Example],
     paths = _shuffled(sorted(root.rglob("*.jpg")))[:limit]
     classes = sorted({path.parent.name for path in paths})
     options = ModelOptions(name="mobilenet-v2", weights=weights, input_size=128)
-    task = Classification(TaskOptions(name="classification"), options, classes)
+    task = Classification(Classification.Options(name="classification"), options, classes)
     rows = [(str(path.relative_to(root)), path) for path in paths]
     said = [(Item(name, name, "u"), path, Annotation(name, labels=(path.parent.name,))) for name, path in rows]
     return task, [task.encode(item, path, images.inspect(path), row) for item, path, row in said], 4

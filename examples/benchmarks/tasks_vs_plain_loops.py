@@ -35,7 +35,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from alcli import images, plugins
-from alcli.config import ModelOptions, ScoreOptions, TaskOptions, TrainOptions
+from alcli.config import ModelOptions, ScoreOptions, TrainOptions, own_options
 from alcli.engine import inference
 from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.errors import DataError
@@ -114,12 +114,13 @@ def examples(
     spec = SETS[name]
     rows = read(name, spec.train, data)
     test = read(name, spec.test, data) if spec.test else {}
-    options = TaskOptions(name=spec.task, ignore_index=VOID)
+    own = {"ignore_index": VOID} if spec.task == "segmentation" else {}
+    options = own_options("task", spec.task)(name=spec.task, **own)
     kind = plugins.load("tasks", spec.task)
     words = set().union(*(kind.vocabulary(annotation, options) for _, annotation in rows.values()))
     weights = os.environ.get("ALCLI_WEIGHTS", "none")
     task = kind(options, ModelOptions(name=spec.model, weights=weights, input_size=input_size), sorted(words))
-    encoded = [_encoded(task, rows), _encoded(task, test)]
+    encoded = [_encode(task, rows), _encode(task, test)]
     for part in encoded:
         # The limits then take some of every class.
         random.Random(0).shuffle(part)
@@ -129,7 +130,7 @@ def examples(
     return task, encoded[0][:limit], encoded[1][:test_limit]
 
 
-def _encoded(task, rows: dict) -> list[Example]:
+def _encode(task, rows: dict) -> list[Example]:
     found = []
     for name, (path, annotation) in rows.items():
         with contextlib.suppress(DataError):

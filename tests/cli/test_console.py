@@ -56,7 +56,7 @@ def test_a_signal_stops_cleanly_and_the_next_run_goes_on(workspace, photos, numb
     rest = process.communicate(timeout=30)[1]
     assert time.monotonic() - started < 10
     assert process.returncode == code
-    assert "Run the same command to go on." in rest
+    assert "Run the same command to resume." in rest
     assert "Traceback" not in rest
     done = subprocess.run([sys.executable, "-m", "alcli", "cycle", "-w", workspace], capture_output=True, check=False)
     assert done.returncode == 0

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from alcli.workspace import Workspace
+from alcli.workspace.records import Training
 
 
 def write_cycles(root, *values, labels=100):
@@ -13,8 +14,8 @@ def write_cycles(root, *values, labels=100):
     workspace = Workspace.open(root)
     for number, value in enumerate(values, 1):
         workspace.store.start_cycle(number, "", "2026-01-01T00:00:00Z")
-        summary = {"trained_on": labels * number, "held_out": 500, "metrics": {"map": value, "ap50": 0.5}}
-        workspace.finish_step(number, "train", "", None, summary)
+        summary = Training(trained_on=labels * number, held_out=500, metrics={"map": value, "ap50": 0.5})
+        workspace.finish_step(number, "", summary)
         workspace.store.finish_cycle(number, "", "2026-01-01T00:00:00Z")
     workspace.close()
 

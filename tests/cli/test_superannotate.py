@@ -16,6 +16,7 @@ import pytest
 from alcli import cli
 from alcli.system import tables
 from alcli.workspace import Workspace
+from alcli.workspace.records import Scored
 from tests.support.scenes import COLOURS, scene
 from tests.support.superannotate_server import TOKEN, Fault, Server
 
@@ -136,7 +137,7 @@ def test_the_dry_run_names_what_became_of_the_list(server, team, alcli):
     assert code == 0 and server.state() == before
     assert [found[key] for key in ("queued", "already_labeled", "assigned", "vanished")] == [3, 1, 1, 1]
     code, out, _ = alcli("push", "-w", team)
-    assert code == 3 and "3 left out: 1 already labelled, 1 assigned, 1 vanished" in out
+    assert code == 3 and "3 left out: 1 already labeled, 1 assigned, 1 vanished" in out
     assert server.queue() == names(team)[3:]
 
 
@@ -180,7 +181,7 @@ def test_annotations_to_look_at_again_wait_in_a_subset_of_their_own(server, team
 def ask_again(team: Path, done: dict) -> None:
     """Put an annotated item at the head of the list that the score step has left."""
     workspace = Workspace.open(team)
-    record = workspace.step(1, "score")
+    record = workspace.step(1, Scored)
     with record.file.open("r", newline="") as stream:
         lines = list(csv.reader(stream))
     told = {"rank": "1", "id": str(done["id"]), "name": done["name"], "score": "4.5", "score_percentile": "100.00"}
@@ -188,7 +189,7 @@ def ask_again(team: Path, done: dict) -> None:
     lines.insert(1, [told.get(column, "") for column in lines[0]])
     with record.file.open("w", newline="") as stream:
         csv.writer(stream, lineterminator="\n").writerows(lines)
-    workspace.finish_step(1, "score", record.inputs, record.file, record.summary)
+    workspace.finish_step(1, record.inputs, record.summary, record.file)
     workspace.close()
 
 
@@ -288,11 +289,11 @@ def test_the_doctor_asks_only_when_told_to(server, team, alcli):
     server.settings["ItemAutoAssignOrder"] = 0
     code, out, _ = alcli("doctor", "-w", team, "--online", "--json")
     checks = {row["check"]: row for row in json.loads(out)["checks"]}
-    assert code == 2 and "off: scores steer nothing" in checks["Priority Score Assignment"]["found"]
+    assert code == 2 and "off: priorities have no effect" in checks["Priority Score Assignment"]["found"]
     assert checks["folder a"]["found"] == "3 Completed, 3 NotStarted"
     assert checks["clock of the service"]["ok"]
     server.ahead = 4000
     late = json.loads(alcli("doctor", "-w", team, "--online", "--json")[1])["checks"]
     clock = next(row for row in late if row["check"] == "clock of the service")
-    assert not clock["ok"] and clock["found"] in [f"this machine's is {s} s behind" for s in (3999, 4000)]
+    assert not clock["ok"] and clock["found"] in [f"this machine's clock is {s} s behind" for s in (3999, 4000)]
     assert "SA_TOKEN in the environment" in checks["token"]["found"] and TOKEN not in out

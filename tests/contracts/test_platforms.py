@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from alcli.annotations import Annotation
-from alcli.config import PlatformOptions
 from alcli.items import LABELED, UNLABELED, Item, QueryRow
 from alcli.platforms import Platform
 from alcli.platforms.folder import Folder
@@ -17,21 +16,21 @@ from tests.support.scenes import Photos
 
 
 def folder(photos: Photos) -> Platform:
-    return Folder(PlatformOptions(images=photos.images, annotations=photos.annotations), Path("unused"))
+    return Folder(Folder.Options(images=photos.images, annotations=photos.annotations), Path("unused"))
 
 
 def folder_with_coco(photos: Photos) -> Platform:
-    return Folder(PlatformOptions(images=photos.images, annotations=photos.coco(list(range(8)))), Path("unused"))
+    return Folder(Folder.Options(images=photos.images, annotations=photos.coco(list(range(8)))), Path("unused"))
 
 
 def oracle(photos: Photos) -> Platform:
     """Every item is answered, eight are revealed; ids are the images' names, as in the folder."""
-    source = Folder(PlatformOptions(images=photos.images, annotations=photos.annotations), Path("unused"))
+    source = Folder(Folder.Options(images=photos.images, annotations=photos.annotations), Path("unused"))
     rows = [row for row in source.items() if isinstance(row, Item)]
     run = photos.root / "run"
     run.mkdir(exist_ok=True)
     write_answers(run / "answers.jsonl", ((row, source.image(row), Annotation(row.id)) for row in rows))
-    platform = Oracle(PlatformOptions(annotations=run / "answers.jsonl", queue=run / "queue.csv"), Path("unused"))
+    platform = Oracle(Oracle.Options(annotations=run / "answers.jsonl", queue=run / "queue.csv"), Path("unused"))
     platform.reveal([row.id for row in rows if row.state == LABELED])
     return platform
 

@@ -52,7 +52,7 @@ def trials(tmp_path_factory):
     made: dict[str, Trial] = {}
 
     def trial(case: Case) -> Trial:
-        key = f"{case.options.name}{case.options.multi_label}"
+        key = f"{case.options.name}{getattr(case.options, 'multi_label', False)}"
         if key not in made:
             made[key] = Trial(case, tmp_path_factory.mktemp("drawings"))
         return made[key]
@@ -156,7 +156,7 @@ def test_the_truth_as_prediction_is_worth_one(case, trials):
 
 
 def _as_prediction(annotation, classes, case):
-    if not case.options.multi_label:
+    if not getattr(case.options, "multi_label", False):
         return annotation
     scores = tuple(float(name in annotation.labels) for name in classes)
     return dataclasses.replace(annotation, labels=classes, label_scores=scores)

@@ -71,7 +71,7 @@ def test_the_inverse_of_every_law_is_the_law():
             one = type(bundle)(bundle.first, *(field[row : row + 1] for field in (
                 bundle.laws, bundle.rates, bundle.tops, bundle.missing, bundle.noises)))  # fmt: skip
             target = float(one.at([400])[0, 0])
-            assert one.needed(target)[0] == pytest.approx(400, rel=1e-6)
+            assert one.labels_to_reach(target)[0] == pytest.approx(400, rel=1e-6)
 
 
 def test_the_same_points_give_the_same_forecast():
@@ -95,5 +95,5 @@ def test_a_falling_curve_gives_a_flat_forecast_not_an_error():
 
 @pytest.mark.parametrize("target", [0.0, -0.1, 1.01, 75.0, math.nan, math.inf])
 def test_a_target_that_no_metric_can_have_is_refused(target):
-    with pytest.raises(UsageError, match="cannot be"):
+    with pytest.raises(UsageError, match="is impossible"):
         labels_needed(fit(LABELS, power(LABELS)), target)

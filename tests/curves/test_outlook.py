@@ -90,12 +90,12 @@ def test_the_pace_is_that_of_the_middle_image_of_those_whose_platform_tells(tmp_
 
 
 def test_a_pool_that_is_too_small_is_said():
-    assert "only 3 unlabelled images are left" in outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.7, Means(10, left=3)).text
+    assert "only 3 unlabeled images are left" in outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.7, Means(10, left=3)).text
 
 
 def test_a_reached_target_and_one_out_of_reach():
     reached = outlook(cycles(0.5, 0.6), 0.55, Means(10))
-    assert reached.reached
+    assert reached.is_reached
     assert reached.text.startswith("55 % mAP is reached: the newest model measures 60.0 %.")
     out = outlook(cycles(0.5, 0.501, 0.502, 0.501, 0.502, held_out=100000), 0.95, Means(10))
     assert not out.reachable

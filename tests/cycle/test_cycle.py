@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -103,18 +104,18 @@ def test_an_interrupted_cycle_goes_on_where_it_stopped(alcli, workspace, photos,
     done = []
 
     def interrupted():
-        for name, step in real_steps:
+        for step in real_steps:
 
-            def run(context, number, name=name, step=step):
+            def run(context, number, step=step):
                 if stop_after == "pull":
                     raise KeyboardInterrupt
                 result = step(context, number)
-                done.append(name)
-                if name == stop_after:
+                done.append(step.__name__)
+                if step.__name__ == stop_after:
                     raise KeyboardInterrupt
                 return result
 
-            yield name, run
+            yield functools.wraps(step)(run)
 
     monkeypatch.setattr(cycle_module, "_steps", lambda: list(interrupted()))
     assert alcli("cycle", "-w", workspace)[0] == 130
@@ -205,7 +206,7 @@ def test_another_model_starts_afresh_and_says_so(alcli, workspace, photos):
         "cycle", "-w", workspace, "--set", "model.name=ssd-mobilenet-v2", "--set", "model.input_size=128"
     )
     assert code == 0, err
-    assert "cannot be gone on with (model is 'ssd-tiny', expected 'ssd-mobilenet-v2'" in err
+    assert "cannot be fine-tuned (model is 'ssd-tiny', expected 'ssd-mobilenet-v2'" in err
 
 
 def test_a_corrected_annotation_replaces_the_old_one(alcli, workspace, photos):

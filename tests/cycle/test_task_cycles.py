@@ -216,7 +216,7 @@ def test_an_image_labelled_twice_differently_is_left_out(kind, cycle, tmp_path):
         class_folders.write(labels, NAMES[0], Annotation(NAMES[0], labels=("b",)), images / NAMES[0])
     code, said, err = cycle(kind, images, labels)
     assert code == 3
-    assert f"left out: {NAMES[0]}: labelled differently: a, b" in err
+    assert f"left out: {NAMES[0]}: labeled differently: a, b" in err
     assert said["pool"]["quarantined"] == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import split
+from alcli.artifacts.examples import split_held_out
 from alcli.config import ModelOptions, TaskOptions
 from alcli.items import ImageFacts, Item
 from alcli.models import storage
@@ -24,26 +24,26 @@ def ids(rows: list[Example]) -> set[str]:
 
 def test_an_image_keeps_its_side_whatever_is_annotated_later():
     everything, facts = examples(400)
-    _, held_out = split(everything, facts, 0.2)
+    _, held_out = split_held_out(everything, facts, 0.2)
     assert 50 < len(held_out) < 110
-    few_training, few_held_out = split(everything[:100], facts, 0.2)
+    few_training, few_held_out = split_held_out(everything[:100], facts, 0.2)
     assert ids(few_held_out) == ids(held_out) & ids(everything[:100])
     assert not ids(few_held_out) & ids(few_training)
-    assert ids(split(everything, facts, 0.1)[1]) < ids(held_out)
-    assert split(everything, facts, 0)[1] == []
+    assert ids(split_held_out(everything, facts, 0.1)[1]) < ids(held_out)
+    assert split_held_out(everything, facts, 0)[1] == []
 
 
 def test_copies_of_an_image_stand_on_one_side():
     everything, facts = examples(50)
     same = {item_id: ImageFacts("the same bytes", 8, 8) for item_id in facts}
-    assert sorted(map(len, split(everything, same, 0.5))) == [0, 50]
+    assert sorted(map(len, split_held_out(everything, same, 0.5))) == [0, 50]
 
 
 def test_a_larger_held_out_share_never_goes_on_from_a_model_that_saw_it(alcli, workspace):
     assert alcli("cycle", "-w", workspace, "--validation", "0")[0] == 0
     code, out, err = alcli("cycle", "-w", workspace, "--validation", "0.6", "--json")
     assert code == 0
-    assert "train.validation has grown since cycle 1: this model starts afresh." in err
+    assert "train.validation has grown since cycle 1: training starts from scratch." in err
     assert json.loads(out)["steps"]["train"]["started_from"] == "none"
 
 
@@ -60,7 +60,7 @@ def test_a_model_is_compared_with_the_one_before_where_that_is_still_there(alcli
     photos.annotate(9)
     code, out, err = alcli("train", "-w", workspace, *share, "--set", "train.init=scratch")
     assert code == 0
-    assert "It is not compared with this one." in err
+    assert "It is not compared with the new model." in err
     assert json.loads(out)["agreement"] is None
 
 
@@ -87,7 +87,7 @@ def test_images_on_a_disk_that_is_not_there_are_not_forgotten(alcli, workspace, 
     photos.images.mkdir()
     code, _, err = alcli("train", "-w", workspace)
     assert code == 6
-    assert "Not one of 8 images can be read" in err
+    assert "None of 8 images can be read" in err
     photos.images.rmdir()
     away.rename(photos.images)
     code, out, _ = alcli("cycle", "-w", workspace, "--json")

@@ -22,14 +22,14 @@ def labels(*said):
 
 
 def test_one_label_an_image_is_compared_however_unsure():
-    task = Classification(TaskOptions(name="classification"), ModelOptions(), ("cat", "dog"))
+    task = Classification(Classification.Options(name="classification"), ModelOptions(), ("cat", "dog"))
     before = labels("cat", "dog", "cat", "dog")
     assert agreement(task, EXAMPLES, before, before) == 1
     assert agreement(task, EXAMPLES, before, labels("cat", "dog", "dog", "dog")) == 0.75
 
 
 def test_only_images_that_both_have_seen_count():
-    task = Classification(TaskOptions(name="classification"), ModelOptions(), ("cat", "dog"))
+    task = Classification(Classification.Options(name="classification"), ModelOptions(), ("cat", "dog"))
     assert agreement(task, EXAMPLES, labels("cat", "dog"), labels("cat", "cat", "dog", "dog")) == 0.5
     assert agreement(task, EXAMPLES, [], labels("cat")) is None
 
@@ -48,11 +48,11 @@ def test_what_an_earlier_detector_was_sure_of_has_to_be_found_again():
 
 
 def test_of_several_labels_those_below_a_half_are_not_said():
-    options = TaskOptions(name="classification", multi_label=True)
+    options = Classification.Options(name="classification", multi_label=True)
     task = Classification(options, ModelOptions(), ("cat",))
     before, now = (
         [Annotation(name, labels=("cat",), label_scores=(score,)) for name, score in zip(NAMES, scores, strict=True)]
         for scores in ((0.9, 0.1, 0.2, 0.8), (0.1, 0.9, 0.8, 0.2))
     )
-    assert agreement(task, EXAMPLES, before, before, several=True) == 1
-    assert agreement(task, EXAMPLES, before, now, several=True) < 0.6
+    assert agreement(task, EXAMPLES, before, before) == 1
+    assert agreement(task, EXAMPLES, before, now) < 0.6

@@ -23,7 +23,7 @@ from tests.support.scenes import Photos
 
 REASON = "the decoder crashed on it"
 MARK = b"deadly"
-REAL = images._decoded
+REAL = images.decode
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def deadly_decoder(monkeypatch, tmp_path):
             os.abort()
         return REAL(content, at_least)
 
-    monkeypatch.setattr(images, "_decoded", decode)
+    monkeypatch.setattr(images, "decode", decode)
 
 
 def mark(photos: Photos, *numbers: int) -> None:
@@ -45,7 +45,7 @@ def mark(photos: Photos, *numbers: int) -> None:
             stream.write(MARK)
 
 
-def left_out(alcli, workspace: Path) -> dict[str, str]:
+def describe_problems(alcli, workspace: Path) -> dict[str, str]:
     rows = json.loads(alcli("list", "quarantine", "-w", workspace, "--json")[1])
     rows = next(value for value in rows.values() if isinstance(value, list))
     return {row["name"]: row["reason"] for row in rows}
@@ -55,7 +55,7 @@ def test_in_the_first_look_and_the_scoring_pass(alcli, workspace, photos, deadly
     mark(photos, 2, 9)
     code, _, err = alcli("cycle", "-w", workspace, "--set", "score.workers=2")
     assert code == 3, err
-    assert left_out(alcli, workspace) == {photos.name(2): REASON, photos.name(9): REASON}
+    assert describe_problems(alcli, workspace) == {photos.name(2): REASON, photos.name(9): REASON}
     ranked = (workspace / "cycles" / "0001" / "scores.csv").read_text()
     assert len(ranked.splitlines()) == 1 + 3
     assert photos.name(9) not in ranked
@@ -67,7 +67,7 @@ def test_in_training(alcli, workspace, photos, deadly_decoder, tmp_path):
     options = ("--set", "train.workers=2", "--set", "score.workers=2", "--set", "train.epochs=3", "--validation", "0")
     code, _, err = alcli("cycle", "-w", workspace, *options)
     assert code == 3, err
-    assert left_out(alcli, workspace) == {photos.name(2): REASON, photos.name(5): REASON}
+    assert describe_problems(alcli, workspace) == {photos.name(2): REASON, photos.name(5): REASON}
     assert "Nothing new" in alcli("cycle", "-w", workspace, *options)[1]
 
 
@@ -84,7 +84,7 @@ def test_the_weights_are_those_of_a_training_that_was_told(alcli, photos, tmp_pa
                     raise images.DataError(REASON)
                 return REAL(content, at_least)
 
-            monkeypatch.setattr(images, "_decoded", refuse)
+            monkeypatch.setattr(images, "decode", refuse)
         root = tmp_path / f"W{turn}"
         alcli(
             "init", root, "--images", photos.images, "--annotations", photos.annotations, "--model", "ssd-tiny",
@@ -136,7 +136,7 @@ def test_every_batch_comes_once_and_in_order(start, workers):
 def test_what_is_killed_may_be_tried_again():
     refusals = [row for _, refused in batches(Fragile({"5"}, signal.SIGKILL), pool(8), lambda _: ORDER[:2], 1)
                 for row in refused]  # fmt: skip
-    assert [(row.id, row.passing) for row in refusals] == [("5", True)]
+    assert [(row.id, row.transient) for row in refusals] == [("5", True)]
 
 
 def test_workers_that_die_for_no_image_are_the_machines_fault():

@@ -9,7 +9,7 @@ import torch
 from alcli.annotations import Annotation
 from alcli.config import ModelOptions, TaskOptions, TrainOptions
 from alcli.engine import training
-from alcli.engine.training import Diverged, _schedule, feature_channels, seed_everything, train
+from alcli.engine.training import Diverged, feature_channels, learning_rate_factor, seed_everything, train
 from alcli.errors import DataError
 from alcli.items import ImageFacts, Item
 from alcli.models.loss_head import LossHead
@@ -158,13 +158,12 @@ def test_optimizers_and_schedules(examples, optimizer, schedule):
 
 
 def test_the_schedules_shape():
-    cosine = [_schedule(options(warmup=0.1), 100)(step) for step in range(100)]
+    cosine = [learning_rate_factor(step, 100, options(warmup=0.1)) for step in range(100)]
     assert cosine[0] < cosine[5] < 1.0
     assert max(cosine) == pytest.approx(1.0)
     assert cosine[-1] < 0.01
-    steps = [
-        _schedule(options(warmup=0.0, schedule="steps", milestones=(0.5, 0.9)), 100)(step) for step in (0, 49, 50, 95)
-    ]
+    milestones = options(warmup=0.0, schedule="steps", milestones=(0.5, 0.9))
+    steps = [learning_rate_factor(step, 100, milestones) for step in (0, 49, 50, 95)]
     assert steps == pytest.approx([1, 1, 0.1, 0.01])
 
 

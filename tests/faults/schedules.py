@@ -19,6 +19,7 @@ from alcli.items import LABELED, Item
 from alcli.system.progress import Silent
 from alcli.system.tables import write_rows
 from alcli.workspace import Workspace
+from alcli.workspace.records import Scored
 from tests.support.superannotate_server import TOKEN, Fault, Server
 
 CLEAR = {3, 4, 6}
@@ -80,7 +81,7 @@ def scored(workspace: Workspace, order: list[int]) -> None:
     with path.open("w", newline="") as stream:
         write_rows(stream, COLUMNS, rows)
     workspace.store.start_cycle(1, "", "")
-    workspace.finish_step(1, "score", "x", path, {})
+    workspace.finish_step(1, "x", Scored(), path)
 
 
 def run(root: Path) -> int:

@@ -39,7 +39,7 @@ def test_files_find_their_images(tmp_path, image):
 
 def test_files_without_an_image_are_named(tmp_path):
     _, refusals = folders(tmp_path, "hat/a.jpg").labeled(["b.jpg", "x/c.jpg", "y/c.jpg"])
-    assert [(row.name, row.reason) for row in refusals] == [("hat/a.jpg", "annotation without an image")]
+    assert {refusal.name: refusal.reason for refusal in refusals} == {"hat/a.jpg": "annotation without an image"}
 
 
 def test_the_only_image_of_a_class_is_refused_until_there_is_a_second(tmp_path):

@@ -61,12 +61,12 @@ def test_crowds_are_left_out(tmp_path):
     assert labels.read("a.jpg").boxes == ()
 
 
-def change(place: list, value: object) -> dict:
+def change(keys: list, value: object) -> dict:
     document = good()
     target = document
-    for key in place[:-1]:
+    for key in keys[:-1]:
         target = target[key]
-    target[place[-1]] = value
+    target[keys[-1]] = value
     return document
 
 
@@ -117,7 +117,7 @@ def test_orphans_ambiguous_and_double_entries_are_refused(tmp_path):
         {"id": 5, "file_name": "x.jpg"},
     ]
     _, refusals = write(tmp_path, document).labeled(["a.jpg", "b.jpg", "p/x.jpg", "q/x.jpg"])
-    assert {row.name: row.reason for row in refusals} == {
+    assert {refusal.name: refusal.reason for refusal in refusals} == {
         "a.jpg": "a.jpg is listed twice",
         "gone.jpg": "annotation without an image",
         "x.jpg": "could belong to p/x.jpg or q/x.jpg; write the folder into file_name",

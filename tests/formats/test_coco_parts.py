@@ -73,10 +73,12 @@ BROKEN = {
     "annotations[1].keypoints[3]: nan is not a number": {"keypoints": [1, 2, 2, float("nan"), 1, 1]},
     "annotations[1].segmentation: polygon of class 'cat' has 2 points": {"segmentation": [[1, 1, 5, 5]]},
     "annotations[1].segmentation[0][2]: 'x' is not a number": {"segmentation": [[1, 1, "x", 5, 3, 3]]},
-    "annotations[1].segmentation.size: 5×6 pixels, the image has 96×80": {
+    "annotations[1].segmentation.size: the mask has 5×6 pixels, the image 96×80": {
         "segmentation": {"size": [6, 5], "counts": [30]}
     },
-    "annotations[1].segmentation.counts: 4 pixels, 96×80 has 7680": {"segmentation": {"size": [80, 96], "counts": [4]}},
+    "annotations[1].segmentation.counts: the runs cover 4 pixels, but 96×80 is 7680": {
+        "segmentation": {"size": [80, 96], "counts": [4]}
+    },
     "annotations[1].segmentation: expected polygons or run lengths, got str": {"segmentation": "here"},
     "annotations[1].bbox[2]: nan is not a number": {"bbox": [1, 2, float("nan"), 4]},
 }

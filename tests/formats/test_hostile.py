@@ -21,7 +21,7 @@ def yolo(folder, description: str) -> Yolo:
 @pytest.mark.parametrize(
     ("description", "why"),
     [
-        ("names: {0: a, x: b}\n", "the numbers are not 0 to 1"),
+        ("names: {0: a, x: b}\n", "the keys are not 0 to 1"),
         ("names: [a, no]\n", "False is not a name"),
         ("names: [a, null]\n", "None is not a name"),
         ("names: [a, [b]]\n", "is not a name"),
@@ -55,7 +55,7 @@ def test_a_folder_called_like_an_annotation_is_refused(tmp_path):
     labels.labeled(["x.jpg"])
     with pytest.raises(DataError, match=r"x.txt: cannot be read: Is a directory"):
         labels.read("x.jpg")
-    assert not Superannotate.recognises(tmp_path)
+    assert not Superannotate.recognizes(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_tags_that_are_no_list_are_refused_and_an_endless_size_is_none():
 @pytest.mark.parametrize(
     ("region", "why"),
     [
-        ({"size": [2, 2], "counts": "0"}, r"segmentation.counts: 0 pixels, 2×2 has 4"),
-        ({"size": [2, 2], "counts": "oooo"}, "run lengths break off"),
+        ({"size": [2, 2], "counts": "0"}, r"it covers 0 pixels, but 2×2 is 4"),
+        ({"size": [2, 2], "counts": "oooo"}, "run lengths are truncated"),
         ({"size": [10**6, 10**6], "counts": [10**12]}, "more than the 100000000 allowed"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_new_class_list_is_a_new_version(tmp_path):
 
 def test_masks_without_an_image_are_named(tmp_path):
     _, refusals = folder(tmp_path, np.zeros((4, 4), dtype=np.uint8)).labeled(["b.jpg"])
-    assert [(row.name, row.reason) for row in refusals] == [("a.png", "mask without an image")]
+    assert [(refusal.name, refusal.reason) for refusal in refusals] == [("a.png", "mask without an image")]
 
 
 @pytest.mark.parametrize("listing", ["", "sky\n\nroad\n", "sky\nsky\n"])
@@ -60,7 +60,7 @@ def test_an_unusable_class_list_is_refused(tmp_path, listing):
 def test_files_that_are_no_masks_are_refused(tmp_path):
     labels = folder(tmp_path, np.zeros((4, 4, 3), dtype=np.uint8))
     labels.labeled(["a.jpg"])
-    with pytest.raises(DataError, match=r"a\.png: a colour picture \(RGB\)"):
+    with pytest.raises(DataError, match=r"a\.png: a color image \(RGB\)"):
         labels.read("a.jpg")
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"a\.png: cannot be decoded"):

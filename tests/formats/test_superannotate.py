@@ -57,9 +57,9 @@ def test_when_people_made_its_objects_says_how_long_they_worked_on_an_image():
 
 
 def test_an_outlined_object_is_a_polygon_and_its_box():
-    found = read(instance("polygon", points=[0, 0, 10, 0, 10, 20], exclude=[[2, 2, 4, 2, 4, 4]]))
-    assert found.polygons == (Polygon("cat", ((0, 0, 10, 0, 10, 20),), ((2, 2, 4, 2, 4, 4),)),)
-    assert found.boxes == (Box("cat", 0, 0, 10, 20),)
+    annotation = read(instance("polygon", points=[0, 0, 10, 0, 10, 20], exclude=[[2, 2, 4, 2, 4, 4]]))
+    assert annotation.polygons == (Polygon("cat", ((0, 0, 10, 0, 10, 20),), ((2, 2, 4, 2, 4, 4),)),)
+    assert annotation.boxes == (Box("cat", 0, 0, 10, 20),)
 
 
 def test_polygons_of_one_group_are_one_object():
@@ -69,8 +69,10 @@ def test_polygons_of_one_group_are_one_object():
 
 def test_a_rotated_box_is_its_four_corners():
     points = {"x1": 5, "y1": 0, "x2": 10, "y2": 5, "x3": 5, "y3": 10, "x4": 0, "y4": 5}
-    found = read(instance("rbbox", points=points))
-    assert found.polygons[0].rings == ((5, 0, 10, 5, 5, 10, 0, 5),) and found.boxes == (Box("cat", 0, 0, 10, 10),)
+    annotation = read(instance("rbbox", points=points))
+    assert annotation.polygons[0].rings == ((5, 0, 10, 5, 5, 10, 0, 5),) and annotation.boxes == (
+        Box("cat", 0, 0, 10, 10),
+    )
 
 
 def test_an_ellipse_fills_its_box_also_when_it_is_turned():
@@ -150,8 +152,8 @@ def test_what_is_written_is_read_back(annotation):
 
 def test_polygons_points_and_lines_are_read_back_as_they_were():
     polygon = Polygon("cat", ((0, 0, 10, 0, 10, 20), (30, 0, 40, 0, 40, 20)), ((2, 2, 4, 2, 4, 4),))
-    found = read(instance("point", x=3, y=4), instance("polyline", points=[0, 0, 5, 5]))
-    annotation = Annotation("1", (Box("cat", 0, 0, 40, 20),), poses=found.poses, polygons=(polygon,))
+    lines = read(instance("point", x=3, y=4), instance("polyline", points=[0, 0, 5, 5]))
+    annotation = Annotation("1", (Box("cat", 0, 0, 40, 20),), poses=lines.poses, polygons=(polygon,))
     assert parse("1", document("x.jpg", annotation))[0] == annotation
 
 
@@ -161,19 +163,21 @@ def test_a_folder_of_new_and_old_files_is_recognised_and_read(tmp_path):
     for name in ("sub/a.jpg.json", "b.jpg___objects.json", "stray.jpg.json"):
         (tmp_path / name).write_text(content)
     (tmp_path / "classes.json").write_text("[]")
-    assert Superannotate.recognises(tmp_path) and not Voc.recognises(tmp_path)
+    assert Superannotate.recognizes(tmp_path) and not Voc.recognizes(tmp_path)
     folder = Superannotate(tmp_path)
     versions, refusals = folder.labeled(["sub/a.jpg", "b.jpg", "c.jpg"])
     assert set(versions) == {"sub/a.jpg", "b.jpg"}
-    assert [(row.name, row.reason) for row in refusals] == [("stray.jpg.json", "annotation without an image")]
+    assert [(refusal.name, refusal.reason) for refusal in refusals] == [
+        ("stray.jpg.json", "annotation without an image")
+    ]
     assert folder.read("sub/a.jpg").boxes == (Box("cat", 1, 2, 3, 4),)
 
 
 def test_a_folder_of_xml_or_of_nothing_is_left_to_voc(tmp_path):
-    assert not Voc.recognises(tmp_path) and not Superannotate.recognises(tmp_path)
+    assert not Voc.recognizes(tmp_path) and not Superannotate.recognizes(tmp_path)
     (tmp_path / "a.xml").write_text("<annotation/>")
     (tmp_path / "note.json").write_text("{}")
-    assert Voc.recognises(tmp_path) and not Superannotate.recognises(tmp_path)
+    assert Voc.recognizes(tmp_path) and not Superannotate.recognizes(tmp_path)
 
 
 def test_a_file_that_is_not_json_is_named(tmp_path):

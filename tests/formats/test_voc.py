@@ -33,10 +33,10 @@ def test_what_is_written_is_read(tmp_path_factory, objects):
     voc.write(folder / "x.xml", "x.jpg", Annotation("x.jpg", boxes, (10, 20)))
     labels = voc.Voc(folder)
     labels.labeled(["x.jpg"])
-    found = labels.read("x.jpg")
-    assert found.size == (10, 20)
-    assert [box.label for box in found.boxes] == [box.label for box in boxes]
-    for one, other in zip(found.boxes, boxes, strict=True):
+    annotation = labels.read("x.jpg")
+    assert annotation.size == (10, 20)
+    assert [box.label for box in annotation.boxes] == [box.label for box in boxes]
+    for one, other in zip(annotation.boxes, boxes, strict=True):
         assert (one.x1, one.y2) == pytest.approx((other.x1, other.y2), rel=1e-9)
 
 
@@ -88,9 +88,9 @@ def test_orphans_and_ambiguous_files_are_refused(tmp_path):
         (tmp_path / f"{name}.xml").write_text(XML.format(""))
     versions, refusals = voc.Voc(tmp_path).labeled(["a/x.jpg", "b/x.jpg"])
     assert versions == {}
-    assert {row.name: row.reason for row in refusals} == {
+    assert {refusal.name: refusal.reason for refusal in refusals} == {
         "gone.xml": "annotation without an image",
-        "x.xml": "could belong to a/x.jpg or b/x.jpg; give the images different names, or the XML its image's folder",
+        "x.xml": "could belong to a/x.jpg or b/x.jpg; use unique image names, or put the XML in the image's folder",
     }
 
 

@@ -41,7 +41,9 @@ def test_text_files_find_their_images(tmp_path, image):
 
 def test_text_files_without_an_image_are_named(tmp_path):
     _, refusals = data_set(tmp_path, "").labeled(["b.jpg"])
-    assert [(row.name, row.reason) for row in refusals] == [("labels/train/a.txt", "annotation without an image")]
+    assert [(refusal.name, refusal.reason) for refusal in refusals] == [
+        ("labels/train/a.txt", "annotation without an image")
+    ]
 
 
 def test_joints_follow_their_box(tmp_path):
@@ -51,8 +53,8 @@ def test_joints_follow_their_box(tmp_path):
 
 
 BROKEN = {
-    "a.txt:2: class '2', but data.yaml names 0 to 1": "0 0.5 0.5 0.1 0.1\n2 0.5 0.5 0.1 0.1",
-    "a.txt:1: 320 is not a share of the image's side": "0 320 0.5 0.1 0.1",
+    "a.txt:2: class '2' is not in data.yaml, which lists 0 to 1": "0 0.5 0.5 0.1 0.1\n2 0.5 0.5 0.1 0.1",
+    "a.txt:1: 320 is not relative to the image size": "0 320 0.5 0.1 0.1",
     "a.txt:1: 'x' is not a number": "0 x 0.5 0.1 0.1",
     "a.txt:1: 4 values": "0 0.5 0.5 0.1",
     "a.txt:1: polygon of class 'cat' has 1 points": "0 0.5 0.5",

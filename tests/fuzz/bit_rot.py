@@ -12,11 +12,13 @@ import torch
 
 from alcli import cli
 from alcli.artifacts import signal_parts
-from alcli.artifacts.checkpoints import FILES, STEP
+from alcli.artifacts.checkpoints import FILES, Checkpoint
 from alcli.engine.training_state import Learner, Position, write
 from alcli.errors import WorkspaceDamaged
 from alcli.items import Item
+from alcli.system.arrays import is_intact
 from alcli.workspace import Workspace
+from alcli.workspace.records import Exported, Scored, Summary, Training
 from tests.support.scenes import Photos
 
 SMALL = ("--model", "ssd-tiny", "--budget", "4", "--set", "train.epochs=1", "--set", "train.workers=0",
@@ -60,12 +62,12 @@ def flips(count: int, seed: int, scratch: Path) -> tuple[int, int]:
 def _checks(workspace: Workspace) -> list[tuple[Path, Callable[[], bool]]]:
     """(file, whether alcli would find out now) for each file that it ever reads again."""
     _leave_checkpoint(workspace)
-    steps = [("train", 1), ("score", 1), ("export", 1), (STEP, 2)]
+    steps = [(Training, 1), (Scored, 1), (Exported, 1), (Checkpoint, 2)]
     found: list[tuple[Path, Callable[[], bool]]] = []
-    for step, cycle in steps:
-        record = workspace.step(cycle, step)
+    for kind, cycle in steps:
+        record = workspace.step(cycle, kind)
         assert record is not None and record.file is not None
-        found.append((record.file, lambda step=step, cycle=cycle: _row_finds(workspace, step, cycle)))
+        found.append((record.file, lambda kind=kind, cycle=cycle: _row_finds(workspace, kind, cycle)))
     for part in sorted(workspace.cycle_folder(1).glob("signals*/*.safetensors")):
         found.append((part, lambda part=part: _part_finds(workspace, part)))
     return found
@@ -79,16 +81,16 @@ def _leave_checkpoint(workspace: Workspace) -> None:
     learner = Learner(model, loss_head, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0))
     path = workspace.cycle_folder(2) / FILES[0]
     write(path, learner.capture(Position(1, 2)))
-    workspace.finish_step(2, STEP, "key", path)
+    workspace.finish_step(2, "key", Checkpoint(), path)
 
 
-def _row_finds(workspace: Workspace, step: str, cycle: int) -> bool:
-    record = workspace.step(cycle, step)
+def _row_finds(workspace: Workspace, kind: type[Summary], cycle: int) -> bool:
+    record = workspace.step(cycle, kind)
     assert record is not None
     try:
-        workspace.verified_file(record)
+        workspace.verify_file(record)
     except WorkspaceDamaged:
-        return workspace.done(cycle, step, record.inputs) is None
+        return workspace.matching_step(cycle, kind, record.inputs) is None
     return False
 
 
@@ -97,5 +99,5 @@ def _part_finds(workspace: Workspace, part: Path) -> bool:
     try:
         signal_parts.read(part, items)
     except WorkspaceDamaged:
-        return not signal_parts.is_intact(part)
+        return not is_intact(part)
     return False

@@ -7,7 +7,6 @@ import random
 from pathlib import Path
 
 from alcli import priorities
-from alcli.config import PlatformOptions
 from alcli.items import Item, QueryRow
 from alcli.platforms.folder import Folder, uri_to_path
 from alcli.system import tables
@@ -41,7 +40,7 @@ def round_trip(count: int, seed: int, scratch: Path) -> tuple[int, int]:
     for name in raw:
         with open(os.path.join(os.fsencode(images), name), "wb"):  # noqa: PTH118, PTH123 (bytes, which no Path holds)
             pass
-    listed = [row for row in Folder(PlatformOptions(images=images), scratch).items() if isinstance(row, Item)]
+    listed = [row for row in Folder(Folder.Options(images=images), scratch).items() if isinstance(row, Item)]
     workspace = Workspace.create(scratch / "W", {"platform.images": str(images)})
     try:
         workspace.store.replace_items(listed, [])
@@ -49,7 +48,7 @@ def round_trip(count: int, seed: int, scratch: Path) -> tuple[int, int]:
     finally:
         workspace.close()
     query = [QueryRow(rank, item, 1.0 / rank, asked=True) for rank, item in enumerate(kept, 1)]
-    wide = priorities.write_files(scratch / "list.csv", query, {})
+    wide = priorities.write_files(scratch / "list.csv", query, priorities.Origin(1, "s", "m"))
     assert wide is not None
     narrow = [row["name"] for row in tables.read(scratch / "list.csv")]
     places = {item.name: os.fsencode(uri_to_path(item.uri).name) for item in kept}

@@ -22,7 +22,6 @@ import torch
 
 from alcli import config, images
 from alcli.artifacts import signal_parts
-from alcli.config import PlatformOptions
 from alcli.engine import training_state
 from alcli.errors import AlcliError
 from alcli.formats.coco import Coco
@@ -34,8 +33,8 @@ from alcli.formats.yolo import Yolo
 from alcli.items import Item
 from alcli.models import storage, weights
 from alcli.platforms.oracle import Oracle
-from alcli.simulation import features
 from alcli.system import tables
+from alcli.system.arrays import is_intact
 from alcli.workspace import Workspace, backup
 
 REFUSED = (2, 4, 5, 12)
@@ -81,7 +80,7 @@ def payloads(canary: Path) -> Iterator[tuple[str, bytes]]:
 
 def slots(folder: Path) -> dict[str, tuple[str, Callable[[Path], Any]]]:
     """What reads a file → (the file's name, the reader, which raises an AlcliError or says False)."""
-    answers = PlatformOptions(annotations=folder / "answers.jsonl", queue=folder / "oracle/queue.csv")
+    answers = Oracle.Options(annotations=folder / "answers.jsonl", queue=folder / "oracle/queue.csv")
     (folder / "oracle").mkdir(parents=True, exist_ok=True)
     return {
         "weights": ("w.pt", weights.read),
@@ -89,8 +88,8 @@ def slots(folder: Path) -> dict[str, tuple[str, Callable[[Path], Any]]]:
         "model": ("model.safetensors", storage.read),
         "checkpoint": ("checkpoint-a.safetensors", training_state.read),
         "signal part": ("part.safetensors", lambda path: signal_parts.read(path, [Item("a", "a", "u")])),
-        "signal part, looked at": ("part2.safetensors", signal_parts.is_intact),
-        "simulation's features": ("features.safetensors", features.is_intact),
+        "signal part, looked at": ("part2.safetensors", is_intact),
+        "simulation's features": ("features.safetensors", is_intact),
         "settings": ("settings/alcli.toml", lambda path: config.load(path.parent, (), {})),
         "coco": ("c.json", lambda path: _read(Coco(path))),
         "voc": ("voc/x.xml", lambda path: _read(Voc(path.parent))),

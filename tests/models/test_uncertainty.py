@@ -36,9 +36,9 @@ def test_the_measures_are_the_textbooks():
 def test_many_become_one_as_the_option_says(how, whole):
     expected = torch.tensor([4.0, 0.2])
     options = TaskOptions(aggregate=how, top_k=2)
-    numbers = uncertainty.aggregated([VALUES, VALUES[:0]], expected, options)
+    numbers = uncertainty.aggregate([VALUES, VALUES[:0]], expected, options)
     assert numbers.tolist() == pytest.approx([whole, 0.0])
-    divided = uncertainty.aggregated([VALUES, VALUES], expected, options.model_copy(update={"count_power": 0.5}))
+    divided = uncertainty.aggregate([VALUES, VALUES], expected, options.model_copy(update={"count_power": 0.5}))
     assert divided.tolist() == pytest.approx([whole / 2, whole])
 
 
@@ -50,9 +50,9 @@ def test_mutual_information_is_what_scikit_learn_computes():
     assert float(uncertainty.mutual_information(iter([passes, passes])).max()) == pytest.approx(0, abs=1e-6)
 
 
-def test_thinned_networks_drop_the_same_channels_for_every_image():
+def test_dropout_drops_the_same_channels_for_every_image():
     parts = [torch.ones(3, 200), torch.ones(2, 40, 4, 4)]
-    passes = list(uncertainty.thinned(parts, TaskOptions(dropout=0.25, dropout_passes=3)))
+    passes = list(uncertainty.dropout_samples(parts, TaskOptions(dropout=0.25, dropout_passes=3)))
     assert len(passes) == 3
     vectors, maps = passes[0]
     assert sorted(vectors.unique().tolist()) == pytest.approx([0.0, 1 / 0.75])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from alcli.config import PlatformOptions
 from alcli.items import Item, QueryRow
 from alcli.platforms.superannotate import Superannotate
 from tests.support.superannotate_server import TOKEN, Server
@@ -31,7 +30,7 @@ def connect(server: Server, tmp_path: Path) -> Connect:
 
     def call(**options: object) -> Superannotate:
         settings = {"project": "Cells/*", "backoff": 0.001, "timeout": 2, "deadline": 20, **options}
-        return Superannotate(PlatformOptions(name="superannotate", **settings), tmp_path / "W" / "cache")
+        return Superannotate(Superannotate.Options(name="superannotate", **settings), tmp_path / "W" / "cache")
 
     return call
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError
 from alcli.platforms import _downloads
 from alcli.platforms._downloads import Downloads
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from tests.support.superannotate_server import Fault
 
 
 @pytest.fixture
 def downloads(tmp_path):
     """A folder of downloads that does not wait long."""
-    return Downloads(tmp_path / "images", PlatformOptions(backoff=0.001, timeout=2))
+    return Downloads(tmp_path / "images", SuperannotateOptions(backoff=0.001, timeout=2))
 
 
 def test_an_image_is_fetched_once_and_without_the_token(server, downloads):

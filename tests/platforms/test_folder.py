@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from alcli.annotations import Annotation
-from alcli.config import PlatformOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.items import Item, QueryRow, Refusal
 from alcli.platforms.folder import Folder, path_to_uri, uri_to_path
@@ -14,7 +13,7 @@ from tests.support.scenes import Photos
 
 
 def folder(photos: Photos, **options) -> Folder:
-    return Folder(PlatformOptions(images=photos.images, annotations=photos.annotations, **options), Path("unused"))
+    return Folder(Folder.Options(images=photos.images, annotations=photos.annotations, **options), Path("unused"))
 
 
 def split(platform: Folder) -> tuple[dict[str, Item], dict[str, Refusal]]:
@@ -34,7 +33,7 @@ def test_an_image_is_labelled_when_its_xml_exists(photos):
 
 
 def test_coco_works_the_same(photos):
-    platform = Folder(PlatformOptions(images=photos.images, annotations=photos.coco([0, 3])), Path("unused"))
+    platform = Folder(Folder.Options(images=photos.images, annotations=photos.coco([0, 3])), Path("unused"))
     items, _ = split(platform)
     assert [name for name, item in items.items() if item.state == "labeled"] == ["photo_00.jpg", "photo_03.jpg"]
     found = list(platform.annotations([items["photo_03.jpg"]]))
@@ -137,26 +136,26 @@ def test_the_queue_goes_where_it_is_wanted(photos, tmp_path):
 
 def test_somebody_elses_queue_file_is_not_read(photos):
     (photos.annotations / "queue.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="not as alcli wrote it"):
+    with pytest.raises(DataError, match="was not written by alcli"):
         folder(photos).queue()
 
 
 def test_missing_folders_are_said(photos, tmp_path):
     with pytest.raises(UsageError, match="needs a folder of images"):
-        Folder(PlatformOptions(), tmp_path)
+        Folder(Folder.Options(), tmp_path)
     with pytest.raises(PlatformError, match="no folder"):
-        list(Folder(PlatformOptions(images=tmp_path / "gone"), tmp_path).items())
+        list(Folder(Folder.Options(images=tmp_path / "gone"), tmp_path).items())
     with pytest.raises(PlatformError, match="no annotations at"):
-        list(Folder(PlatformOptions(images=photos.images, annotations=tmp_path / "gone"), tmp_path).items())
+        list(Folder(Folder.Options(images=photos.images, annotations=tmp_path / "gone"), tmp_path).items())
     (tmp_path / "labels.txt").write_text("")
-    with pytest.raises(UsageError, match="no annotation format recognises"):
-        list(Folder(PlatformOptions(images=photos.images, annotations=tmp_path / "labels.txt"), tmp_path).items())
+    with pytest.raises(UsageError, match="no annotation format recognizes"):
+        list(Folder(Folder.Options(images=photos.images, annotations=tmp_path / "labels.txt"), tmp_path).items())
 
 
 @pytest.mark.parametrize("content", ["position,name,entropy_value,asked\nx,a,1,yes\n", "\xff", "a,b\n1\n"])
 def test_an_edited_queue_is_refused_not_read_wrong(photos, content):
     (photos.annotations / "queue.csv").write_bytes(content.encode("latin-1"))
-    with pytest.raises(DataError, match="not as alcli wrote it"):
+    with pytest.raises(DataError, match="was not written by alcli"):
         folder(photos).queue()
 
 
@@ -202,5 +201,5 @@ def test_a_folder_with_coco_in_it_says_which_file_to_name(photos):
     photos.coco([0]).rename(photos.root / "labels.json")
     (photos.root / "labels").mkdir()
     (photos.root / "labels.json").rename(photos.root / "labels" / "instances.json")
-    with pytest.raises(UsageError, match=r"holds no XML but instances\.json"):
-        list(Folder(PlatformOptions(images=photos.images, annotations=photos.root / "labels"), Path("x")).items())
+    with pytest.raises(UsageError, match=r"holds no XML files but instances\.json"):
+        list(Folder(Folder.Options(images=photos.images, annotations=photos.root / "labels"), Path("x")).items())

@@ -252,7 +252,7 @@ def test_too_many_requests_is_waited_for_and_then_done(server, connect):
     [
         ({"project": "Cels"}, DataError, "no project 'Cels'", "Cells"),
         ({"project": "Cells/pol"}, DataError, "no folder 'pol'", "pool"),
-        ({"project": None}, UsageError, "Which project", "platform.project"),
+        ({"project": None}, UsageError, "No project is configured", "platform.project"),
         ({"pool_statuses": ("NotStartet",)}, UsageError, "no status 'NotStartet'", "NotStarted"),
         ({"url": "http://example.com"}, UsageError, "unencrypted", "https"),
     ],
@@ -272,9 +272,13 @@ def test_an_api_key_is_resolved_below_the_configured_address(server, connect, mo
     assert "POST /wm/api/v1/users/me" in server.requests
 
 
-def test_no_other_host_is_ever_given_the_token(server, connect):
-    from alcli.platforms._superannotate_wire import carried_session
+def test_no_other_host_is_ever_given_the_token(server, connect, monkeypatch):
+    """Not even one that an earlier account of the same process used."""
+    from alcli.platforms._superannotate_wire import new_session
 
+    with monkeypatch.context() as public:
+        public.delenv("SA_URL")
+        connect()
     server.add("a.jpg")
     list(connect().items())
     for url in (
@@ -282,12 +286,12 @@ def test_no_other_host_is_ever_given_the_token(server, connect):
         "https://api.superannotate.com/x",
         server.url.replace("127.0.0.1", "localhost"),
     ):
-        with pytest.raises(AlcliError, match="sends no token"):
-            carried_session().get(url)
+        with pytest.raises(AlcliError, match="does not send the token"):
+            new_session().get(url)
 
 
 def test_the_annotation_stream_checks_certificates_and_follows_nobody(server, connect):
-    from alcli.platforms._superannotate_wire import carried_request
+    from alcli.platforms._superannotate_wire import send_request
 
     list(connect().items())
     given: dict[str, object] = {}
@@ -296,7 +300,7 @@ def test_the_annotation_stream_checks_certificates_and_follows_nobody(server, co
         given.update(options)
         return SimpleNamespace(status=200, headers={})
 
-    asyncio.run(carried_request(send, None, "post", f"{server.url}/x", ssl=False, timeout=None))
+    asyncio.run(send_request(send, None, "post", f"{server.url}/x", ssl=False, timeout=None))
     assert given["ssl"].verify_mode is ssl.CERT_REQUIRED and given["ssl"].check_hostname
     assert given["allow_redirects"] is False and given["timeout"].sock_read == 2
 
@@ -332,7 +336,7 @@ def test_images_come_from_their_address_from_storage_or_from_a_mirror(server, co
     platform = connect()
     (item,) = platform.items()
     assert platform.image(item).read_bytes() == b"stored pixels"
-    with pytest.raises(DataError, match="leads out of"):
+    with pytest.raises(DataError, match="points outside"):
         connect(images=tmp_path).image(item)
 
 
@@ -383,6 +387,6 @@ def test_the_doctor_is_told_what_steers_nothing(server, connect):
     server.settings["ShowEntropy"] = 0
     checks = {name: (good, found) for name, good, found in connect().checks()}
     assert checks["folder pool"] == (True, "1 NotStarted")
-    assert checks["Priority scores"][0] is False and "off: scores steer nothing" in checks["Priority scores"][1]
+    assert checks["Priority scores"][0] is False and "off: priorities have no effect" in checks["Priority scores"][1]
     assert checks["Automatic assignment"][0] is True
     assert server.token not in str(checks)

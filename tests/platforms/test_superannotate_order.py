@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcli import priorities
-from alcli.priorities import write_files
+from alcli.priorities import Origin, write_files
 from alcli.selection.query import select
 from alcli.signals import Signals
 from alcli.system import tables
@@ -41,7 +41,7 @@ def test_the_order_of_the_csv_survives_for_every_distribution_of_scores(server, 
     assert len(cases) == 20
     for name, scores in cases.items():
         query = select(Given(), Signals(ids, {"given": scores}), items, 100, 0)
-        write_files(tmp_path / "list.csv", query.rows, {"cycle": 1, "strategy": "given", "model": "none"})
+        write_files(tmp_path / "list.csv", query.rows, Origin(1, "given", "none"))
         assert all(receipt.accepted for receipt in platform.push(query.rows)), name
         told = [row["name"] for row in tables.read(tmp_path / "list.csv")]
         queue = platform.queue()

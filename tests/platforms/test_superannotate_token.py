@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from alcli.config import PlatformOptions
 from alcli.errors import AuthError, UsageError
-from alcli.platforms._superannotate_token import PUBLIC_URL, find, normalised
+from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions
+from alcli.platforms._superannotate_token import find_credentials, normalize_url
 from alcli.platforms._superannotate_wire import retry_after
 
 TOKEN = "Secret.token_of_file=42"
@@ -34,50 +34,52 @@ def ini(tmp_path: Path) -> Path:
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_sdks_configuration(file, ini, tmp_path):
-    options = PlatformOptions(token_file=file)
-    assert find(options, {"SA_TOKEN": "From.environment=1"}, tmp_path).source == "SA_TOKEN in the environment"
-    assert find(options, {}, tmp_path).source == str(file)
-    found = find(PlatformOptions(), {}, tmp_path)
-    assert (found.source, found.token, found.url) == (str(ini), TOKEN, "https://sa.example.com")
+    options = SuperannotateOptions(token_file=file)
+    assert (
+        find_credentials(options, {"SA_TOKEN": "From.environment=1"}, tmp_path).source == "SA_TOKEN in the environment"
+    )
+    assert find_credentials(options, {}, tmp_path).source == str(file)
+    credentials = find_credentials(SuperannotateOptions(), {}, tmp_path)
+    assert (credentials.source, credentials.token, credentials.url) == (str(ini), TOKEN, "https://sa.example.com")
 
 
 def test_a_file_that_others_can_read_is_refused_with_the_line_that_mends_it(file, tmp_path):
     file.chmod(0o644)
     with pytest.raises(AuthError) as caught:
-        find(PlatformOptions(token_file=file), {}, tmp_path)
+        find_credentials(SuperannotateOptions(token_file=file), {}, tmp_path)
     assert caught.value.do == f"chmod 600 {file}" and TOKEN not in str(caught.value.parts())
 
 
 @pytest.mark.parametrize("text", ["abc", "two lines\n=5", "x" * 31, "", "token with spaces=5"])
 def test_what_cannot_be_a_token_is_refused_without_being_shown(file, tmp_path, text):
     file.write_text(text)
-    with pytest.raises(AuthError, match="shape of a SuperAnnotate token") as caught:
-        find(PlatformOptions(token_file=file), {}, tmp_path)
+    with pytest.raises(AuthError, match="does not look like a SuperAnnotate token") as caught:
+        find_credentials(SuperannotateOptions(token_file=file), {}, tmp_path)
     assert str(file) in caught.value.what and (not text or text not in caught.value.what)
 
 
 def test_no_token_at_all_says_where_one_can_stand(tmp_path):
     with pytest.raises(AuthError, match="no SuperAnnotate token") as caught:
-        find(PlatformOptions(), {}, tmp_path)
+        find_credentials(SuperannotateOptions(), {}, tmp_path)
     assert "SA_TOKEN" in caught.value.do and "--token-file" in caught.value.do
 
 
 def test_a_missing_file_and_a_broken_ini_are_named(ini, tmp_path):
     with pytest.raises(AuthError, match="cannot be read: No such file"):
-        find(PlatformOptions(token_file=tmp_path / "none"), {}, tmp_path)
+        find_credentials(SuperannotateOptions(token_file=tmp_path / "none"), {}, tmp_path)
     ini.write_text(TOKEN)
     with pytest.raises(AuthError, match="not an INI file") as caught:
-        find(PlatformOptions(), {}, tmp_path)
+        find_credentials(SuperannotateOptions(), {}, tmp_path)
     assert TOKEN not in str(caught.value.parts())
 
 
 def test_a_token_is_not_part_of_what_credentials_show(file, tmp_path):
-    assert TOKEN not in repr(find(PlatformOptions(token_file=file), {}, tmp_path))
+    assert TOKEN not in repr(find_credentials(SuperannotateOptions(token_file=file), {}, tmp_path))
 
 
 @pytest.mark.parametrize("url", [PUBLIC_URL, PUBLIC_URL + "/", f"  {PUBLIC_URL}//  "])
 def test_a_trailing_slash_does_not_make_another_service(url):
-    assert normalised(url) == PUBLIC_URL
+    assert normalize_url(url) == PUBLIC_URL
 
 
 @pytest.mark.parametrize(
@@ -85,11 +87,11 @@ def test_a_trailing_slash_does_not_make_another_service(url):
 )
 def test_an_address_that_would_betray_the_token_is_refused(url):
     with pytest.raises(UsageError):
-        normalised(url)
+        normalize_url(url)
 
 
 def test_plain_http_is_for_this_machine_only():
-    assert normalised("http://127.0.0.1:8080/") == "http://127.0.0.1:8080"
+    assert normalize_url("http://127.0.0.1:8080/") == "http://127.0.0.1:8080"
 
 
 def test_retry_after_is_seconds_or_a_date():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alcli.annotations import Box
+from alcli.review.retrospective import LaterLosses
 from alcli.workspace import Workspace
 
 HOSTILE = ("<script>alert(1)</script>.jpg", "[/b].jpg", "\u202egpj.exe\u2066.jpg", "שלום & {{ 7*7 }}.jpg")
@@ -174,7 +175,7 @@ def test_how_the_losses_turned_out_is_computed_once(alcli, two_cycles, monkeypat
 
     report(alcli, two_cycles)
     workspace = Workspace.open(two_cycles, read_only=True)
-    rows = workspace.step(1, "hindsight").summary["rows"]
+    rows = workspace.step(1, LaterLosses).summary.rows
     workspace.close()
     assert sorted(item_id for item_id, _, _ in rows) == ["photo_08.jpg", "photo_09.jpg"]
     monkeypatch.setattr(inference, "item_losses", None)
@@ -187,7 +188,7 @@ def test_a_model_that_is_gone_leaves_its_cycles_worth_unknown(alcli, two_cycles)
     (two_cycles / "cycles/0001/model.safetensors").unlink()
     code, _, err = alcli("report", "-w", two_cycles)
     assert code == 0
-    assert "What cycle 1 was worth stays unknown." in err
+    assert "Cycle 1 could not be evaluated." in err
     (two_cycles / "cycles/0002/model.safetensors").unlink()
     assert alcli("report", "-w", two_cycles)[0] == 12
 
@@ -198,3 +199,16 @@ def test_a_cycle_can_end_with_its_report(alcli, workspace):
     assert (workspace / "cycles/0001/report.html").is_file()
     assert "The report: " in out
     assert alcli("cycle", "-w", workspace, "--set", "report.gallery=5")[1].startswith("Nothing new")
+
+
+def test_boxes_below_the_reports_confidence_are_not_counted_whatever_is_uploaded(alcli, workspace):
+    alcli("cycle", "-w", workspace, "--set", "selection.budget=4")
+    seen, nothing = (
+        report(alcli, workspace, "--set", f"report.confidence={least}", "--set", f"platform.prelabel_score={1 - least}")
+        for least in (0, 1)
+    )
+    of_all, of_none = (
+        [image["alt"] for image in page.all("img") if "sees" in image["alt"]] for page in (seen, nothing)
+    )
+    assert of_all and not any(alt.endswith("sees nothing") for alt in of_all)
+    assert of_none and all(alt.endswith("sees nothing") for alt in of_none)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose, in_words
 from alcli.errors import DataError
-from alcli.report.pictures import class_colours, drawn, picture, with_doubts
+from alcli.report.pictures import class_colours, draw_annotation, picture, with_doubts
 from tests.support.drawings import half_mask
 
 COLOURS = {"a": "#ff0000", "b": "#00ff00"}
@@ -45,18 +45,20 @@ def test_a_broken_image_is_a_data_error(tmp_path):
 def test_what_is_said_is_drawn_where_it_is_in_its_colour():
     ground = Image.new("RGB", (100, 80), "gray")
     said = Annotation("x", (Box("a", 100, 40, 180, 120),), (200, 160))
-    pixels = np.array(drawn(ground.copy(), said, COLOURS))
+    pixels = np.array(draw_annotation(ground.copy(), said, COLOURS))
     assert pixels[40, 50].tolist() == [255, 0, 0]
     assert pixels[5, 5].tolist() == [128, 128, 128]
     said = Annotation("x", size=(200, 160), poses=(Pose("person", (Keypoint("b", 60, 80),)),))
-    assert np.array(drawn(ground.copy(), said, COLOURS))[40, 30].tolist() == [0, 255, 0]
+    assert np.array(draw_annotation(ground.copy(), said, COLOURS))[40, 30].tolist() == [0, 255, 0]
     said = Annotation("x", size=(200, 160), polygons=(Polygon("b", ((20.0, 20.0, 120.0, 20.0, 120.0, 100.0),)),))
-    assert np.array(drawn(ground.copy(), said, COLOURS))[10, 30].tolist() == [0, 255, 0]
+    assert np.array(draw_annotation(ground.copy(), said, COLOURS))[10, 30].tolist() == [0, 255, 0]
 
 
 def has_text(box: Box) -> bool:
     """Whether anything is written inside the box, which has no room above it."""
-    pixels = np.array(drawn(Image.new("RGB", (100, 60), "black"), Annotation("x", (box,), (100, 60)), COLOURS))
+    pixels = np.array(
+        draw_annotation(Image.new("RGB", (100, 60), "black"), Annotation("x", (box,), (100, 60)), COLOURS)
+    )
     inside = pixels[2:8, 3:9].astype(int)
     return bool((inside.min(axis=2) > 50).any())
 
@@ -77,7 +79,7 @@ def test_a_box_in_doubt_bears_both_classes_and_is_drawn_once():
 def test_masks_are_shaded():
     mask = half_mask("a", True, 0)
     ground = Image.new("RGB", mask.size, "black")
-    pixels = np.array(drawn(ground, Annotation("x", size=mask.size, masks=(mask,)), COLOURS))
+    pixels = np.array(draw_annotation(ground, Annotation("x", size=mask.size, masks=(mask,)), COLOURS))
     shaded = (pixels[..., 0] > 60).mean()
     assert 0.3 < shaded < 0.7
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from alcli.errors import DataError
 from alcli.items import AL, RANDOM, RECHECK, Item, QueryRow
-from alcli.selection.near_duplicates import group_of, spread
-from alcli.selection.query import CONTROL, Query, select, with_rechecks
+from alcli.selection.near_duplicates import group_of, move_near_duplicates
+from alcli.selection.query import CONTROL, Query, insert_rechecks, select
 from alcli.signals import Signals
 from alcli.strategies.learned_loss import LearnedLoss
 from alcli.system.hashing import seed_of
@@ -77,7 +77,7 @@ def test_equal_scores_are_reported_and_an_empty_pool_is_no_error():
 
 def test_percentile_is_the_share_of_items_behind():
     query = ranked({name: float(number) for number, name in enumerate("abcde")})
-    assert [row.details["score_percentile"] for row in query.rows] == ["100.00", "75.00", "50.00", "25.00", "0.00"]
+    assert [row.percentile for row in query.rows] == [100.00, 75.00, 50.00, 25.00, 0.00]
 
 
 def test_seeds_depend_on_all_parts():
@@ -90,8 +90,8 @@ def test_a_share_of_the_budget_is_drawn_at_random_and_says_so():
     items = {name: Item(name, name, "u") for name in values}
     signals = Signals(list(values), {"predicted_loss": np.array(list(values.values()))})
     query = select(LearnedLoss(), signals, items, 20, seed=7, random_share=0.2)
-    control = [row for row in query.rows if row.arm == RANDOM]
-    assert all(row.details["reason"] == CONTROL for row in control)
+    control = [row for row in query.rows if row.source == RANDOM]
+    assert all(row.reason == CONTROL for row in control)
     assert sorted(row.item.id for row in query.rows) == sorted(values)
     assert [row.rank for row in query.rows] == list(range(1, 101))
     assert len(control) in (4, 5)
@@ -111,7 +111,7 @@ def test_control_rows_are_a_fair_sample_of_the_pool_and_keep_their_share_on_aver
     counts = dict.fromkeys(ids, 0)
     for seed in range(600):
         for row in select(LearnedLoss(), signals, items, 5, seed, random_share=0.1).rows:
-            counts[row.item.id] += row.arm == RANDOM
+            counts[row.item.id] += row.source == RANDOM
     assert 250 < sum(counts.values()) < 350  # 600 lists · 5 rows · 0.1
     assert min(counts.values()) > 12
 
@@ -129,10 +129,9 @@ def test_labeled_rows_reach_the_strategy_in_the_order_of_their_ids_without_broke
 
 
 def spreadable(names, vectors=None, control=()):
-    told = {"score_percentile": "0"}
-    arms = [RANDOM if name in control else AL for name in names]
-    pairs = zip(names, arms, strict=True)
-    rows = [QueryRow(n, Item(name, name, "u"), -n, n <= 2, told, arm) for n, (name, arm) in enumerate(pairs, 1)]
+    sources = [RANDOM if name in control else AL for name in names]
+    pairs = zip(names, sources, strict=True)
+    rows = [QueryRow(n, Item(name, name, "u"), -n, n <= 2, source) for n, (name, source) in enumerate(pairs, 1)]
     arrays = {} if vectors is None else {"embedding": np.array(vectors, np.float16)}
     return Query(rows, (), False), Signals(list(names), arrays)
 
@@ -143,29 +142,29 @@ def names_of(query):
 
 def test_near_duplicates_follow_their_leader_below_the_budget():
     query, signals = spreadable("abcd", [[1, 0], [1, 0.001], [0, 1], [1, 1]])
-    found = spread(query, 2, signals, min_distance=0.01)
+    found = move_near_duplicates(query, 2, signals, min_distance=0.01)
     assert names_of(found) == ["a", "c", "b", "d"]
     assert [row.rank for row in found.rows] == [1, 2, 3, 4]
     assert [row.asked for row in found.rows] == [True, True, False, False]
     assert found.put_off == 1
-    assert found.rows[2].details["reason"] == "near-duplicate of a"
-    assert [row.details["score_percentile"] for row in found.rows] == ["100.00", "66.67", "33.33", "0.00"]
+    assert found.rows[2].reason == "near-duplicate of a"
+    assert [row.percentile for row in found.rows] == [100.00, 66.67, 33.33, 0.00]
 
 
 def test_what_chance_chose_is_never_put_off():
     query, signals = spreadable("abcd", [[1, 0], [1, 0.001], [0, 1], [1, 1]], control="b")
-    assert spread(query, 2, signals, min_distance=0.01) is query
+    assert move_near_duplicates(query, 2, signals, min_distance=0.01) is query
 
 
 def test_nothing_is_put_off_unless_asked_for():
     query, signals = spreadable("abcd", [[1, 0]] * 4)
-    assert spread(query, 2, signals) is query
-    assert spread(query, 2, spreadable("abcd")[1], min_distance=0.5) is query
+    assert move_near_duplicates(query, 2, signals) is query
+    assert move_near_duplicates(query, 2, spreadable("abcd")[1], min_distance=0.5) is query
 
 
 def test_a_pool_of_copies_asks_for_one():
     query, signals = spreadable("abcd", [[1, 0]] * 4)
-    found = spread(query, 2, signals, min_distance=0.01)
+    found = move_near_duplicates(query, 2, signals, min_distance=0.01)
     assert [row.asked for row in found.rows] == [True, False, False, False]
     assert found.put_off == 3
 
@@ -173,9 +172,9 @@ def test_a_pool_of_copies_asks_for_one():
 def test_frames_of_one_video_are_a_group():
     names = ("v1_001.jpg", "v1_002.jpg", "v1_003.jpg", "v2_001.jpg", "lone.jpg")
     query, signals = spreadable(names)
-    found = spread(query, 3, signals, per_group=1)
+    found = move_near_duplicates(query, 3, signals, per_group=1)
     assert names_of(found) == ["v1_001.jpg", "v2_001.jpg", "lone.jpg", "v1_002.jpg", "v1_003.jpg"]
-    assert found.rows[3].details["reason"] == "group v1_ has its 1"
+    assert found.rows[3].reason == "group v1_ has its 1"
     assert group_of(Item("x", "v1_001.jpg", "u", "day")) == ("day", "v1_")
     assert group_of(Item("x", "0042.jpg", "u")) == ("", "0042")
     assert group_of(Item("x", "noending12", "u")) == ("", "noending")
@@ -185,7 +184,7 @@ def test_frames_of_one_video_are_a_group():
 def test_spreading_loses_nobody(kinds, budget):
     names = [f"k{kind}_{place}.jpg" for place, kind in enumerate(kinds)]
     query, signals = spreadable(names, [[1.0, kind] for kind in kinds])
-    found = spread(query, budget, signals, min_distance=1e-4, per_group=2)
+    found = move_near_duplicates(query, budget, signals, min_distance=1e-4, per_group=2)
     assert sorted(names_of(found)) == sorted(names)
     assert [row.rank for row in found.rows] == list(range(1, len(names) + 1))
     assert sum(row.asked for row in found.rows) <= max(budget, sum(row.asked for row in query.rows))
@@ -193,11 +192,11 @@ def test_spreading_loses_nobody(kinds, budget):
 
 def test_rechecks_stand_evenly_among_what_is_asked_for_and_nothing_else_is():
     query, _ = spreadable("abcd")
-    again = [QueryRow(n, Item(name, name, "u", state="labeled"), 9.0, True, {}, RECHECK) for n, name in enumerate("xy")]
-    found = with_rechecks(query, again)
+    again = [QueryRow(n, Item(name, name, "u", state="labeled"), 9.0, True, RECHECK) for n, name in enumerate("xy")]
+    found = insert_rechecks(query, again)
     assert names_of(found) == ["a", "x", "b", "y", "c", "d"]
     assert [row.asked for row in found.rows] == [True] * 4 + [False] * 2
     assert [row.rank for row in found.rows] == [1, 2, 3, 4, 5, 6]
-    assert found.rows[0].details["score_percentile"] == "100.00"
-    assert with_rechecks(query, []) is query
-    assert names_of(with_rechecks(Query((), (), False), again)) == ["x", "y"]
+    assert found.rows[0].percentile == 100
+    assert insert_rechecks(query, []) is query
+    assert names_of(insert_rechecks(Query((), (), False), again)) == ["x", "y"]

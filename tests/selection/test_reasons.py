@@ -4,7 +4,7 @@ import numpy as np
 
 from alcli.items import AL, RANDOM, Item, QueryRow
 from alcli.selection.query import CONTROL
-from alcli.selection.reasons import MOST_CLASSES, TELLING, Grounds, explained, rare_classes, telling
+from alcli.selection.reasons import MOST_CLASSES, TELLING, Grounds, add_reasons, rare_classes, signals_for_reasons
 from alcli.signals import Signals
 
 
@@ -17,13 +17,13 @@ def reasons(arrays, asked=1, needs=None, classes=(), rare=(), labeled=None, cont
             items[name],
             0.0,
             n < asked,
-            {"reason": CONTROL} if n in control else {},
             RANDOM if n in control else AL,
+            reason=CONTROL if n in control else "",
         )
         for n, name in enumerate(ids)
     ]
     grounds = Grounds(frozenset(needs or arrays), Signals(ids, arrays, labeled), items, classes, rare)
-    return [row.details["reason"] for row in explained(rows, grounds)]
+    return [row.reason for row in add_reasons(rows, grounds)]
 
 
 def test_a_number_is_told_by_its_place_in_the_pool():
@@ -66,11 +66,11 @@ def test_beside_better_reasons_only_a_high_place_is_one():
     assert all("indecision between classes in the" in reason for reason in alone)
 
 
-def test_far_from_everything_labelled_names_the_nearest():
+def test_far_from_everything_labeled_names_the_nearest():
     labeled = Signals(["near", "far"], {"embedding": np.array([[0.0, 0.0], [9.0, 9.0]], np.float16)})
     pool = np.array([[30.0, 30.0], [0.1, 0.0], [0.0, 0.2], [9.0, 9.1]], np.float16)
     found = reasons({"embedding": pool}, 2, labeled=labeled)
-    assert found[:2] == ["far from everything labelled: nearest is far.jpg", "nearest labelled: near.jpg"]
+    assert found[:2] == ["far from everything labeled: nearest is far.jpg", "nearest labeled: near.jpg"]
     assert found[2:] == ["", ""]
     assert reasons({"embedding": pool}, 1)[0] == "unlike the others asked for"
     assert reasons({"embedding": pool}, 1, labeled=labeled.take(np.zeros(2, bool)))[0] == ""
@@ -91,10 +91,10 @@ def test_numbers_that_are_none_and_an_empty_pool_do_no_harm():
 
 
 def test_classes_are_told_only_where_answers_are_looked_at_and_few_enough():
-    assert telling(frozenset({"margin"}), TELLING, 10) == TELLING
-    assert telling(frozenset({"margin"}), frozenset({"margin"}), 10) == {"margin"}
-    assert telling(frozenset({"predicted_loss"}), TELLING, 10) == set()
-    assert telling(frozenset({"margin"}), TELLING, MOST_CLASSES + 1) == set()
+    assert signals_for_reasons(frozenset({"margin"}), TELLING, 10) == TELLING
+    assert signals_for_reasons(frozenset({"margin"}), frozenset({"margin"}), 10) == {"margin"}
+    assert signals_for_reasons(frozenset({"predicted_loss"}), TELLING, 10) == set()
+    assert signals_for_reasons(frozenset({"margin"}), TELLING, MOST_CLASSES + 1) == set()
 
 
 def test_a_class_is_rare_below_a_quarter_of_an_even_share():

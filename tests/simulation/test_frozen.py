@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from alcli.annotations import Annotation
-from alcli.config import Config, ModelOptions, TaskOptions
+from alcli.config import Config, ModelOptions
 from alcli.errors import DataError
 from alcli.items import Item
 from alcli.simulation.features import Features
@@ -21,6 +21,7 @@ from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job
 from alcli.strategies.entropy import Entropy
 from alcli.tasks import Example
+from alcli.tasks.classification import Classification
 
 CLASSES = ("circle", "line", "square")
 
@@ -38,7 +39,7 @@ def engine():
         for name, target in zip(ids, targets.tolist(), strict=True)
     ]
     features = Features(ids, deep, deep, (3, 5), deep.astype(np.float16))
-    config = Config(task=TaskOptions(name="classification"), model=ModelOptions(name="mobilenet-v3-small"))
+    config = Config(task=Classification.Options(name="classification"), model=ModelOptions(name="mobilenet-v3-small"))
     return FrozenEngine(config, Labels(rows[:200], rows[200:], CLASSES, "labels"), features)
 
 

@@ -31,11 +31,11 @@ def test_a_file_of_names_may_come_from_any_editor(tmp_path):
     assert sides(tmp_path / "names.txt") == ([*NAMES[1:4]], [NAMES[0], NAMES[4]], [])
 
 
-def test_names_that_are_no_labelled_image_are_told(tmp_path):
+def test_names_that_are_not_labeled_images_are_reported(tmp_path):
     (tmp_path / "names.txt").write_text("a.png\nz.png\ny.png\n")
     _, chosen, said = sides(tmp_path / "names.txt")
     assert chosen == ["a.png"]
-    assert said == [f"2 of 3 names in {tmp_path / 'names.txt'} are no labelled image that can be used, as 'y.png'."]
+    assert said == [f"2 of 3 names in {tmp_path / 'names.txt'} are not usable labeled images, such as 'y.png'."]
 
 
 @pytest.mark.parametrize("content", [b"", b"z.png\n", b"caf\xe9.png\n"])

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from alcli import plugins
 from alcli.annotations import Annotation, Box, Keypoint, Mask, Polygon, Pose
 from alcli.config import Config, ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.simulation.costs import cost_of, unit_of
 from alcli.simulation.plan import Arm, Plan, arms_of, check_arms, check_frozen
+from alcli.tasks.classification import Classification
 
 
 def test_random_always_takes_part_and_every_arm_once():
@@ -42,7 +44,7 @@ def test_the_start_set_depends_on_the_seed_alone():
 
 
 def test_a_signal_that_cannot_be_given_is_named():
-    with pytest.raises(UsageError, match="badge needs class_scores, which the task depth cannot give") as error:
+    with pytest.raises(UsageError, match="badge needs class_scores, which the task depth cannot compute") as error:
         check_arms([Arm("random"), Arm("badge")], frozenset({"embedding"}), "the task depth")
     assert error.value.do.startswith("Tasks that can: classification, detection, pose, segmentation.")
 
@@ -51,11 +53,11 @@ def test_costs_count_what_people_make():
     box = Box("cat", 0, 0, 4, 4)
     pose = Pose("person", (Keypoint("a", 1, 1), Keypoint("b", 2, 2)))
     square = Polygon("road", ((0, 0, 10, 0, 10, 10, 0, 10),), ((2, 2, 4, 2, 4, 4, 2, 4),))
-    assert cost_of(Annotation("i", (box, box)), unit_of("detection")) == 2
-    assert cost_of(Annotation("i", poses=(pose, pose)), unit_of("pose")) == 4
-    assert cost_of(Annotation("i", labels=("cat",)), unit_of("classification")) == 1
-    assert cost_of(Annotation("i", polygons=(square,)), unit_of("segmentation")) == 96
-    assert cost_of(Annotation("i"), unit_of("a task of another package")) == 1
+    assert cost_of(Annotation("i", (box, box)), unit_of(plugins.load("tasks", "detection"))) == 2
+    assert cost_of(Annotation("i", poses=(pose, pose)), unit_of(plugins.load("tasks", "pose"))) == 4
+    assert cost_of(Annotation("i", labels=("cat",)), unit_of(plugins.load("tasks", "classification"))) == 1
+    assert cost_of(Annotation("i", polygons=(square,)), unit_of(plugins.load("tasks", "segmentation"))) == 96
+    assert cost_of(Annotation("i"), unit_of(object())) == 1
 
 
 def test_pixels_of_masks_are_counted_without_those_to_ignore():
@@ -74,11 +76,11 @@ def test_pixels_of_masks_are_counted_without_those_to_ignore():
 @pytest.mark.parametrize(
     ("task", "weights", "why"),
     [
-        (TaskOptions(name="classification"), "none", "random weights"),
-        (TaskOptions(name="pose"), "imagenet", "suit classification, not pose"),
-        (TaskOptions(name="classification", multi_label=True), "imagenet", "task.multi_label"),
+        (Classification.Options(name="classification"), "none", "random weights"),
+        (TaskOptions(name="pose"), "imagenet", "work for classification, not for pose"),
+        (Classification.Options(name="classification", multi_label=True), "imagenet", "task.multi_label"),
     ],
 )
-def test_frozen_features_are_for_one_label_an_image(task, weights, why):
+def test_frozen_features_are_for_one_label_per_image(task, weights, why):
     with pytest.raises(UsageError, match=why):
         check_frozen(Config(task=task, model=ModelOptions(weights=weights)))

@@ -8,7 +8,7 @@ import pytest
 
 from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import Arm, Plan
-from alcli.simulation.results import _share, curves_of, markdown, summarise, verdict
+from alcli.simulation.results import _share, curves_of, markdown, summarize, verdict
 from alcli.simulation.runs import Job
 
 ARMS = (Arm("random"), Arm("margin"), Arm("entropy"))
@@ -30,7 +30,7 @@ def curves(gains: dict[str, float], runs: int = 8) -> pd.DataFrame:
 
 
 def test_a_gain_is_found_with_its_size_its_saving_and_its_certainty():
-    results = summarise(curves({"random": 0, "margin": 0.05, "entropy": 0.0}), ARMS, "boxes")
+    results = summarize(curves({"random": 0, "margin": 0.05, "entropy": 0.0}), ARMS, "boxes")
     margin = results.arms[1]
     assert results.metric == "top1"
     # Three intervals, the first half as high: 5/6 of the gain.
@@ -45,31 +45,31 @@ def test_a_gain_is_found_with_its_size_its_saving_and_its_certainty():
 
 
 def test_a_null_is_called_a_null():
-    results = summarise(curves({"random": 0, "margin": 0.0, "entropy": 0.0}), ARMS, "boxes")
+    results = summarize(curves({"random": 0, "margin": 0.0, "entropy": 0.0}), ARMS, "boxes")
     assert verdict(results).startswith("No strategy differs from random here (8 paired runs")
 
 
 def test_a_loss_is_called_a_loss():
-    results = summarise(curves({"random": 0, "margin": -0.05, "entropy": 0.0}), ARMS, "boxes")
+    results = summarize(curves({"random": 0, "margin": -0.05, "entropy": 0.0}), ARMS, "boxes")
     assert "Worse than random: margin (-4." in verdict(results)
     assert "No strategy beats random here" in verdict(results)
     assert "never reached" in markdown(results)
 
 
 def test_one_run_shows_nothing():
-    results = summarise(curves({"random": 0, "margin": 0.3, "entropy": 0.0}, runs=1), ARMS, "boxes")
+    results = summarize(curves({"random": 0, "margin": 0.3, "entropy": 0.0}, runs=1), ARMS, "boxes")
     assert "One run per strategy shows nothing" in verdict(results)
     assert "nan" not in markdown(results).lower()
 
 
 def test_p_values_pay_for_the_number_of_comparisons():
-    both = summarise(curves({"random": 0, "margin": 0.004, "entropy": 0.0}), ARMS, "boxes")
-    alone = summarise(both.curves, ARMS[:2], "boxes")
+    both = summarize(curves({"random": 0, "margin": 0.004, "entropy": 0.0}), ARMS, "boxes")
+    alone = summarize(both.curves, ARMS[:2], "boxes")
     assert both.arms[1].gain.p == pytest.approx(2 * alone.arms[1].gain.p)
 
 
 def test_the_table_has_a_row_for_each_arm_and_speaks_of_the_unit():
-    text = markdown(summarise(curves({"random": 0, "margin": 0.05, "entropy": 0.0}), ARMS, "joints"))
+    text = markdown(summarize(curves({"random": 0, "margin": 0.05, "entropy": 0.0}), ARMS, "joints"))
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][:4] == [
         "strategy",
         "random",
@@ -92,31 +92,31 @@ def test_arms_that_do_not_start_equal_are_an_error(tmp_path):
 
 def test_the_metric_at_each_budget_is_told_and_another_metric_can_be_the_headline():
     table = curves({"random": 0, "margin": 0.05, "entropy": 0.0})
-    text = markdown(summarise(table, ARMS, "boxes"))
+    text = markdown(summarize(table, ARMS, "boxes"))
     assert "| top1 at so many images | 10 | 20 | 30 | 40 |" in text
     row = next(line for line in text.splitlines() if line.startswith("| margin | ") and line.count("|") == 6)
     expected = table[(table["arm"] == "margin") & (table["cycle"] == 3)]["top1"].mean()
     assert f"{100 * expected:.1f} ±" in row.split("|")[5]
-    other = summarise(table, ARMS, "boxes", "macro")
+    other = summarize(table, ARMS, "boxes", "macro")
     assert other.metric == "macro"
     assert list(other.arms[1].others) == ["top1"]
     with pytest.raises(UsageError, match="no metric 'macros'"):
-        summarise(table, ARMS, "boxes", "macros")
+        summarize(table, ARMS, "boxes", "macros")
 
 
 def test_random_alone_says_nothing_about_strategies():
-    results = summarise(curves({"random": 0}), ARMS[:1], "boxes")
+    results = summarize(curves({"random": 0}), ARMS[:1], "boxes")
     assert verdict(results) == "Only random has run: name what to compare with it, as --strategies auto,margin."
 
 
 def test_where_labels_do_not_help_nothing_is_saved():
     falling = curves({"random": 0, "margin": 0.0, "entropy": 0.0})
     falling["top1"] -= 0.12 * falling["cycle"]
-    assert "more labels did not help random" in markdown(summarise(falling, ARMS, "boxes"))
+    assert "more labels did not help random" in markdown(summarize(falling, ARMS, "boxes"))
 
 
 def test_zero_has_no_sign():
-    text = markdown(summarise(curves({"random": 0, "margin": -1e-5, "entropy": 1e-9}), ARMS, "boxes"))
+    text = markdown(summarize(curves({"random": 0, "margin": -1e-5, "entropy": 1e-9}), ARMS, "boxes"))
     assert "-0.0" not in text
     assert "-0 %" not in text
     assert _share(-0.001) == "0 %"

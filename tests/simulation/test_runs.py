@@ -21,7 +21,7 @@ from alcli.system.progress import Silent
 PLAN = Plan(4, 2, 1)
 PARENT = """
 from pathlib import Path
-from alcli.progress import Silent
+from alcli.system.progress import Silent
 from alcli.simulation.runs import execute
 from tests.simulation.test_runs import Waiting, jobs
 execute(jobs(Path.cwd()), Waiting, 2, 1, Silent())

@@ -12,7 +12,6 @@ import pytest
 
 from alcli import cli
 from alcli.annotations import Annotation
-from alcli.config import PlatformOptions
 from alcli.engine import inference
 from alcli.items import Item
 from alcli.platforms.oracle import Oracle
@@ -166,7 +165,7 @@ def test_images_that_have_moved_are_found(tmp_path):
     item, answer = Item("a", "a", "u"), Annotation("a", labels=("x",))
     for folder in (tmp_path / "before", tmp_path / "after"):
         prepare_answers(tmp_path, Labels([Example(item, folder / "a.png", answer, (9, 9))], [], ("x",), "labels"))
-    oracle = Oracle(PlatformOptions(annotations=tmp_path / "answers.jsonl", queue=tmp_path / "q.csv"), tmp_path)
+    oracle = Oracle(Oracle.Options(annotations=tmp_path / "answers.jsonl", queue=tmp_path / "q.csv"), tmp_path)
     assert [oracle.image(shown) for shown in oracle.items()] == [tmp_path / "after/a.png"]
 
 
@@ -194,7 +193,7 @@ def test_a_plan_that_cannot_be_read_is_named(fresh, alcli):
     (fresh / "simulations/0001/plan.json").write_text('{"key')
     code, _, err = alcli(*command(fresh))
     assert code == 12
-    assert "simulations/0001/plan.json is not what" in err
+    assert "simulations/0001/plan.json was not written by a simulation" in err
 
 
 def test_several_processes_come_to_the_same(made, fresh, alcli):

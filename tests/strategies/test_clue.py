@@ -13,7 +13,7 @@ def test_one_of_each_uncertain_group_the_most_uncertain_first():
     assert which[chosen].tolist() == [1, 2, 0]
 
 
-def test_the_centre_is_drawn_to_where_the_model_is_unsure():
+def test_the_center_is_drawn_to_where_the_model_is_unsure():
     vectors = np.linspace(0, 1, 101)[:, None]
     entropy = np.where(vectors[:, 0] > 0.9, 1.0, 1e-6)
     assert 90 < picks(Clue(), signals(embedding=vectors, entropy=entropy), 1)[0] <= 100

@@ -22,7 +22,7 @@ def test_dense_groups_come_first_and_annotated_ones_last():
 def test_the_radius_is_the_largest_at_which_the_wanted_share_of_balls_is_pure():
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((300, 2))
-    squared = prob_cover._squared_radius(vectors, 4, np.random.default_rng(5))
+    squared = prob_cover._purity_radius(vectors, 4, np.random.default_rng(5))
     labels = prob_cover.cluster(vectors, 4, np.random.default_rng(5)).labels
     table = np.square(vectors[:, None] - vectors).sum(axis=2)
 
@@ -36,7 +36,7 @@ def test_the_radius_is_the_largest_at_which_the_wanted_share_of_balls_is_pure():
 
 def test_each_pick_covers_most_of_what_is_left(monkeypatch):
     vectors = np.random.default_rng(1).random((120, 2))
-    monkeypatch.setattr(prob_cover, "_squared_radius", lambda *_: 0.04)
+    monkeypatch.setattr(prob_cover, "_purity_radius", lambda *_: 0.04)
     near = np.square(vectors[:, None] - vectors).sum(axis=2) < 0.04
     expected, left = [], np.ones(120, dtype=bool)
     while left.any():

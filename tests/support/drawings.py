@@ -16,6 +16,9 @@ from alcli.images import inspect
 from alcli.items import Item
 from alcli.plugins import load
 from alcli.tasks import Example, Task
+from alcli.tasks import pose as pose_task
+from alcli.tasks.classification import Classification
+from alcli.tasks.segmentation import Segmentation
 
 SIZE = (96, 80)
 JOINTS = ("head", "left_hip", "left_shoulder", "right_hip", "right_shoulder")
@@ -77,19 +80,19 @@ OTHER_SIZE = (SIZE[1], SIZE[0])
 BOX = Box("a", 1, 1, 20, 20)
 CASES = {
     "classification": Case(
-        TaskOptions(name="classification", classes=("a", "b")),
+        Classification.Options(name="classification", classes=("a", "b")),
         ModelOptions(name="mobilenet-v2", input_size=64),
         _labels,
         {
             "no label": Annotation("x", size=SIZE),
-            "labelled differently: a, b": Annotation("x", size=SIZE, labels=("a", "b")),
+            "labeled differently: a, b": Annotation("x", size=SIZE, labels=("a", "b")),
             "'c' is not one of a, b": Annotation("x", size=SIZE, labels=("c",)),
             "has boxes, but no labels": Annotation("x", (BOX,), SIZE),
             "annotation is for 80×96": Annotation("x", size=OTHER_SIZE, labels=("a",)),
         },
     ),
     "classification, several labels": Case(
-        TaskOptions(name="classification", classes=("a", "b"), multi_label=True),
+        Classification.Options(name="classification", classes=("a", "b"), multi_label=True),
         ModelOptions(name="resnet18", input_size=64),
         _several,
         {"'c' is not one of a, b": Annotation("x", size=SIZE, labels=("a", "c"))},
@@ -106,7 +109,7 @@ CASES = {
         },
     ),
     "pose": Case(
-        TaskOptions(name="pose", classes=JOINTS),
+        pose_task.Pose.Options(name="pose", classes=JOINTS),
         ModelOptions(name="mobilenet-v2", input_size=64),
         _people,
         {
@@ -119,7 +122,7 @@ CASES = {
         },
     ),
     "segmentation": Case(
-        TaskOptions(name="segmentation", classes=("a", "b")),
+        Segmentation.Options(name="segmentation", classes=("a", "b")),
         ModelOptions(name="mobilenet-v2", input_size=64),
         _halves,
         {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def installed_while(example: str, site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

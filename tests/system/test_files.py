@@ -16,10 +16,10 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         stream.write("half of the new")
         raise RuntimeError
     assert path.read_text() == "old"
-    assert [found.name for found in tmp_path.iterdir()] == ["a.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_line_ends_and_permissions_are_as_asked_whatever_the_umask(tmp_path):
+def test_line_ends_and_permissions_do_not_depend_on_the_umask(tmp_path):
     old = os.umask(0)
     try:
         with atomic_write(tmp_path / "a") as stream:
@@ -30,11 +30,11 @@ def test_line_ends_and_permissions_are_as_asked_whatever_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
 
 
-def test_leftovers_of_a_killed_run_go(tmp_path):
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
     (tmp_path / f"{TEMPORARY_PREFIX}xyz").write_text("half")
     (tmp_path / "kept").write_text("whole")
     remove_leftovers(tmp_path)
-    assert [found.name for found in tmp_path.iterdir()] == ["kept"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 def test_sha256(tmp_path):
@@ -43,5 +43,5 @@ def test_sha256(tmp_path):
 
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
-def test_hashes_of_texts_keep_the_borders(first, second):
+def test_hashes_distinguish_where_strings_end(first, second):
     assert (sha256_of_text(*first) == sha256_of_text(*second)) == (first == second)

@@ -16,7 +16,7 @@ HOLDING = """
 import sys
 from pathlib import Path
 from alcli.system import lock
-with lock.held(Path(sys.argv[1])):
+with lock.hold(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -33,7 +33,7 @@ FORKING = """
 import os, sys, time
 from pathlib import Path
 from alcli.system import lock
-with lock.held(Path(sys.argv[1])):
+with lock.hold(Path(sys.argv[1])):
     child = os.fork()
     if child == 0: time.sleep(30); os._exit(0)
     print(child, flush=True)
@@ -55,7 +55,7 @@ def another(code, *arguments):
 
 
 def refused(path) -> str:
-    with pytest.raises(WorkspaceLocked) as error, lock.held(path):
+    with pytest.raises(WorkspaceLocked) as error, lock.hold(path):
         pass
     return error.value.what
 
@@ -74,7 +74,7 @@ def test_the_loser_names_the_holder_at_once_and_readers_are_never_blocked(tmp_pa
     workspace.close()
 
 
-def test_a_holder_that_has_not_said_its_name_yet_is_waited_for(tmp_path):
+def test_waits_for_a_holder_to_write_its_name(tmp_path):
     """Two runs of one instant: the loser looked into the file before the winner had written."""
     path = tmp_path / "lock"
     path.write_text("pid 1 on an earlier machine since long ago: alcli cycle")
@@ -82,17 +82,17 @@ def test_a_holder_that_has_not_said_its_name_yet_is_waited_for(tmp_path):
         assert refused(path).startswith(f"Another run holds this workspace: pid {pid} on here: alcli cycle")
 
 
-def test_a_holder_that_never_says_its_name_is_known_by_its_number(tmp_path):
+def test_a_holder_that_never_writes_its_name_is_identified_by_pid(tmp_path):
     path = tmp_path / "lock"
     path.write_text("pid 1 on an earlier machine since long ago: alcli cycle")
     with another(SILENT, path, 60) as pid:
         started = time.monotonic()
         last = "pid 1 on an earlier machine since long ago: alcli cycle"
-        assert refused(path) == f"Another run holds this workspace: pid {pid} (the last that said its name: {last})."
+        assert refused(path) == f"Another run holds this workspace: pid {pid} (the last to write its name: {last})."
         assert time.monotonic() - started < 1
 
 
-def test_where_the_system_cannot_tell_it_is_tried(tmp_path, monkeypatch):
+def test_systems_that_do_not_report_the_holder_are_probed(tmp_path, monkeypatch):
     path = tmp_path / "lock"
     monkeypatch.setattr(sys, "platform", "darwin")
     with another(HOLDING, path) as pid:
@@ -101,22 +101,22 @@ def test_where_the_system_cannot_tell_it_is_tried(tmp_path, monkeypatch):
     assert lock.holder(path) == ""
 
 
-def test_nobody_holds_what_an_earlier_run_has_left(tmp_path):
+def test_a_lock_file_left_by_an_earlier_run_is_free(tmp_path):
     path = tmp_path / "lock"
     assert lock.holder(path) == ""
-    with lock.held(path):
+    with lock.hold(path):
         pass
     assert path.read_text().startswith(f"pid {os.getpid()} ")
     assert lock.holder(path) == ""
 
 
-def test_the_lock_dies_with_its_owner_also_when_a_forked_worker_lives_on(tmp_path):
+def test_the_lock_ends_with_its_process_even_if_a_forked_worker_survives(tmp_path):
     path = tmp_path / "lock"
     with subprocess.Popen([sys.executable, "-c", FORKING, path], stdout=subprocess.PIPE, text=True) as owner:
         child = int(owner.stdout.readline())
         owner.wait()
         try:
-            with lock.held(path):
+            with lock.hold(path):
                 os.kill(child, 0)
         finally:
             os.kill(child, 9)

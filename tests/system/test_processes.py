@@ -11,7 +11,7 @@ import time
 import pytest
 
 from alcli.system import processes
-from alcli.system.processes import Died, attempt, in_processes
+from alcli.system.processes import Died, map_in_processes, run_in_child
 
 
 def tenfold(value: int) -> int:
@@ -26,30 +26,30 @@ def tenfold(value: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_only_what_kills_its_process_is_missing_and_the_order_stays(workers):
-    found = list(in_processes(tenfold, range(100), workers))
-    assert {place: row for place, row in enumerate(found) if isinstance(row, Died)} == {
+def test_only_values_that_kill_their_process_are_missing_and_the_order_is_kept(workers):
+    results = list(map_in_processes(tenfold, range(100), workers))
+    assert {value: result for value, result in enumerate(results) if isinstance(result, Died)} == {
         13: Died(False), 14: Died(False), 57: Died(False), 40: Died(True),
     }  # fmt: skip
-    assert all(row == 10 * place for place, row in enumerate(found) if not isinstance(row, Died))
+    assert all(result == 10 * value for value, result in enumerate(results) if not isinstance(result, Died))
 
 
-def test_nothing_to_do_starts_nothing(monkeypatch):
+def test_no_values_start_no_process(monkeypatch):
     monkeypatch.setattr(processes, "ProcessPoolExecutor", None)
-    assert list(in_processes(tenfold, [], 2)) == []
+    assert list(map_in_processes(tenfold, [], 2)) == []
 
 
-def test_bugs_are_raised_here():
+def test_exceptions_in_a_child_are_raised_in_the_parent():
     with pytest.raises(KeyError):
-        list(in_processes(tenfold, [1, -1], 1))
+        list(map_in_processes(tenfold, [1, -1], 1))
     with pytest.raises(KeyError):
-        attempt(tenfold, [-1])
+        run_in_child(tenfold, [-1])
 
 
-def test_one_who_stops_listening_leaves_no_process():
-    rows = in_processes(tenfold, range(12), 2)
-    next(rows)
-    rows.close()
+def test_closing_the_iterator_leaves_no_process():
+    results = map_in_processes(tenfold, range(12), 2)
+    next(results)
+    results.close()
     deadline = time.monotonic() + 10
     while multiprocessing.active_children():
         assert time.monotonic() < deadline
@@ -59,11 +59,11 @@ def test_processes_end_with_a_killed_parent(tmp_path):
     code = f"""
 import os, sys, time
 from pathlib import Path
-from alcli.system.processes import in_processes
+from alcli.system.processes import map_in_processes
 def slow(value):
     Path({str(tmp_path)!r}, str(os.getpid())).touch()
     time.sleep(60)
-list(in_processes(slow, [1], 1))
+list(map_in_processes(slow, [1], 1))
 """
     parent = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 20
@@ -86,7 +86,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_workers_follow_wish_cores_and_work():
+def test_worker_count_is_limited_by_request_cores_and_batches():
     assert processes.worker_count(0, 100) == 0
     assert processes.worker_count(3, 100) == 3
     assert processes.worker_count(3, 2) == 2

@@ -6,27 +6,27 @@ import logging
 
 import pytest
 
-from alcli.system.redaction import HIDDEN, Redaction, keep_secret, redacted
+from alcli.system.redaction import HIDDEN, Redaction, keep_secret, redact
 
 
-def test_a_registered_secret_is_taken_out_also_as_part_of_an_address():
+def test_a_registered_secret_is_replaced_even_inside_a_url():
     keep_secret("Canary.secret=99")
-    assert redacted("a Canary.secret=99 b ?t=Canary.secret%3D99") == f"a {HIDDEN} b ?t={HIDDEN}"
+    assert redact("a Canary.secret=99 b ?t=Canary.secret%3D99") == f"a {HIDDEN} b ?t={HIDDEN}"
 
 
-def test_the_longer_of_two_secrets_leaves_no_rest():
+def test_the_longer_of_two_secrets_is_replaced_whole():
     keep_secret("Canary.short")
     keep_secret("Canary.short.longer")
-    assert redacted("Canary.short.longer") == HIDDEN
+    assert redact("Canary.short.longer") == HIDDEN
 
 
 @pytest.mark.parametrize("value", ["", ".", "token"])
-def test_what_is_too_short_for_a_secret_hides_nothing(value):
+def test_text_too_short_for_a_secret_is_not_replaced(value):
     keep_secret(value)
-    assert redacted("The token in token.txt is none.") == "The token in token.txt is none."
+    assert redact("The token in token.txt is none.") == "The token in token.txt is none."
 
 
-def test_a_log_line_loses_the_secret_in_its_arguments():
+def test_secrets_in_log_arguments_are_replaced():
     keep_secret("Canary.logged=1")
     record = logging.LogRecord("sa", logging.ERROR, "", 1, "got %s", ("Canary.logged=1",), None)
     assert Redaction().filter(record) and record.getMessage() == f"got {HIDDEN}"

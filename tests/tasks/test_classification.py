@@ -23,7 +23,7 @@ def test_the_loss_is_the_librarys(tmp_path):
     model = task.build_model().eval()
     with torch.inference_mode():
         losses, _ = task.losses(model, batch)
-        logits = model(task.normalised(model, batch))
+        logits = model(task.normalize(model, batch))
     torch.testing.assert_close(losses.mean(), F.cross_entropy(logits, torch.tensor([0, 1, 0, 1])))
 
 
@@ -32,7 +32,7 @@ def test_the_loss_of_several_labels_is_the_librarys(tmp_path):
     model = task.build_model().eval()
     with torch.inference_mode():
         losses, _ = task.losses(model, batch)
-        logits = model(task.normalised(model, batch))
+        logits = model(task.normalize(model, batch))
     wanted = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
     torch.testing.assert_close(losses.mean(), F.binary_cross_entropy_with_logits(logits, wanted))
 

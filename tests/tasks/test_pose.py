@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval, Params
 
 from alcli.annotations import Annotation, Box, Keypoint
 from alcli.annotations import Pose as Person
-from alcli.config import ModelOptions, TaskOptions
+from alcli.config import ModelOptions
 from alcli.engine.loading import batches
 from alcli.errors import UsageError
 from alcli.tasks import _crops, _skeleton
@@ -52,8 +52,8 @@ def test_a_joint_stays_on_its_dot_when_crop_and_joint_are_turned_and_mirrored():
     crop = Image.new("RGB", (48, 64))
     ImageDraw.Draw(crop).rectangle([30, 20, 33, 23], fill=(255, 255, 255))
     places, weights = torch.tensor([[32.0, 22.0], [0.0, 0.0]]), torch.tensor([1.0, 0.0])
-    turned, places = _crops.turned(crop, places, 25)
-    seen, places, weights = _crops.mirrored(turned, places, weights, [1, 0])
+    turned, places = _crops.rotate(crop, places, 25)
+    seen, places, weights = _crops.mirror(turned, places, weights, [1, 0])
     rows, columns = np.nonzero(np.asarray(seen)[..., 0] > 100)
     assert places[1].tolist() == pytest.approx([columns.mean() + 0.5, rows.mean() + 0.5], abs=0.5)
     assert weights.tolist() == [0.0, 1.0]
@@ -101,7 +101,7 @@ def test_the_loss_is_the_mean_of_people_each_the_mean_of_marked_joints(tmp_path)
     model = task.build_model().eval()
     with torch.inference_mode():
         loss = task.losses(model, batch)[0]
-        heatmaps = model(task.normalised(model, batch))
+        heatmaps = model(task.normalize(model, batch))
         squares = (heatmaps - _crops.gaussians(batch.targets[0]["joints"], heatmaps.shape[2:])).square()
     people = torch.stack([squares[0, 0].sum(), squares[1].sum(dim=(1, 2)).mean()]) / (4 * math.pi)
     torch.testing.assert_close(loss[0], people.mean())
@@ -188,7 +188,7 @@ def test_a_trained_peak_is_given_back_in_pixels_of_the_image(tmp_path):
 
 def test_input_shapes_are_those_a_network_can_add_up():
     shapes = [
-        Pose(TaskOptions(), ModelOptions(name=name, input_size=size), JOINTS).input_shape
+        Pose(Pose.Options(), ModelOptions(name=name, input_size=size), JOINTS).input_shape
         for name, size in (("hrnet-w32", None), ("hrnet-w32", 300), ("hrnet-w18-small", 64), ("mobilenet-v2", 100))
     ]
     assert shapes == [(256, 192), (256, 192), (128, 96), (96, 72)]
@@ -196,4 +196,4 @@ def test_input_shapes_are_those_a_network_can_add_up():
 
 def test_unknown_models_are_refused():
     with pytest.raises(UsageError, match="Pose has no model 'hrnet-w33'"):
-        Pose(TaskOptions(), ModelOptions(name="hrnet-w33"), JOINTS)
+        Pose(Pose.Options(), ModelOptions(name="hrnet-w33"), JOINTS)

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from alcli.annotations import Annotation, Polygon
-from alcli.config import ModelOptions, TaskOptions
+from alcli.config import ModelOptions
 from alcli.engine.loading import batches
 from alcli.errors import DataError, UsageError
-from alcli.tasks._label_maps import IGNORE, check, encoded, label_map, masks
+from alcli.tasks._label_maps import IGNORE, check, encode_mask, label_map, masks
 from alcli.tasks.segmentation import Segmentation
 from tests.support.drawings import CASES, SIZE, examples, half_mask, make_task
 
@@ -28,7 +28,7 @@ def test_the_loss_of_one_image_is_the_librarys_without_ignored_pixels(tmp_path):
     model = task.build_model().eval()
     with torch.inference_mode():
         losses, _ = task.losses(model, batch)
-        logits = F.interpolate(model(task.normalised(model, batch)), size=(64, 64), mode="bilinear")
+        logits = F.interpolate(model(task.normalize(model, batch)), size=(64, 64), mode="bilinear")
         wanted = batch.targets[0]["mask"].long()
         torch.testing.assert_close(losses[0], F.cross_entropy(logits, wanted, ignore_index=IGNORE))
         batch.targets[0]["mask"][:] = IGNORE
@@ -36,9 +36,9 @@ def test_the_loss_of_one_image_is_the_librarys_without_ignored_pixels(tmp_path):
 
 
 def test_pixels_of_the_ignored_id_neither_train_nor_count():
-    task = Segmentation(TaskOptions(ignore_index=11), CASE.model, CLASSES)
+    task = Segmentation(Segmentation.Options(ignore_index=11), CASE.model, CLASSES)
     annotation = halves("a", "", (0, 11))
-    assert Segmentation.vocabulary(annotation, TaskOptions(ignore_index=11)) == {"a"}
+    assert Segmentation.vocabulary(annotation, Segmentation.Options(ignore_index=11)) == {"a"}
     numbers = label_map(annotation, SIZE, CLASSES, 11)
     assert (numbers[:, :48] == 0).all() and (numbers[:, 48:] == IGNORE).all()
     assert task.signal_names
@@ -46,7 +46,7 @@ def test_pixels_of_the_ignored_id_neither_train_nor_count():
 
 def test_uncovered_pixels_are_background_where_that_is_a_class():
     square = Annotation("x", size=SIZE, polygons=(Polygon("a", ((10, 10, 30, 10, 30, 30, 10, 30),)),))
-    assert Segmentation.vocabulary(square, TaskOptions()) == {"a", "background"}
+    assert Segmentation.vocabulary(square, Segmentation.Options()) == {"a", "background"}
     numbers = label_map(square, SIZE, ("a", "background"), 255)
     assert (numbers == 0).sum() == 400 and numbers[20, 20] == 0 and numbers[0, 0] == 1
     assert label_map(square, SIZE, ("a",), 255)[0, 0] == IGNORE
@@ -63,7 +63,7 @@ def test_masks_and_label_maps_are_inverse():
     rows = masks(numbers, ("x", "y", "z"))
     again = label_map(Annotation("i", masks=rows), (30, 20), ("x", "y", "z"), 255)
     assert (again == numbers).all()
-    assert encoded(numbers == 0) == rows[0].counts
+    assert encode_mask(numbers == 0) == rows[0].counts
 
 
 def test_miou_is_intersection_over_union(tmp_path):
@@ -83,14 +83,14 @@ def test_nothing_that_counts_is_said(tmp_path):
 
 def test_unknown_models_are_refused():
     with pytest.raises(UsageError, match="Segmentation has no model 'unet'"):
-        Segmentation(TaskOptions(), ModelOptions(name="unet"), CLASSES)
+        Segmentation(Segmentation.Options(), ModelOptions(name="unet"), CLASSES)
 
 
 @pytest.mark.parametrize(
     ("annotation", "why"),
     [
-        (Annotation("x", polygons=(Polygon("a", ((1, 1, 1e9, 1, 5, 5),)),)), r"from 1 to 1e\+09, far out of"),
-        (Annotation("x", polygons=(Polygon("a", ((1, 1, 9, 1, 5, -1e300),)),)), "far out of"),
+        (Annotation("x", polygons=(Polygon("a", ((1, 1, 1e9, 1, 5, 5),)),)), r"from 1 to 1e\+09, far outside"),
+        (Annotation("x", polygons=(Polygon("a", ((1, 1, 9, 1, 5, -1e300),)),)), "far outside"),
     ],
 )
 def test_a_region_that_would_be_expanded_into_foreign_memory_is_refused(annotation, why):

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from alcli.vectors import kcenter
 
 
-def brute_force(vectors: np.ndarray, budget: int, centres: np.ndarray, first: int | None = None) -> list[int]:
+def brute_force(vectors: np.ndarray, budget: int, centers: np.ndarray, first: int | None = None) -> list[int]:
     """The textbook: one pick after the other in float64, ties to the lowest row."""
     exact = vectors.astype(np.float64)
     squared, picks = np.full(len(exact), np.inf), []
-    for centre in centres.astype(np.float64):
-        squared = np.minimum(squared, np.square(exact - centre).sum(axis=1))
+    for center in centers.astype(np.float64):
+        squared = np.minimum(squared, np.square(exact - center).sum(axis=1))
     while len(picks) < min(budget, len(exact)):
         left = squared.copy()
         left[picks] = -np.inf
         row = int(left.argmax())
-        if not picks and not len(centres):
+        if not picks and not len(centers):
             middle = np.square(exact - exact.mean(axis=0)).sum(axis=1)
             row = int(middle.argmin()) if first is None else first
         picks.append(row)
@@ -78,12 +78,12 @@ def twins(rng, shape):
 def test_picks_are_those_of_brute_force(make, count, width, labeled, budget, seed, block, starting):
     rng = np.random.default_rng(seed)
     vectors = make(rng, (count, width))
-    centres = make(rng, (max(labeled, 1), width))[:labeled].astype(vectors.dtype)
+    centers = make(rng, (max(labeled, 1), width))[:labeled].astype(vectors.dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kcenter, "WIDTH", block)
         patch.setattr(kcenter, "STARTING", starting)
-        picks = kcenter.greedy(vectors, budget, centres).picks.tolist()
-    assert picks == brute_force(vectors, budget, centres)
+        picks = kcenter.greedy(vectors, budget, centers).picks.tolist()
+    assert picks == brute_force(vectors, budget, centers)
 
 
 @pytest.mark.parametrize("make", [gaussian, grid, far_from_zero])
@@ -97,14 +97,14 @@ def test_a_map_that_is_converted_at_each_reading_gives_the_same(make, monkeypatc
     assert expected.tolist() == brute_force(vectors, 60, vectors[:3])
 
 
-def test_centres_may_be_of_another_type():
+def test_centers_may_be_of_another_type():
     rng = np.random.default_rng(0)
     vectors = far_from_zero(rng, (300, 4))
-    centres = rng.standard_normal((5, 4)) + 1000
-    assert kcenter.greedy(vectors, 40, centres).picks.tolist() == brute_force(vectors, 40, centres)
+    centers = rng.standard_normal((5, 4)) + 1000
+    assert kcenter.greedy(vectors, 40, centers).picks.tolist() == brute_force(vectors, 40, centers)
 
 
-def test_centres_may_be_larger_than_all_vectors():
+def test_centers_may_be_larger_than_all_vectors():
     vectors = np.zeros((3, 2))
     vectors[1] = 1e-3
     assert kcenter.greedy(vectors, 3, np.full((1, 2), 1e30)).picks.tolist() == [0, 1, 2]
@@ -116,11 +116,11 @@ def test_the_first_pick_can_be_given():
     assert kcenter.greedy(vectors, 9, first=17).picks.tolist() == brute_force(vectors, 9, none, first=17)
 
 
-def test_distances_are_those_to_the_nearest_centre_or_pick():
+def test_distances_are_those_to_the_nearest_center_or_pick():
     rng = np.random.default_rng(0)
-    vectors, centres = rng.standard_normal((200, 5)) * 1e20, rng.standard_normal((4, 5)) * 1e20
-    found = kcenter.greedy(vectors, 6, centres)
-    every = np.concatenate([centres, vectors[found.picks]])
+    vectors, centers = rng.standard_normal((200, 5)) * 1e20, rng.standard_normal((4, 5)) * 1e20
+    found = kcenter.greedy(vectors, 6, centers)
+    every = np.concatenate([centers, vectors[found.picks]])
     expected = np.sqrt(np.square(vectors[:, None] - every).sum(axis=2).min(axis=1))
     assert found.distances() == pytest.approx(expected, rel=1e-3, abs=1e16)
     assert (found.distances()[found.picks] == 0).all()
@@ -138,13 +138,13 @@ def test_the_approximate_way_covers_nearly_as_well(monkeypatch):
     vectors = (rng.standard_normal((4000, 80)) + 4 * rng.standard_normal((40, 80))[rng.integers(0, 40, 4000)]).astype(
         np.float16
     )
-    centres = vectors[:5]
-    exact = kcenter.greedy_or_approximate(vectors, 60, centres, np.random.default_rng(1))
+    centers = vectors[:5]
+    exact = kcenter.greedy_or_approximate(vectors, 60, centers, np.random.default_rng(1))
     monkeypatch.setattr(kcenter, "EXACT_OPERATIONS", 0)
-    rough = kcenter.greedy_or_approximate(vectors, 60, centres, np.random.default_rng(1))
-    again = kcenter.greedy_or_approximate(vectors, 60, centres, np.random.default_rng(1))
+    rough = kcenter.greedy_or_approximate(vectors, 60, centers, np.random.default_rng(1))
+    again = kcenter.greedy_or_approximate(vectors, 60, centers, np.random.default_rng(1))
     assert (rough.picks == again.picks).all()
     assert len(set(rough.picks.tolist())) == 60
-    every = np.concatenate([centres, vectors[rough.picks]]).astype(np.float64)
+    every = np.concatenate([centers, vectors[rough.picks]]).astype(np.float64)
     radius = np.sqrt(np.square(vectors[:, None].astype(np.float32) - every.astype(np.float32)).sum(axis=2).min(axis=1))
     assert radius.max() < 1.3 * exact.distances().max()

@@ -18,24 +18,24 @@ def test_distances_of_equal_rows_are_exactly_zero():
     assert table == pytest.approx(np.square(vectors[:, None] - vectors).sum(axis=2), abs=1e-9)
 
 
-def test_nearest_centres():
+def test_nearest_centers():
     places, squared = neighbors.nearest(Rows(VECTORS, np.float64), VECTORS[:7])
     assert (places == TABLE[:, :7].argmin(axis=1)).all()
     assert squared == pytest.approx(TABLE[:, :7].min(axis=1), abs=1e-9)
 
 
-def test_mean_distance_to_neighbours_leaves_the_row_itself_out():
+def test_mean_distance_to_neighbors_leaves_the_row_itself_out():
     expected = np.sqrt(np.sort(TABLE, axis=1)[:, 1:6]).mean(axis=1)
     assert neighbors.mean_neighbor_distance(VECTORS, 5) == pytest.approx(expected)
     assert neighbors.mean_neighbor_distance(VECTORS[:2], 5) == pytest.approx([TABLE[0, 1] ** 0.5] * 2)
     assert neighbors.mean_neighbor_distance(VECTORS[:1], 5).tolist() == [0]
 
 
-def test_the_nearest_stranger():
+def test_distance_to_other_groups():
     groups = np.arange(1300) % 3
     expected = np.where(groups[:, None] == groups, np.inf, TABLE).min(axis=1)
-    assert neighbors.nearest_stranger(VECTORS, groups) == pytest.approx(expected)
-    assert np.isinf(neighbors.nearest_stranger(VECTORS, np.zeros(1300))).all()
+    assert neighbors.distance_to_other_groups(VECTORS, groups) == pytest.approx(expected)
+    assert np.isinf(neighbors.distance_to_other_groups(VECTORS, np.zeros(1300))).all()
 
 
 def test_how_many_lie_within():

@@ -12,6 +12,11 @@ def test_slices_cover_everything_once():
     assert list(vectors.slices(0)) == []
 
 
+@pytest.mark.parametrize(("count", "expected"), [(0, []), (3, [0, 1, 2]), (4, [0, 2]), (6, [0, 2, 4]), (7, [0, 3, 6])])
+def test_evenly_spaced_items_are_at_most_as_many_as_asked_for(count, expected):
+    assert list(vectors.evenly_spaced(range(count), 3)) == expected
+
+
 @pytest.mark.parametrize("in_memory", [0, 2**20])
 def test_rows_are_shifted_before_they_are_rounded(in_memory, monkeypatch):
     monkeypatch.setattr(vectors, "IN_MEMORY", in_memory)
@@ -37,7 +42,7 @@ def test_the_scale_is_a_power_of_two_that_brings_the_largest_to_one():
 
 def test_a_projection_keeps_distances_roughly():
     values = np.random.default_rng(0).standard_normal((30, 400)).astype(np.float16)
-    narrow = vectors.projected(values, 200, np.random.default_rng(1))
+    narrow = vectors.project(values, 200, np.random.default_rng(1))
     distance = np.linalg.norm(values[:15].astype(float) - values[15:], axis=1)
     assert np.linalg.norm(narrow[:15] - narrow[15:], axis=1) == pytest.approx(distance, rel=0.25)
 

@@ -51,7 +51,7 @@ def test_nothing_is_written_over(alcli, cycled, tmp_path):
     before = files(tmp_path / "copy")
     code, _, err = alcli("backup", "-w", cycled, tmp_path / "copy")
     assert code == 2
-    assert "is there already" in err
+    assert "exists" in err
     assert alcli("restore", tmp_path / "copy", "-w", cycled)[0] == 2
     assert files(tmp_path / "copy") == before
 
@@ -61,7 +61,7 @@ def test_a_damaged_file_is_found_when_copying_and_when_coming_back(alcli, cycled
     (tmp_path / "copy/cycles/0001/scores.csv").write_text("rank\n")
     code, _, err = alcli("restore", tmp_path / "copy", "-w", tmp_path / "W2")
     assert code == 12
-    assert "scores.csv is not what cycle 1 wrote" in err
+    assert "scores.csv has changed since cycle 1 wrote it" in err
     assert not (tmp_path / "W2").exists()
     (cycled / "cycles/0001/model.safetensors").unlink()
     assert alcli("backup", "-w", cycled, tmp_path / "other")[0] == 12
@@ -74,4 +74,4 @@ def test_a_folder_that_is_no_backup_is_refused(alcli, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = alcli("restore", tmp_path / "empty", "-w", tmp_path / "W2")
     assert code == 2
-    assert "no complete backup" in err
+    assert "not a complete backup" in err

@@ -62,16 +62,16 @@ def test_a_mended_item_leaves_quarantine_by_itself(store):
     store.quarantine("image", [Refusal("a", "a", "broken", "1")], "then", complete=False)
     store.replace_items([item("a", version="2")], [])
     assert store.pool().counts()["quarantined"] == 0
-    assert store.quarantined() == []
+    assert store.quarantine_entries() == []
 
 
 def test_a_complete_stage_forgets_what_it_no_longer_refuses(store):
     orphan, other = Refusal("voc:x.xml", "x.xml", "no image", "1"), Refusal("voc:y.xml", "y.xml", "no image", "1")
     store.quarantine("listing", [orphan, other], "then", complete=True)
     store.replace_items([item("a")], [])
-    assert [row["name"] for row in store.quarantined()] == ["x.xml", "y.xml"]
+    assert [entry.name for entry in store.quarantine_entries()] == ["x.xml", "y.xml"]
     assert store.quarantine("listing", [other], "later", complete=True) == []
-    assert [row["name"] for row in store.quarantined()] == ["y.xml"]
+    assert [entry.name for entry in store.quarantine_entries()] == ["y.xml"]
 
 
 def test_cycles_and_steps(store):
@@ -82,7 +82,7 @@ def test_cycles_and_steps(store):
     assert store.newest_step("train") == 1
     assert store.newest_step("score") is None
     store.finish_cycle(1, "inputs", "now")
-    assert [(row["number"], row["finished"], row["inputs"]) for row in store.cycles()] == [(1, "now", "inputs")]
+    assert [(cycle.number, cycle.finished, cycle.inputs) for cycle in store.cycles()] == [(1, "now", "inputs")]
 
 
 def test_counts_are_those_of_the_pool(store):
@@ -100,14 +100,14 @@ def test_counts_are_those_of_the_pool(store):
     store.skip([items[1], items[7], items[3]], "")
     assert store.counts() == store.pool().counts()
     assert store.counts()[SKIPPED] > 10
-    store.unskip([row["item_id"] for row in store.skips()])
+    store.unskip([skip.item_id for skip in store.skips()])
     assert store.counts()[SKIPPED] == 10
 
 
 def test_what_is_skipped_stays_so_by_name_on_another_platform(store):
     store.replace_items([Item("1", "a.jpg", "u", "night"), Item("2", "a.jpg", "u", "day")], [])
     store.skip([Item("1", "a.jpg", "u", "night")], "2026-01-01T00:00:00Z")
-    assert [row["name"] for row in store.skips()] == ["a.jpg"]
+    assert [skip.name for skip in store.skips()] == ["a.jpg"]
     store.replace_items([Item("x", "a.jpg", "other", "night"), Item("y", "a.jpg", "other", "day")], [])
     pool = store.pool()
     assert {item.id: item.state for item in pool.items.values()} == {"x": SKIPPED, "y": UNLABELED}

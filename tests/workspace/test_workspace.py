@@ -19,6 +19,7 @@ from alcli.errors import (
     WorkspaceTooNew,
 )
 from alcli.workspace import Workspace
+from alcli.workspace.records import Scored, Training
 
 SETTINGS = {"platform.name": "folder", "task.name": "detection"}
 
@@ -81,19 +82,19 @@ def test_a_newer_workspace_is_left_alone(made):
 def test_a_step_is_done_only_with_its_inputs_and_an_intact_file(made):
     path = made.cycle_folder(1) / "scores.csv"
     path.write_text("a\n")
-    made.finish_step(1, "score", "inputs", path, {"scored": 1})
-    assert made.done(1, "score", "inputs").summary == {"scored": 1}
-    assert made.done(1, "score", "other") is None
-    assert made.done(1, "train", "inputs") is None
-    record = made.step(1, "score")
-    assert made.verified_file(record) == path
+    made.finish_step(1, "inputs", Scored(scored=1), path)
+    assert made.matching_step(1, Scored, "inputs").summary == Scored(scored=1)
+    assert made.matching_step(1, Scored, "other") is None
+    assert made.matching_step(1, Training, "inputs") is None
+    record = made.step(1, Scored)
+    assert made.verify_file(record) == path
     path.write_text("b\n")
-    assert made.done(1, "score", "inputs") is None
+    assert made.matching_step(1, Scored, "inputs") is None
     with pytest.raises(WorkspaceDamaged, match="SHA-256"):
-        made.verified_file(record)
+        made.verify_file(record)
     path.unlink()
     with pytest.raises(WorkspaceDamaged, match="missing"):
-        made.verified_file(record)
+        made.verify_file(record)
 
 
 def test_leftovers_of_a_killed_run_go_with_the_next_lock(made):

@@ -144,7 +144,7 @@ SUBJECTS = [
         "superannotate old names",
         json_files(SUPERANNOTATE),
         in_file(
-            "x.jpg___objects.json", lambda folder: Superannotate.recognises(folder) and used(Superannotate(folder))
+            "x.jpg___objects.json", lambda folder: Superannotate.recognizes(folder) and used(Superannotate(folder))
         ),
         share=0.3,
     ),

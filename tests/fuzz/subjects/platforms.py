@@ -11,9 +11,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from alcli.config import PlatformOptions
 from alcli.items import Item
 from alcli.platforms import _superannotate_token
+from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_wire import retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.platforms.superannotate import Superannotate
@@ -71,7 +71,7 @@ def _service(folder: Path) -> Iterator[Use]:
         second = server.add("b.jpg")
         server.annotate(second, SUPERANNOTATE[0]["instances"])
         os.environ.update(SA_TOKEN=TOKEN, SA_URL=server.url)
-        options = PlatformOptions(name="superannotate", project="Cells/*", backoff=0, timeout=2, deadline=3)
+        options = SuperannotateOptions(name="superannotate", project="Cells/*", backoff=0, timeout=2, deadline=3)
         platform = Superannotate(options, folder / "W/cache")
         log_in = platform._client.account
 
@@ -93,7 +93,7 @@ def _service(folder: Path) -> Iterator[Use]:
 
 
 def _oracle(folder: Path) -> Oracle:
-    return Oracle(PlatformOptions(annotations=folder / "answers", queue=folder / "queue.csv"), folder)
+    return Oracle(Oracle.Options(annotations=folder / "answers", queue=folder / "queue.csv"), folder)
 
 
 def _answers(folder: Path) -> None:
@@ -105,12 +105,12 @@ def _answers(folder: Path) -> None:
 def _token(folder: Path) -> None:
     (folder / "config.ini").chmod(0o600)
     home = folder.parent
-    _superannotate_token.find(PlatformOptions(token_file=folder / "config.ini"), {}, home)
+    _superannotate_token.find_credentials(SuperannotateOptions(token_file=folder / "config.ini"), {}, home)
 
 
 def _ini(folder: Path) -> None:
     (folder / ".superannotate/config.ini").chmod(0o600)
-    _superannotate_token.find(PlatformOptions(), {}, folder)
+    _superannotate_token.find_credentials(SuperannotateOptions(), {}, folder)
 
 
 def _waits(folder: Path) -> contextlib.AbstractContextManager[Use]:
@@ -139,7 +139,7 @@ SUBJECTS = [
     Subject(
         "queue",
         text_files([QUEUE], ['"', ",", "\n", "\r", "yes", "no", "-1"]),
-        in_file("queue.csv", lambda folder: (_oracle(folder).queue(), _oracle(folder).asked())),
+        in_file("queue.csv", lambda folder: (_oracle(folder).queue(), _oracle(folder).batch())),
     ),
     Subject(
         "token file", text_files(["Secret.token_of_file=42\n"], ["=", "."]), in_file("config.ini", _token), share=0.3

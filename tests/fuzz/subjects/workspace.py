@@ -27,9 +27,11 @@ from alcli.models import storage, weights
 from alcli.platforms.folder import path_to_uri, uri_to_path
 from alcli.signals import Signals
 from alcli.system import clock, tables
+from alcli.system.arrays import is_intact
 from alcli.system.text import readable, visible
 from alcli.workspace import Workspace, backup, heartbeat
 from alcli.workspace.database import machine_errors
+from alcli.workspace.records import Scored
 from tests.fuzz.inputs import documents, files, tensor_files, text_files, texts, words
 from tests.fuzz.samples import PICTURES
 from tests.fuzz.subject import Subject, Use
@@ -47,7 +49,7 @@ KEYS = ["train.epochs", "platform.images", "platform.folders", "task.classes", "
         "train", "train.epochs.x", ".", "selection.budget"]  # fmt: skip
 MANIFEST = {"task": "detection", "model": "ssd-tiny", "classes": ["a", "b"], "input_shape": [64, 64], "channels": [3]}
 POSITION = {"epoch": 1, "batches": 2, "sums": [1.0, 2.0, 3.0], "refusals": [
-    {"id": "a", "name": "a", "reason": "broken", "version": "1", "passing": False}]}  # fmt: skip
+    {"id": "a", "name": "a", "reason": "broken", "version": "1", "transient": False}]}  # fmt: skip
 STATE = {"position": POSITION, "environment": {"device": "cpu", "threads": "1", "torch": "2"}}
 ROW = {"boxes": [{"label": "a", "x1": 1, "y1": 2, "x2": 3, "y2": 4, "score": None}], "size": [64, 48], "labels": ["a"],
        "poses": [{"label": "p", "keypoints": [{"name": "n", "x": 1, "y": 2, "visible": True, "score": None}],
@@ -90,7 +92,7 @@ def _overrides(folder: Path) -> contextlib.AbstractContextManager[Use]:
 
 def _part_used(folder: Path) -> None:
     file = folder / "part"
-    whole = signal_parts.is_intact(file)
+    whole = is_intact(file)
     try:
         signals, _ = signal_parts.read(file, ITEMS)
     except AlcliError:
@@ -145,7 +147,7 @@ def _backups(folder: Path) -> Iterator[Use]:
     workspace.store.start_cycle(1, "", "now")
     scores = workspace.cycle_folder(1) / "scores.csv"
     scores.write_text("rank\n")
-    workspace.finish_step(1, "score", "inputs", scores, {"cold_start": True})
+    workspace.finish_step(1, "inputs", Scored(cold_start=True), scores)
     backup.backup(workspace, folder / "backup")
     workspace.close()
     whole = (folder / "backup/alcli.db").read_bytes()
@@ -159,7 +161,7 @@ def _backups(folder: Path) -> Iterator[Use]:
             restored = Workspace.open(folder / "copy")
             try:
                 restored.store.annotations(restored.store.pool().items)
-                restored.step(1, "score")
+                restored.step(1, Scored)
             finally:
                 restored.close()
 

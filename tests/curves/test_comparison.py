@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from alcli.curves.statistics import area, compare, estimate, first_reached, holm, level, saving
+from alcli.curves.comparison import area, compare, effort_to_reach, estimate, holm, level, saving
 
 
 def test_area_is_the_mean_height_over_uneven_budgets():
@@ -54,10 +54,10 @@ def test_holm_by_hand():
 
 def test_reaching_a_target_is_linear_between_points():
     curve = np.array([0.2, 0.4, 0.3, 0.8])
-    assert first_reached([10, 20, 30, 40], curve, 0.3) == 15
-    assert first_reached([10, 20, 30, 40], curve, 0.55) == pytest.approx(35)
-    assert first_reached([10, 20, 30, 40], curve, 0.1) == 10
-    assert first_reached([10, 20, 30, 40], curve, 0.9) == math.inf
+    assert effort_to_reach([10, 20, 30, 40], curve, 0.3) == 15
+    assert effort_to_reach([10, 20, 30, 40], curve, 0.55) == pytest.approx(35)
+    assert effort_to_reach([10, 20, 30, 40], curve, 0.1) == 10
+    assert effort_to_reach([10, 20, 30, 40], curve, 0.9) == math.inf
 
 
 def test_savings_are_shares_of_the_baselines_effort():

@@ -1,0 +1,306 @@
+"""``alcli.toml``, environment and flags → one checked object.
+
+Precedence: flag > ``ALCLI_SECTION_KEY`` in the environment > ``alcli.toml`` > default. The type of a setting decides
+how a value is read (``alcli.system.typed_values``). Relative paths in the file are relative to the workspace. An
+unknown key is an error that names the nearest one.
+
+The sections here hold what all plug-ins of a kind share. A platform, task or strategy may add settings of its own to
+its section: a class ``Options`` in the plug-in class that extends ``PlatformOptions``, ``TaskOptions`` or
+``StrategyOptions``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pydantic
+import tomlkit
+import tomlkit.exceptions
+from pydantic import SerializeAsAny
+from pydantic.fields import FieldInfo
+
+from alcli import plugins
+from alcli.config._sections import (
+    CostOptions,
+    ModelOptions,
+    PathUnless,
+    PlatformOptions,
+    ReportOptions,
+    ScoreOptions,
+    Section,
+    SelectionOptions,
+    StrategyOptions,
+    TaskOptions,
+    TrainOptions,
+)
+from alcli.errors import MachineError, UsageError
+from alcli.system.files import atomic_write
+from alcli.system.text import did_you_mean
+from alcli.system.typed_values import Text, read_value
+
+__all__ = [
+    "FILE_NAME",
+    "KINDS",
+    "Config",
+    "CostOptions",
+    "ModelOptions",
+    "PathUnless",
+    "PlatformOptions",
+    "ReportOptions",
+    "ScoreOptions",
+    "Section",
+    "SelectionOptions",
+    "StrategyOptions",
+    "TaskOptions",
+    "TrainOptions",
+    "check",
+    "fields_of_plug_in",
+    "load",
+    "own_options",
+    "parse_override",
+    "put",
+    "rename_strategy",
+    "shared_options",
+    "write",
+]
+FILE_NAME = "alcli.toml"
+KINDS = {"platform": "platforms", "task": "tasks", "strategy": "strategies"}
+"""Sections to which plug-ins add settings of their own, and the kind of these plug-ins."""
+
+
+class Config(Section):
+    """Everything one run needs to know."""
+
+    platform: SerializeAsAny[PlatformOptions] = PlatformOptions()
+    task: SerializeAsAny[TaskOptions] = TaskOptions()
+    model: ModelOptions = ModelOptions()
+    train: TrainOptions = TrainOptions()
+    score: ScoreOptions = ScoreOptions()
+    strategy: SerializeAsAny[StrategyOptions] = StrategyOptions()
+    selection: SelectionOptions = SelectionOptions()
+    report: ReportOptions = ReportOptions()
+    cost: CostOptions = CostOptions()
+
+    def options_of(self, section: str) -> Any:
+        """A section as the plug-in's own ``Options``, defaults filled in; UsageError where there is no such plug-in."""
+        options = getattr(self, section)
+        own = own_options(section, options.name)
+        if isinstance(options, own):
+            return options
+        return own(**{key: getattr(options, key) for key in options.model_fields_set if key in own.model_fields})
+
+    def complete(self) -> Config:
+        """The same with the own options of its platform, task and strategy, defaults filled in; imports all three."""
+        return self.model_copy(update={section: self.options_of(section) for section in KINDS})
+
+    def resolve_all(self, workspace: Path) -> Config:
+        """The same with every relative path taken from the workspace; raises UsageError for what is no path."""
+        return self.model_copy(
+            update={name: getattr(self, name).resolve_paths(workspace, name) for name in Config.model_fields}
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as plain values: the options of two plug-ins together are a class that no module holds."""
+        return check, (self.model_dump(),)
+
+
+def load(
+    workspace: Path, overrides: Iterable[str | tuple[str, Any]] = (), environ: Mapping[str, str] = os.environ
+) -> Config:
+    """The configuration of a workspace, paths resolved.
+
+    Args:
+        workspace: the folder with ``alcli.toml``.
+        overrides: ``section.key=text``, or (``section.key``, value); they win over file and environment.
+        environ: searched for ``ALCLI_SECTION_KEY``.
+
+    Raises:
+        UsageError: unreadable file, unknown key, wrong type or value.
+    """
+    document = _read(workspace / FILE_NAME)
+    variables = _from_environment(environ)
+    for variable, setting in variables.items():
+        put(document, setting, Text(environ[variable]))
+    for override in overrides:
+        put(document, *(parse_override(override) if isinstance(override, str) else override))
+    _check_variables(document, variables)
+    return check(document).resolve_all(workspace)
+
+
+def check(document: Mapping[str, Any]) -> Config:
+    """The document as a Config; raises UsageError naming every bad key and the nearest good one."""
+    sections, complaints = {}, []
+    for name in Config.model_fields:
+        table = document.get(name, {})
+        options = _options_for(name, table)
+        try:
+            sections[name] = options.model_validate(table)
+        except pydantic.ValidationError as error:
+            complaints += [_complaint(name, options, table, detail) for detail in error.errors()]
+    for name in document:
+        if name not in Config.model_fields:
+            complaints.append(f"Unknown section {name!r}. {did_you_mean(str(name), Config.model_fields)}")
+    if complaints:
+        raise UsageError(
+            "The configuration cannot be used: " + " ".join(complaints),
+            do=f"Correct {FILE_NAME}, the ALCLI_ variables or the flags.",
+        )
+    return Config(**sections)
+
+
+def own_options(section: str, name: str) -> type[Section]:
+    """The options of the plug-in of this name: its own ``Options``, or the section's.
+
+    ``outer:inner`` has those of both strategies.
+
+    Raises:
+        UsageError: there is no such plug-in, or its ``Options`` do not extend the section's.
+    """
+    shared = shared_options(section)
+    own_classes: list[type[Section]] = []
+    for part in name.split(":") if section == "strategy" else [name]:
+        own = getattr(plugins.load(KINDS[section], part), "Options", shared)
+        if not issubclass(own, shared):
+            raise UsageError(f"The Options of the {section} {part} do not extend {shared.__name__}.")
+        if own is not shared and own not in own_classes:
+            own_classes.append(own)
+    if len(own_classes) > 1:
+        return pydantic.create_model("Options", __base__=tuple(own_classes))
+    return own_classes[0] if own_classes else shared
+
+
+def rename_strategy(options: StrategyOptions, name: str) -> StrategyOptions:
+    """The section for another strategy: own settings stay only of strategies that both names contain."""
+    both = set(options.name.split(":")) & set(name.split(":"))
+    kept = set(StrategyOptions.model_fields).union(*(fields_of_plug_in("strategy", part) for part in both))
+    values = {key: getattr(options, key) for key in options.model_fields_set & kept}
+    renamed: Any = own_options("strategy", name).model_validate({**values, "name": name})
+    return cast(StrategyOptions, renamed)
+
+
+def shared_options(section: str) -> type[Section]:
+    """What all plug-ins of a section share."""
+    return type(Config.model_fields[section].default)
+
+
+def fields_of_plug_in(section: str, name: str) -> dict[str, FieldInfo]:
+    """The settings that one plug-in adds to its section, by key."""
+    shared = shared_options(section).model_fields
+    return {key: field for key, field in own_options(section, name).model_fields.items() if key not in shared}
+
+
+def parse_override(text: str) -> tuple[str, Text]:
+    """``"train.epochs=8"`` → ``("train.epochs", "8")``, to be read by the type of ``train.epochs``.
+
+    Raises:
+        UsageError: there is no ``section.key=``.
+    """
+    setting, separator, value = text.partition("=")
+    if not separator or setting.count(".") != 1:
+        raise UsageError(f"{text!r} is not of the form section.key=value.", do="For example: --set train.epochs=8")
+    return setting.strip(), Text(value.strip())
+
+
+def put(document: dict[str, Any], setting: str, value: Any) -> None:
+    """Set ``section.key`` of a document; a section that is no table is left for ``check`` to refuse."""
+    section, key = setting.split(".", 1)
+    table = document.setdefault(section, {})
+    if isinstance(table, dict):
+        table[key] = value
+
+
+def write(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write ``section.key`` settings as a new ``alcli.toml`` with every section's purpose beside it."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment("alcli: active learning for this annotation project. `alcli --help`"))
+    for name, field in Config.model_fields.items():
+        keys = {setting.split(".")[1]: value for setting, value in settings.items() if setting.split(".")[0] == name}
+        if not keys:
+            continue
+        table = tomlkit.table()
+        table.comment(str((type(field.default).__doc__ or "").splitlines()[0]))
+        for key, value in keys.items():
+            table.add(key, str(value) if isinstance(value, Path) else value)
+        document.add(name, table)
+    text = tomlkit.dumps(document)
+    with atomic_write(path) as stream:
+        stream.write(text)
+
+
+def _options_for(section: str, table: Any) -> type[Section]:
+    """What checks a section's table.
+
+    A plug-in is loaded only where the table holds a key that not all plug-ins of its kind share: the files of tasks
+    import torch, which commands that only look must not wait for.
+    """
+    shared = shared_options(section)
+    if section not in KINDS or not isinstance(table, Mapping) or set(table) <= set(shared.model_fields):
+        return shared
+    return own_options(section, _name_in(section, table))
+
+
+def _name_in(section: str, table: Mapping[str, Any]) -> str:
+    return str(read_value(str, table.get("name", shared_options(section).model_fields["name"].default)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
+    except tomlkit.exceptions.TOMLKitError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", do="Correct that line.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text.", do="Save it as UTF-8.") from None
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise MachineError(f"{path} cannot be read: {error.strerror}.", do="Check its permissions.") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variable → ``section.key``, for every variable that begins like one of a section."""
+    return {
+        variable: f"{section}.{rest.lower() if rest == rest.upper() else rest}"
+        for section in Config.model_fields
+        for variable in environ
+        if (rest := variable.removeprefix(f"ALCLI_{section.upper()}_")) != variable
+    }
+
+
+def _check_variables(document: Mapping[str, Any], variables: Mapping[str, str]) -> None:
+    """Raises UsageError for a variable whose key its section does not have."""
+    for variable, setting in variables.items():
+        section, key = setting.split(".", 1)
+        table = document.get(section)
+        fields = _options_for(section, table).model_fields
+        if key in fields or not isinstance(table, Mapping):
+            continue
+        if owners := _owners(section, key):
+            raise UsageError(_belongs(setting, owners, _name_in(section, table)), do=f"Unset {variable}.")
+        known = [f"ALCLI_{name}_{each}".upper() for name in Config.model_fields
+                 for each in _options_for(name, document.get(name, {})).model_fields]  # fmt: skip
+        raise UsageError(f"Unknown variable {variable}.", do=did_you_mean(variable, known))
+
+
+def _complaint(section: str, options: type[Section], table: Any, detail: Any) -> str:
+    setting = ".".join([section, *(str(part) for part in detail["loc"])])
+    if detail["type"] != "extra_forbidden":
+        return f"{setting} = {detail['input']!r}: {detail['msg'].lower()}."
+    key = str(detail["loc"][0])
+    if owners := _owners(section, key):
+        return _belongs(setting, owners, _name_in(section, table))
+    return f"Unknown key {setting!r}. {did_you_mean(key, options.model_fields)}"
+
+
+def _owners(section: str, key: str) -> list[str]:
+    """The plug-ins that have this key of their own."""
+    if section not in KINDS:
+        return []
+    return [name for name in plugins.names(KINDS[section]) if key in fields_of_plug_in(section, name)]
+
+
+def _belongs(setting: str, owners: list[str], name: str) -> str:
+    section = setting.split(".")[0]
+    return f"{setting} belongs to the {section} {' or '.join(owners)}; this workspace has {section}.name = {name}."

@@ -1,0 +1,205 @@
+"""The sections of ``alcli.toml``: what all platforms, tasks and strategies share, and what no plug-in adds to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from alcli.errors import UsageError
+from alcli.system.typed_values import read_value
+
+
+@dataclass(frozen=True)
+class PathUnless:
+    """Marks a text setting as a path unless it is one of these words."""
+
+    words: tuple[str, ...]
+
+
+class Section(BaseModel):
+    """One table of ``alcli.toml``; unknown keys are refused and values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _read_by_type(cls, table: Any) -> Any:
+        if not isinstance(table, Mapping):
+            return table
+        fields = cls.model_fields
+        return {key: read_value(fields[key].annotation, value) if key in fields else value
+                for key, value in table.items()}  # fmt: skip
+
+    def resolve_paths(self, workspace: Path, name: str) -> Any:
+        """The same with every relative path taken from the workspace; raises UsageError for what is no path."""
+        update = {}
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            path = _resolve(workspace, f"{name}.{key}", field, value)
+            if path is not value:
+                update[key] = path
+        return self.model_copy(update=update)
+
+
+class PlatformOptions(Section):
+    """Where items and annotations live and where the list goes."""
+
+    name: str = Field("folder", description="`alcli list platforms`")
+    prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes predicted with less are not uploaded")
+
+
+class TaskOptions(Section):
+    """What the model has to learn."""
+
+    name: str = Field("detection", description="`alcli list tasks`")
+    classes: tuple[str, ...] = Field((), description="class names; empty: those found in the annotations")
+    aggregate: Literal["mean", "sum", "max", "top-k"] = Field(
+        "mean", description="how the uncertainties of boxes, joints or pixels become one number"
+    )
+    top_k: int = Field(10, ge=1, description="aggregate = top-k: the mean of that many largest")
+    count_power: float = Field(0.0, ge=0, le=1, description="divide by the expected objects to this power")
+    dropout: float = Field(0.5, gt=0, lt=1, description="mutual_information: share of channels dropped")
+    dropout_passes: int = Field(10, ge=2, description="mutual_information: number of thinned networks")
+
+    def before_any_class(self) -> TaskOptions:
+        """The options for a network that is built before the classes are known; without what names a class."""
+        return self
+
+
+class ModelOptions(Section):
+    """Which network, and what it starts from."""
+
+    name: str = Field("", description="`alcli list models`; empty: the task's light model")
+    weights: Annotated[str, PathUnless(("none", "imagenet"))] = Field(
+        "none", description="none, imagenet, or a path to a safetensors file"
+    )
+    input_size: int | None = Field(None, ge=64, le=2048, description="side in pixels; default: the model's own")
+
+
+class TrainOptions(Section):
+    """One training run; the learned-loss part follows Yoo & Kweon (CVPR 2019)."""
+
+    epochs: int = Field(30, ge=1, description="passes over the annotated items")
+    batch_size: int = Field(16, ge=1, description="images per training step")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum")
+    learning_rate: float = Field(1e-3, gt=0, description="the largest rate of the schedule")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only")
+    weight_decay: float = Field(5e-4, ge=0, description="decoupled in AdamW, an L2 penalty in SGD")
+    schedule: Literal["cosine", "steps"] = Field("cosine", description="how the learning rate falls after the warm-up")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps with a rising learning rate")
+    milestones: tuple[float, ...] = Field((0.8,), description="schedule = steps: shares after which the rate is ×0.1")
+    loss_weight: float | None = Field(
+        None, ge=0, description="λ, weight of the loss-prediction term (eq. 3); default: the task's own; 0 turns it off"
+    )
+    margin: float = Field(1.0, gt=0, description="ξ of the ranking loss (eq. 2)")
+    detach_after: float = Field(
+        0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model"
+    )
+    init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
+    freeze_backbone: bool = Field(False, description="train only the layers after the pretrained part")
+    validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
+    augment: Literal["ssd", "flip", "crop", "rotate", "none"] = Field(
+        "flip",
+        description="ssd: detection; crop: classification, segmentation; rotate: pose; what a task lacks means flip",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU that has it, else float32"
+    )
+    gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
+    workers: int | None = Field(
+        None, ge=0, description="processes that decode images; default: one per core, at most 8"
+    )
+    checkpoint_every: int = Field(
+        100, ge=0, description="steps between checkpoints, from which a killed training resumes; 0: only when stopped"
+    )
+    seed: int = Field(0, ge=0, description="of initial weights, the order of images and augmentation")
+
+
+class ScoreOptions(Section):
+    """One pass over the pool."""
+
+    batch_size: int = Field(16, ge=1, description="images per forward pass")
+    shard: int = Field(512, ge=1, description="items per resumable part of the pass")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU that has it, else float32"
+    )
+    workers: int | None = Field(
+        None, ge=0, description="processes that decode images; default: one per core, at most 8"
+    )
+
+
+class StrategyOptions(Section):
+    """How signals become acquisition scores."""
+
+    name: str = Field("auto", description="`alcli list strategies`; outer:inner wraps one in another")
+    random_share: float | None = Field(
+        None, ge=0, le=1, description="share of the budget drawn at random as a control; default: the strategy's own"
+    )
+    cold_start: Literal["auto", "random", "typiclust"] = Field(
+        "auto", description="order before the first annotation; auto: typiclust with pretrained weights, else random"
+    )
+
+
+class SelectionOptions(Section):
+    """How many items are asked for per cycle."""
+
+    budget: int = Field(100, ge=1, description="images asked for per cycle")
+    seed: int = Field(0, ge=0, description="of everything that chance decides in the list")
+    recheck_share: float = Field(
+        0.0, ge=0, le=0.5, description="share of the budget for suspicious annotations, to be looked at once more"
+    )
+    min_distance: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="cosine distance of features below which two images are near-duplicates; networks differ, try 0.01",
+    )
+    per_group: int = Field(
+        0, ge=0, description="most images asked for of one group (folder, and name without its last number); 0: any"
+    )
+
+
+class ReportOptions(Section):
+    """The page of a cycle."""
+
+    enabled: bool = Field(False, description="whether every cycle ends by writing its report")
+    gallery: int = Field(500, ge=1, le=500, description="most images of the list that are shown")
+    target: float | None = Field(None, gt=0, le=1, description="the metric to reach, for the forecast")
+    confidence: float = Field(
+        0.3, ge=0, le=1, description="boxes predicted with less are not drawn or counted in the report"
+    )
+
+
+class CostOptions(Section):
+    """What annotating takes, for forecasts in hours."""
+
+    seconds_per_item: float | None = Field(None, ge=0, description="to open, look at and submit one image")
+    seconds_per_object: float | None = Field(None, ge=0, description="for each label, box, region or joint")
+
+
+def _resolve(workspace: Path, key: str, field: FieldInfo, value: Any) -> Any:
+    """The setting with its relative paths taken from the workspace; the value itself where it holds no path."""
+    if isinstance(value, Path):
+        return _absolute(workspace, key, value)
+    if isinstance(value, tuple | list) and any(isinstance(entry, Path) for entry in value):
+        return type(value)(_resolve(workspace, key, field, entry) for entry in value)
+    if isinstance(value, dict) and any(isinstance(entry, Path) for entry in value.values()):
+        return {name: _resolve(workspace, key, field, entry) for name, entry in value.items()}
+    marks = [mark for mark in field.metadata if isinstance(mark, PathUnless)]
+    if marks and isinstance(value, str) and value not in marks[0].words:
+        return str(_absolute(workspace, key, Path(value)))
+    return value
+
+
+def _absolute(workspace: Path, key: str, path: Path) -> Path:
+    try:
+        return (workspace / path).resolve()
+    except (ValueError, RuntimeError, OSError) as error:
+        # A NUL, or a circle of links.
+        raise UsageError(f"{key} = {str(path)!r} is no path: {error}.", do="Correct it.") from None

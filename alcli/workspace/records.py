@@ -1,0 +1,237 @@
+"""What the database remembers, by type: cycles, skips, quarantine, and what each finished step left behind.
+
+The type of a summary names its step: ``workspace.step(7, Training)`` is the training of cycle 7.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pydantic
+
+
+@dataclass(frozen=True)
+class CycleRecord:
+    """One cycle; ``finished`` is None while it is open, ``inputs`` changes with what it was made from."""
+
+    number: int
+    started: str
+    finished: str | None
+    inputs: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    """An item that nobody wants to be asked for."""
+
+    item_id: str
+    name: str
+    folder: str
+    since: str
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """An item, or an annotation, that cannot be used.
+
+    Attributes:
+        stage: listing, reading, image, encoding or training: where it was refused.
+        version: of the item that was refused; a newer version gets a new chance.
+    """
+
+    stage: str
+    item_id: str
+    name: str
+    version: str
+    reason: str
+    since: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a step says about itself in the database, in ``--json`` documents and in the log."""
+
+    step: ClassVar[str]
+
+    def document(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Summary:
+        """The summary that ``document`` wrote; unknown keys are ignored, raises ValueError for wrong types."""
+        return _checker(cls).validate_python(dict(document))  # type: ignore[arg-type]
+
+
+@functools.cache
+def _checker(kind: type[Summary]) -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(kind)
+
+
+Kind = TypeVar("Kind", bound=Summary)
+"""The type of a step's summary."""
+
+
+@dataclass(frozen=True)
+class StepRecord(Generic[Kind]):
+    """One finished step.
+
+    Attributes:
+        inputs: changes with everything that the step's result depends on.
+        file: what the step wrote, with its SHA-256; None where it wrote none.
+    """
+
+    cycle: int
+    inputs: str
+    file: Path | None
+    sha256: str | None
+    summary: Kind
+    finished: str
+
+
+@dataclass(frozen=True)
+class Pulled(Summary):
+    """Numbers of a pull; ``refused`` counts items and annotations that cannot be used."""
+
+    step = "pull"
+    items: int
+    labeled: int
+    new_items: int
+    vanished_items: int
+    annotations_read: int
+    refused: int
+
+
+@dataclass(frozen=True)
+class Training(Summary):
+    """A training; without a usable annotation a cold start, which has no model.
+
+    Attributes:
+        classes: in the order of the model's outputs.
+        trained_on, held_out: numbers of images.
+        validation: the held-out share that was configured.
+        started_from: "none", "imagenet", a file, or the cycle whose model was fine-tuned.
+        metrics: on the held-out images, the headline first; empty where nothing could be measured.
+        agreement: with the model before, in [0, 1]; None where they were not compared.
+        reused_from: the cycle whose model was taken over unchanged.
+    """
+
+    step = "train"
+    trained_on: int = 0
+    held_out: int = 0
+    model: str = "none"
+    classes: tuple[str, ...] = ()
+    validation: float = 0.0
+    started_from: str = ""
+    learning_rate: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    agreement: float | None = None
+    cold_start: bool = False
+    reused_from: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The summary as JSON values; a cold start has only what it can know."""
+        content = asdict(self)
+        if self.cold_start:
+            return {key: content[key] for key in ("cold_start", "trained_on", "held_out")}
+        del content["cold_start"]
+        if self.reused_from is None:
+            del content["reused_from"]
+        return content
+
+
+@dataclass(frozen=True)
+class Scored(Summary):
+    """A ranked list.
+
+    Attributes:
+        strategy: the one that ranked; ``configured_strategy`` may have been another one.
+        model_cycle: the cycle of the training whose model scored. model_sha256: of that model's file.
+        scored, asked: numbers of images to annotate. at_random: how many of them chance chose.
+        rechecks: ids of the annotated items that somebody should look at again.
+        put_off: near-duplicates, and images of groups that already have their share.
+    """
+
+    step = "score"
+    strategy: str = ""
+    model: str = "none"
+    model_cycle: int = 0
+    model_sha256: str | None = None
+    cold_start: bool = False
+    scored: int = 0
+    asked: int = 0
+    rechecks: tuple[str, ...] = ()
+    at_random: int = 0
+    unscored: int = 0
+    put_off: int = 0
+    all_scores_equal: bool = False
+    configured_strategy: str = ""
+    quarantined: int = 0
+
+
+@dataclass(frozen=True)
+class Exported(Summary):
+    """The list as CSV files."""
+
+    step = "export"
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Pushed(Summary):
+    """What a push changed in the platform's queue, and what it handed over; a dry run would have changed.
+
+    Attributes:
+        rechecks: number of annotations to look at again. rechecked: ids of all that this cycle has pushed.
+        already_labeled, assigned, vanished: why rows were left out.
+    """
+
+    step = "push"
+    queued: int = 0
+    new: int = 0
+    moved: int = 0
+    leaving: int = 0
+    rechecks: int = 0
+    left_out: int = 0
+    already_labeled: int = 0
+    assigned: int = 0
+    vanished: int = 0
+    changes: int = 0
+    assign: tuple[str, ...] = ()
+    status: str = ""
+    subset: str = ""
+    prelabels: bool = False
+    rechecked: tuple[str, ...] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The summary as JSON values, without what nobody wanted handed over."""
+        optional = {"assign", "status", "subset", "prelabels"}
+        content = {key: value for key, value in asdict(self).items() if key not in optional or value}
+        if self.rechecked is None:
+            del content["rechecked"]
+        return content
+
+
+@dataclass(frozen=True)
+class Restored(Pushed):
+    """A queue that was put back."""
+
+    step = "restore"
+
+
+@dataclass(frozen=True)
+class Reported(Summary):
+    """The page of a cycle: its file, how many images it shows, and how many of them cannot be read."""
+
+    step = "report"
+    file: str
+    images: int
+    missing: int
+    bytes: int
+    suspicious: int
+    audit: str
+    outlook: str
