@@ -1,7 +1,8 @@
 """The command line: one file is one command (``export_csv.py`` → ``alcli export-csv``).
 
 The first line of a command's file is its line in ``alcli --help``. It is read as text, because importing every command
-would double the time that ``--help`` takes. For the same reason, modules here import the rest of alcli inside functions.
+would double the time that ``--help`` takes. For the same reason, modules here import the rest of alcli inside
+functions.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ class Commands(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """The names of all commands, in the order of the help page."""
-        files = (name.removesuffix(".py") for name in os.listdir(__path__[0]) if name.endswith(".py"))
+        files = (
+            name.removesuffix(".py")
+            for name in os.listdir(__path__[0])  # noqa: PTH208
+            if name.endswith(".py")
+        )
         names = [name.replace("_", "-") for name in files if not name.startswith("_")]
         return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 

@@ -1,4 +1,4 @@
-"""List strategies, models, exit codes, quarantined images, …"""
+"""List strategies, models, settings, exit codes and more."""
 
 from __future__ import annotations
 
