@@ -180,11 +180,24 @@ def test_upper_case_suffixes_and_names_that_are_not_utf8_find_their_image(photos
     assert [item.state for item in items.values()].count("labeled") == 8
 
 
+@pytest.mark.parametrize("name", ["a%20b", "x%3Ay", "100%", "%FF", "ä", "a b"])
+def test_a_name_is_the_name_on_disk_in_list_and_queue(photos, name):
+    (photos.images / "photo_00.jpg").rename(photos.images / f"{name}.jpg")
+    (photos.annotations / "photo_00.xml").rename(photos.annotations / f"{name}.xml")
+    (photos.images / "photo_11.jpg").rename(photos.images / f"{name}2.jpg")
+    items, refusals = split(platform := folder(photos))
+    assert items[f"{name}.jpg"].state == "labeled" and refusals == {}
+    list(platform.push(rows([items[f"{name}2.jpg"]])))
+    assert (photos.annotations / "queue.csv").read_text().splitlines()[1].split(",")[1] == f"{name}2.jpg"
+
+
 def test_a_name_that_looks_escaped_is_not_the_name_that_is(photos):
-    for name in (b"\xff.jpg", b"%FF.jpg"):
+    for name in (b"\xff.jpg", b"%FF.jpg", "\uefff.jpg".encode()):
         path = Path(os.fsdecode(os.fsencode(photos.images) + b"/" + name))
         path.write_bytes((photos.images / "photo_00.jpg").read_bytes())
-    assert len(split(folder(photos))[0]) == 14
+    names = set(split(folder(photos))[0])
+    assert len(names) == 15
+    assert {"\uefff.jpg", "%FF.jpg"} <= names
 
 
 def test_an_exact_path_comes_before_a_bare_name(photos):
