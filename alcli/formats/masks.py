@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ from pycocotools import mask as coco_mask
 
 from alcli.annotations import IGNORED, Annotation, Mask
 from alcli.errors import DataError
-from alcli.formats._class_lists import NOT_LABELS, read_class_list
+from alcli.formats._class_lists import NOT_LABELS
 from alcli.formats._files import annotation_files, has_files
+from alcli.formats._mask_classes import CLASS_LIST, COLOR_LIST, MaskClasses, find_class_list, read_mask_classes
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 
-CLASS_LIST = "classes.txt"
 MODES = ("1", "L", "P", "I", "I;16")
 """Modes with one number per pixel; the number is the class id, a palette's colors are ignored."""
 
@@ -25,7 +26,8 @@ MODES = ("1", "L", "P", "I", "I;16")
 class Masks:
     """A folder of PNG masks; an image is labeled when its mask exists, ``sub/x.png`` for ``sub/x.jpg``.
 
-    Ids beyond the class list are passed on: the task ignores ``task.ignore_index`` and refuses the others.
+    Ids beyond the class list are passed on: the task ignores ``task.ignore_index`` and refuses the others. CVAT's masks
+    in color with ``labelmap.txt`` and Roboflow's ``x_mask.png`` with ``_classes.csv`` are read, too.
     """
 
     tasks = frozenset({"segmentation"})
@@ -34,22 +36,19 @@ class Masks:
     def __init__(self, path: Path) -> None:
         self._root = path
         self._matched: Matched[Path] = Matched()
-        self._classes: list[str] = []
+        self._classes = MaskClasses(())
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the folder contains classes.txt and PNG files, and no other text files, which YOLO's labels are."""
-        texts = (
-            [file for file in annotation_files(path, ".txt") if file.name.lower() not in NOT_LABELS]
-            if path.is_dir()
-            else []
-        )
-        return (path / CLASS_LIST).is_file() and not texts and has_files(path, ".png")
+        """Whether the folder contains a class list and PNG files, and no other text files, which YOLO's labels are."""
+        if not path.is_dir() or not find_class_list(path) or not has_files(path, ".png"):
+            return False
+        return all(file.name.lower() in NOT_LABELS for file in annotation_files(path, ".txt"))
 
     @classmethod
     def lacks(cls, path: Path) -> str:
         """What a folder of PNG files lacks to be in this format; empty if it is no such folder."""
-        if (path / CLASS_LIST).is_file() or not has_files(path, ".png"):
+        if find_class_list(path) or not has_files(path, ".png"):
             return ""
         return f"PNG masks need {CLASS_LIST}, with a class name per line in the order of the ids"
 
@@ -64,24 +63,23 @@ class Masks:
         Raises:
             DataError: the class list is missing, or it names a class twice.
         """
-        self._classes = read_class_list(self._root / CLASS_LIST)
-        claims = file_claims(
-            "mask",
-            self._root,
-            annotation_files(self._root, ".png"),
-            lambda path: [str(path.with_suffix(""))],
-            f"-{','.join(self._classes)}",
-        )
+        self._classes = read_mask_classes(self._root)
+        root, suffix = self._root / self._classes.folder, self._classes.suffix
+        files = [path for path in annotation_files(root, ".png") if path.stem.endswith(suffix)]
+        stamp = f"-{','.join(self._classes.names)}"
+        claims = file_claims("mask", root, files, lambda path: [str(path.with_suffix("")).removesuffix(suffix)], stamp)
         self._matched = match_claims(ImageNames(names, suffixes=False), claims, orphan="mask without an image")
         return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
         """One mask for each class id in an image; raises DataError when the file is not a mask."""
-        numbers = _numbers(self._matched.source(name))
+        path = self._matched.source(name)
+        names, colors = self._classes.names, self._classes.colors
+        numbers = _numbers_of_colors(path, colors) if colors else _numbers(path)
         size = (numbers.shape[1], numbers.shape[0])
         masks = [
             Mask(
-                self._classes[number] if number < len(self._classes) else IGNORED,
+                names[number] if number < len(names) else IGNORED,
                 coco_mask.encode(np.asfortranarray(numbers == number, dtype=np.uint8))["counts"].decode("ascii"),
                 size,
                 number,
@@ -117,11 +115,28 @@ def write(root: Path, name: str, annotation: Annotation, classes: Sequence[str])
 
 def _numbers(path: Path) -> np.ndarray:
     """(height, width) int64 class ids."""
+    with _opened(path) as image:
+        if image.mode not in MODES:
+            raise DataError(f"{path.name}: a color image ({image.mode}); a mask has one class id per pixel")
+        return np.asarray(image).astype(np.int64)
+
+
+def _numbers_of_colors(path: Path, colors: Mapping[int, int]) -> np.ndarray:
+    """(height, width) int64 class ids of a mask in color."""
+    with _opened(path) as image:
+        channels = np.asarray(image.convert("RGB")).astype(np.int64)  # (height, width, 3)
+    codes, positions = np.unique(channels @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True)
+    if unknown := [code for code in codes.tolist() if code not in colors]:
+        color = ",".join(map(str, unknown[0].to_bytes(3, "big")))
+        raise DataError(f"{path.name}: the color {color} is not in {COLOR_LIST}")
+    return np.array([colors[code] for code in codes.tolist()])[positions.reshape(channels.shape[:2])]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            if image.mode not in MODES:
-                raise DataError(f"{path.name}: a color image ({image.mode}); a mask has one class id per pixel")
-            return np.asarray(image).astype(np.int64)
+            yield image
     except DataError:
         raise
     except Exception as error:

@@ -70,3 +70,61 @@ def test_files_that_are_no_masks_are_refused(tmp_path):
 def test_nothing_to_write_is_said(tmp_path):
     with pytest.raises(DataError, match="no masks"):
         masks.write(tmp_path, "a.jpg", Annotation("a.jpg"), ("sky",))
+
+
+def color_masks(tmp_path, color: tuple[int, int, int]) -> Masks:
+    """CVAT's segmentation masks: a.png with 30 by 30 pixels of a color, and its masks of objects."""
+    pixels = np.zeros((64, 96, 3), dtype=np.uint8)
+    pixels[10:40, 10:40] = color
+    for name in ("SegmentationClass", "SegmentationObject"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncrack:184,61,245::\n")
+    return Masks(tmp_path)
+
+
+def test_masks_in_color_are_read_by_their_label_map(tmp_path):
+    labels = color_masks(tmp_path, (184, 61, 245))
+    assert Masks.recognizes(tmp_path)
+    versions, refusals = labels.labeled(["a.png", "b.png"])
+    assert set(versions) == {"a.png"} and refusals == []
+    areas = {mask.label: int(mask.pixels().sum()) for mask in labels.read("a.png").masks}
+    assert areas == {"background": 96 * 64 - 900, "crack": 900}
+
+
+def test_a_color_that_the_label_map_lacks_is_refused(tmp_path):
+    labels = color_masks(tmp_path, (1, 2, 3))
+    labels.labeled(["a.png"])
+    with pytest.raises(DataError, match=r"a\.png: the color 1,2,3 is not in labelmap\.txt"):
+        labels.read("a.png")
+
+
+def test_roboflows_masks_are_read(tmp_path):
+    (tmp_path / "train").mkdir()
+    numbers = np.zeros((64, 96), dtype=np.uint8)
+    numbers[10:40, 10:40] = 1
+    Image.fromarray(numbers).save(tmp_path / "train" / "a_mask.png")
+    (tmp_path / "train" / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, crack\n")
+    (tmp_path / "README.roboflow.txt").write_text("x")
+    assert Masks.recognizes(tmp_path)
+    labels = Masks(tmp_path)
+    versions, refusals = labels.labeled(["train/a.jpg", "train/b.jpg"])
+    assert set(versions) == {"train/a.jpg"} and refusals == []
+    areas = {mask.label: int(mask.pixels().sum()) for mask in labels.read("train/a.jpg").masks}
+    assert areas == {"background": 96 * 64 - 900, "crack": 900}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labelmap.txt", "sky\n"),
+        ("labelmap.txt", "sky:1,2,300::\n"),
+        ("labelmap.txt", "sky:1,2,3::\nroad:1,2,3::\n"),
+        ("_classes.csv", "Pixel Value, Class\n0, sky\n2, road\n"),
+        ("_classes.csv", "Pixel Value, Class\nx, sky\n"),
+    ],
+)
+def test_other_class_lists_that_cannot_be_used_are_refused(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        Masks(tmp_path).labeled([])

@@ -83,7 +83,7 @@ NOT_RECOGNIZED = {
     "folders of masks are no classes": (
         "classification",
         {"SegmentationClass/x.png": "x", "labelmap.txt": "x"},
-        "holds 1 .png, 1 .txt, but no annotations",
+        "looks like masks, which the task classification cannot use",
     ),
     "other text files": ("detection", {"a.txt": "Car 1 2 3 4 5", "b.txt": "x"}, "holds 2 .txt, but no annotations"),
 }
