@@ -189,7 +189,7 @@ def match_claims(
         else:
             reason = refusal_reason(match, orphan, ambiguous) if claim.version else NOT_OPENED
             matched.refusals.append(Refusal(claim.id, claim.name, reason, claim.version))
-            unmatched += [] if match.images or not claim.version else [claim.keys[0]]
+            unmatched += [] if match.images or not claim.version else [claim.keys[0] if claim.keys else claim.name]
     for name, candidates in ranked.items():
         best = min(rank for rank, _ in candidates)
         winners = [claim for rank, claim in candidates if rank == best]

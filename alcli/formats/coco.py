@@ -12,7 +12,7 @@ from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats import _coco_parts as parts
 from alcli.formats._coco_entries import Entry, coco_document, load_document, read_entries
-from alcli.formats._files import annotation_files
+from alcli.formats._files import annotation_files, file_version
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
@@ -21,6 +21,7 @@ from alcli.system.text import readable
 
 INVISIBLE, VISIBLE = 1, 2
 Part = TypeVar("Part")
+HEAD = 64
 
 
 class Coco:
@@ -40,10 +41,13 @@ class Coco:
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether it is a file whose name ends in .json, or a folder with JSON files in COCO's layout."""
+        """Whether it is a JSON file, unless it holds a list, or a folder with JSON files in COCO's layout."""
         if path.is_dir():
             return any(map(coco_document, annotation_files(path, ".json")))
-        return path.is_file() and path.suffix.lower() == ".json"
+        if path.suffix.lower() != ".json" or not file_version(path):
+            return False
+        with path.open("rb") as stream:
+            return not stream.read(HEAD).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
     @property
     def notes(self) -> list[str]:

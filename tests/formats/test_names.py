@@ -85,3 +85,9 @@ def test_what_cannot_be_opened_is_refused():
     claim = Claim("n:1", "a.xml", ["a"], Path("a.xml"), "")
     matched = match_claims(ImageNames(["a.jpg"], suffixes=False), [claim])
     assert [each.reason for each in matched.refusals] == ["not a regular file that can be opened"]
+
+
+def test_an_annotation_without_a_name_belongs_to_no_image():
+    claim = Claim("n:1", "set.xml: image 0", [], "x", "1")
+    matched = match_claims(ImageNames(["a.jpg"], suffixes=True), [claim])
+    assert [each.name for each in matched.refusals] == ["set.xml: image 0"]

@@ -1,0 +1,182 @@
+"""Label Studio's JSON export: a list of tasks, with shapes in percent of the image."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from alcli.annotations import Annotation, Box, Polygon
+from alcli.errors import DataError
+from alcli.formats import Purpose
+from alcli.formats._files import annotation_files, file_version
+from alcli.formats._names import Claim, ImageNames, Matched, match_claims
+from alcli.items import Refusal
+from alcli.system.hashing import sha256_of_text
+from alcli.system.text import is_text
+
+UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the name of an uploaded file."""
+WITHOUT_SHAPE = frozenset({"relation", "textarea", "rating", "number"})
+Size = tuple[int, int]
+Part = Box | Polygon | tuple[str, ...]
+
+
+class LabelStudio:
+    """One JSON file or a folder of them; an image is labeled when its task has an annotation that was not cancelled.
+
+    Rectangles, polygons and choices are read; turned rectangles are polygons, which for detection give their boxes.
+    """
+
+    tasks = frozenset({"classification", "detection", "segmentation"})
+    looks_like = "Label Studio's JSON export"
+    purpose = Purpose()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._matched: Matched[list[dict[str, Any]]] = Matched()
+
+    @classmethod
+    def recognizes(cls, path: Path) -> bool:
+        """Whether it is a JSON file, or a folder with one, that holds a list of tasks."""
+        return any(_tasks(file) for file in annotation_files(path, ".json") if file.suffix.lower() == ".json")
+
+    @property
+    def notes(self) -> list[str]:
+        """What was overlooked in matching names."""
+        return self._matched.notes
+
+    def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
+        """Map each annotated image to a hash of its annotations; also return the tasks that match no image."""
+        claims = [claim for path in annotation_files(self._path, ".json") for claim in _claims(path)]
+        self._matched = match_claims(ImageNames(names, suffixes=True), claims)
+        return self._matched.versions, self._matched.refusals
+
+    def read(self, name: str) -> Annotation:
+        """The objects of one image; raises DataError naming an invalid one, or when two people annotated it."""
+        annotations = self._matched.source(name)
+        if len(annotations) > 1:
+            raise DataError(f"its task has {len(annotations)} annotations; keep one of them")
+        boxes: list[Box] = []
+        polygons: list[Polygon] = []
+        labels: list[str] = []
+        size: Size = (0, 0)
+        results = annotations[0].get("result")
+        for number, result in enumerate(results if isinstance(results, list) else []):
+            kind = result.get("type") if isinstance(result, dict) else None
+            if isinstance(kind, str) and kind in WITHOUT_SHAPE:
+                continue
+            if kind not in READERS:
+                raise DataError(
+                    f"result {number}: alcli does not read {kind!r} of Label Studio; export the set as COCO"
+                )
+            try:
+                size = _size(result) or size
+                part = READERS[kind](result["value"], size)
+            except (DataError, KeyError, TypeError, ValueError, IndexError) as error:
+                reason = error.what if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+                raise DataError(f"result {number} ({kind}): {reason}") from None
+            if isinstance(part, Box):
+                boxes.append(part)
+            elif isinstance(part, Polygon):
+                polygons.append(part)
+                boxes += [_hull(part)] if self.purpose.task == "detection" else []
+            else:
+                labels += part
+        return Annotation(
+            name, tuple(boxes), size if all(size) else None, tuple(dict.fromkeys(labels)), polygons=tuple(polygons)
+        )
+
+
+def _tasks(path: Path) -> list[dict[str, Any]]:
+    """The tasks in a file; empty for any other file."""
+    if not file_version(path):
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    tasks = content if isinstance(content, list) else []
+    whole = all(isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks)
+    return tasks if whole else []
+
+
+def _claims(path: Path) -> Iterator[Claim[list[dict[str, Any]]]]:
+    for number, task in enumerate(_tasks(path)):
+        given = task.get("annotations")
+        annotations = [
+            annotation
+            for annotation in (given if isinstance(given, list) else [])
+            if isinstance(annotation, dict) and not annotation.get("was_cancelled")
+        ]
+        texts = [text for text in task["data"].values() if isinstance(text, str) and is_text(text)]
+        if annotations:
+            version = sha256_of_text(json.dumps(annotations, sort_keys=True))
+            keys = [key for text in texts for key in _image_keys(text)]
+            name = texts[0] if texts else f"{path.name}: task {number}"
+            yield Claim(f"label-studio:{path.name}:{number}", name, keys, annotations, version)
+
+
+def _image_keys(address: str) -> list[str]:
+    """The image's names in an address, such as ``/data/local-files/?d=sub/x.jpg`` or ``/data/upload/1a2b3c4d-x.jpg``."""
+    path = address.rpartition("?d=")[2]
+    folder, slash, name = path.rpartition("/")
+    bare = UPLOAD_PREFIX.sub("", name)
+    return [path] if bare == name else [path, f"{folder}{slash}{bare}"]
+
+
+def _read_rectangle(value: dict[str, Any], size: Size) -> Box | Polygon:
+    """Read a rectangle, which is turned clockwise around its upper left corner."""
+    label = _label(value, "rectanglelabels")
+    x, y = _pixels(value["x"], size[0]), _pixels(value["y"], size[1])
+    width, height = _pixels(value["width"], size[0]), _pixels(value["height"], size[1])
+    angle = math.radians(float(value.get("rotation") or 0))
+    if not angle:
+        return Box(label, x, y, x + width, y + height)
+    cos, sin = math.cos(angle), math.sin(angle)
+    offsets = ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height))
+    ring = [corner for dx, dy in offsets for corner in (x + dx * cos - dy * sin, y + dx * sin + dy * cos)]
+    return Polygon(label, (tuple(ring),))
+
+
+def _read_polygon(value: dict[str, Any], size: Size) -> Polygon:
+    label = _label(value, "polygonlabels")
+    ring = [corner for x, y in value["points"] for corner in (_pixels(x, size[0]), _pixels(y, size[1]))]
+    return Polygon(label, (tuple(ring),))
+
+
+def _read_choices(value: dict[str, Any], size: Size) -> tuple[str, ...]:
+    return tuple(str(choice) for choice in value["choices"])
+
+
+READERS: dict[str, Callable[[dict[str, Any], Size], Part]] = {
+    "rectanglelabels": _read_rectangle,
+    "polygonlabels": _read_polygon,
+    "choices": _read_choices,
+}
+
+
+def _label(value: dict[str, Any], key: str) -> str:
+    labels = value.get(key)
+    if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
+        raise DataError(f"expected one label, got {labels!r}")
+    return labels[0]
+
+
+def _pixels(percent: Any, side: int) -> float:
+    if not side:
+        raise DataError("original_width or original_height is missing")
+    return float(percent) / 100 * side
+
+
+def _size(result: dict[str, Any]) -> Size | None:
+    width, height = result.get("original_width"), result.get("original_height")
+    return (width, height) if type(width) is int and type(height) is int and min(width, height) > 0 else None
+
+
+def _hull(polygon: Polygon) -> Box:
+    xs, ys = polygon.rings[0][::2], polygon.rings[0][1::2]
+    return Box(polygon.label, min(xs), min(ys), max(xs), max(ys))
