@@ -84,7 +84,7 @@ def _needs(strategy: Any) -> str:
 
 
 def _cost(strategy: Any) -> str:
-    """What stands between ``Cost:`` and ``Source:`` in the docstring."""
+    """The text between ``Cost:`` and ``Source:`` in the docstring."""
     text = " ".join(str(strategy.__doc__ or "").split())
     return text.partition("Cost: ")[2].partition(" Source:")[0].rstrip(".")
 
@@ -100,20 +100,20 @@ def _models(session: options.Session) -> Table:
 
 
 def _items(session: options.Session) -> Table:
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         pool = workspace.store.pool()
     rows = [(item.name, pool.state(item), item.folder) for _, item in sorted(pool.items.items())]
     return ("name", "state", "folder"), rows
 
 
 def _quarantine(session: options.Session) -> Table:
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         rows = [(entry.name, entry.reason, entry.since) for entry in workspace.store.quarantine_entries()]
     return ("name", "reason", "since"), rows
 
 
 def _cycles(session: options.Session) -> Table:
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         rows = [(cycle.number, cycle.started, cycle.finished or "open") for cycle in workspace.store.cycles()]
     return ("cycle", "started", "finished"), rows
 
@@ -151,7 +151,7 @@ def _show_settings(session: options.Session, header: Sequence[str], rows: Sequen
 
 
 def _default_in_words(default: Any) -> str:
-    """A default as `--set` would take it."""
+    """A default, written as `--set` expects it."""
     if default is None or default == "" or default == () or default == {}:
         return ""
     if isinstance(default, bool):

@@ -26,7 +26,7 @@ def command(session: options.Session, wait: float) -> int:
     from alcli.cycle import open_cycle
     from alcli.cycle.train import train
 
-    with session.writing(wait) as context:
+    with session.lock_workspace(wait) as context:
         number = open_cycle(context)
         result = train(context, number)
         code = session.exit_code(result.problems)
