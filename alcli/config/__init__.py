@@ -11,6 +11,7 @@ its section: a class ``Options`` in the plug-in class that extends ``PlatformOpt
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -162,7 +163,7 @@ def own_options(section: str, name: str) -> type[Section]:
     shared = shared_options(section)
     own_classes: list[type[Section]] = []
     for part in name.split(":") if section == "strategy" else [name]:
-        own = getattr(plugins.load(KINDS[section], part), "Options", shared)
+        own = plugins.load_options(KINDS[section], part) or shared
         if not issubclass(own, shared):
             raise UsageError(f"The Options of the {section} {part} do not extend {shared.__name__}.")
         if own is not shared and own not in own_classes:
@@ -233,8 +234,7 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
 def _options_for(section: str, table: Any) -> type[Section]:
     """What checks a section's table.
 
-    A plug-in is loaded only where the table holds a key that not all plug-ins of its kind share: the files of tasks
-    import torch, which commands that only look must not wait for.
+    A plug-in is loaded only if the table has a key that not all plug-ins of its kind share: importing one may be slow.
     """
     shared = shared_options(section)
     if section not in KINDS or not isinstance(table, Mapping) or set(table) <= set(shared.model_fields):
@@ -295,10 +295,13 @@ def _complaint(section: str, options: type[Section], table: Any, detail: Any) ->
 
 
 def _owners(section: str, key: str) -> list[str]:
-    """The plug-ins that have this key of their own."""
-    if section not in KINDS:
-        return []
-    return [name for name in plugins.names(KINDS[section]) if key in fields_of_plug_in(section, name)]
+    """The plug-ins that add this key to the section."""
+    owners = []
+    for name in plugins.names(KINDS[section]) if section in KINDS else ():
+        with contextlib.suppress(UsageError):  # a plug-in that cannot be imported must not hide which key is wrong
+            if key in fields_of_plug_in(section, name):
+                owners.append(name)
+    return owners
 
 
 def _belongs(setting: str, owners: list[str], name: str) -> str:
