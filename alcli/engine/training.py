@@ -265,7 +265,7 @@ def _optimizer(model: nn.Module, loss_head: LossHead, options: TrainOptions) -> 
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
-# Not torch's SequentialLR: it rounds the warm-up to whole steps, and its nested state would have to be saved.
+# Not torch's SequentialLR: it rounds the warm-up to whole steps, and resumes only by repeating every step.
 def learning_rate_factor(step: int, steps: int, options: TrainOptions) -> float:
     """Factor of the learning rate at ``step`` of ``steps``: linear warm-up, then cosine to 0 or ×0.1 at milestones."""
     warmup = options.warmup * steps
