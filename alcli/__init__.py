@@ -1,4 +1,4 @@
-"""Turn an annotation project into a ranked to-do list for its annotators, every labelling cycle."""
+"""Turn an annotation project into a ranked to-do list for its annotators, in every labeling cycle."""
 
 import os
 

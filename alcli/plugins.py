@@ -39,20 +39,32 @@ def load(kind: str, name: str) -> Any:
     """The class of one plugin.
 
     Raises:
-        UsageError: there is no such name (the nearest are listed), or its file lacks the class.
+        UsageError: there is no such name (the nearest are listed), its file lacks the class, or another package's
+            plugin cannot be imported.
     """
     known = names(kind)
     if name not in known:
         raise UsageError(f"There is no {kind} plugin {name!r}.", do=did_you_mean(name, known))
     for entry in _entry_points(kind):
         if entry.name == name:
-            return entry.load()
+            return _load_external(kind, entry)
     module_name = name.replace("-", "_")
     class_name = "".join(part.capitalize() for part in module_name.split("_"))
     module = importlib.import_module(f"alcli.{kind}.{module_name}")
     if not hasattr(module, class_name):
         raise UsageError(f"alcli/{kind}/{module_name}.py has no class {class_name}.")
     return getattr(module, class_name)
+
+
+def _load_external(kind: str, entry: importlib.metadata.EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:  # the code of another package may raise anything
+        package = entry.dist.name if entry.dist else "another package"
+        raise UsageError(
+            f"The {kind} plugin {entry.name!r} of {package} cannot be imported: {type(error).__name__}: {error}",
+            do=f"Update or uninstall {package}.",
+        ) from error
 
 
 def _modules(kind: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -14,7 +15,18 @@ from alcli.system import redaction
 from tests.support.colours import make
 from tests.support.scenes import Photos
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the tests themselves keep every core busy
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 real_connect = socket.socket.connect
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Escape file names that are not Unicode in captured output, which cannot be sent between processes."""
+    report = yield
+    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -441,7 +441,7 @@ def close(golden: float, value: float) -> bool:
 def without_numbers(text: str) -> str:
     """A sentence with each number replaced by a sign."""
     text = re.sub(r"(top|lowest) \d+ %", "# %", text)
-    text = text.replace("far from everything labelled: nearest is", "nearest labelled:")
+    text = text.replace("far from everything labeled: nearest is", "nearest labeled:")
     return re.sub(r"[-+]?\d+(\.\d+)?(e-?\d+)?", "#", text)
 
 

@@ -51,6 +51,13 @@ def test_an_entry_point_of_another_package_is_loaded(monkeypatch):
     assert plugins.load("strategies", "fractions").__name__ == "Fraction"
 
 
+def test_a_broken_plugin_of_another_package_is_named(monkeypatch):
+    entry = importlib.metadata.EntryPoint("broken", "no_such_module:Broken", "alcli.strategies")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    with pytest.raises(UsageError, match="'broken' of another package cannot be imported: ModuleNotFoundError"):
+        plugins.load("strategies", "broken")
+
+
 def test_a_file_without_its_class_is_an_error(tmp_path, monkeypatch):
     (tmp_path / "hollow_one.py").write_text("x = 1\n")
     import alcli.strategies

@@ -1,49 +1,61 @@
-"""The command line. One file = one command (``export_csv.py`` → ``alcli export-csv``); nothing heavy at the top."""
+"""The command line: one file is one command (``export_csv.py`` → ``alcli export-csv``).
+
+The first line of a command's file is its line in ``alcli --help``. It is read as text, because importing every command
+would double the time that ``--help`` takes. For the same reason, modules here import the rest of alcli inside
+functions.
+"""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
-from pathlib import Path
+import os
 
 import click
 
 from alcli import __version__
-from alcli.errors import UsageError
+
+FIRST = (
+    *("quickstart", "init", "cycle", "pull", "train", "score", "export-csv", "push", "status", "report", "forecast"),
+    *("explain", "skip", "simulate", "list"),
+)
+"""Commands in the order in which a project needs them; all others follow in alphabetical order."""
 
 
 class Commands(click.Group):
     """The folder is the list of commands."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Names in the order in which they are used in a cycle, then the rest."""
-        modules = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
-        names = [module.replace("_", "-") for module in modules]
-        first = [
-            "quickstart",
-            "init",
-            "cycle",
-            "pull",
-            "train",
-            "score",
-            "export-csv",
-            "push",
-            "status",
-            "report",
-            "forecast",
-            "explain",
-            "skip",
-            "simulate",
-            "list",
-        ]
-        return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+        """The names of all commands, in the order of the help page."""
+        files = (
+            name.removesuffix(".py")
+            for name in os.listdir(__path__[0])  # noqa: PTH208
+            if name.endswith(".py")
+        )
+        names = [name.replace("_", "-") for name in files if not name.startswith("_")]
+        return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The command called ``name``, which its file calls ``command``."""
+        """The command called ``name``, which its file calls ``command``; None if there is no such file."""
         if name not in self.list_commands(context):
             return None
-        command: click.Command = importlib.import_module(f"alcli.cli.{name.replace('-', '_')}").command
+        command: click.Command = importlib.import_module(f"alcli.cli.{_module(name)}").command
+        command.short_help = short_help(name)
         return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help(name)) for name in self.list_commands(context)])
+
+
+def short_help(name: str) -> str:
+    """The first line of a command's file: one sentence for the list of commands."""
+    with open(os.path.join(__path__[0], f"{_module(name)}.py"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
+        return stream.readline().strip().strip('"')
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
 
 
 @click.group(
@@ -53,19 +65,21 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, package_name="alcli")
 def cli() -> None:
-    """Turn an annotation project into a ranked to-do list for its annotators, every labelling cycle.
+    """Turn an annotation project into a ranked to-do list for its annotators, in every labeling cycle.
 
-    alcli pulls the current annotations, trains a model with its learned-loss head, scores all other images and puts
-    the ones worth annotating first back in front of your annotators.
+    alcli reads the current annotations, trains a model that also predicts its own loss, scores all unlabeled images,
+    and moves the images that are worth annotating next to the front of the annotators' queue.
     """
     try:
-        Path.cwd()
+        os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
-        raise UsageError("The current folder has been deleted.", do="Go to another one: cd") from None
+        from alcli.errors import UsageError
+
+        raise UsageError("The current folder has been deleted.", do="Change to another folder.") from None
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; every error becomes one message."""
-    from alcli.cli._console import run as run_command_line
+    from alcli.cli._exit_codes import run as run_command_line
 
     return run_command_line(arguments)

@@ -1,29 +1,20 @@
-"""What the command line prints, and the one place where errors become exit codes.
+"""What the command line prints: results to stdout, everything else to stderr.
 
-Results go to stdout, everything else to stderr; with ``--json`` stdout is one JSON document, also on failure.
+With ``--json``, stdout is exactly one JSON document, also on failure.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import io
-import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.curves.metrics import metric_name
-from alcli.errors import DONE, AlcliError, Ending, Interrupted, MachineError
-from alcli.system.crash_reports import internal_error
-from alcli.system.progress import LOG
-from alcli.system.redaction import redact
-from alcli.system.text import visible
+if TYPE_CHECKING:
+    from alcli.items import Refusal
 
 SCHEMA_VERSION = 1
 SECONDS_BETWEEN_LINES = 30
@@ -31,27 +22,31 @@ SHOWN_PROBLEMS = 5
 
 
 class Console:
-    """Where one invocation's output goes; it is the steps' Progress."""
+    """The output of one invocation; steps report to it as their ``Progress``."""
 
     def __init__(self, as_json: bool, quiet: bool, verbose: bool) -> None:
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
         self.run_id = ""
 
     def result(self, document: dict[str, Any], text: str = "") -> None:
-        """Print the outcome: the document with ``--json``, else the text; nothing with ``--quiet``."""
+        """Print the outcome: the document with ``--json``, otherwise the text, unless ``--quiet``."""
         if self.as_json:
+            import json
+
             run = {"run": self.run_id} if self.run_id else {}
             click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **run, **document}, indent=2, default=str))
         elif text and not self.quiet:
             click.echo(text)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table for people; data is shown as it is, never read as markup."""
+        """Print a table for people; cells are shown literally, never interpreted as markup."""
         if self.as_json or self.quiet:
             return
         from rich.console import Console as RichConsole
         from rich.table import Table
         from rich.text import Text
+
+        from alcli.system.text import visible
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in header:
@@ -64,44 +59,55 @@ class Console:
         out.print(table if rows else "  none")
 
     def say(self, text: str) -> None:
-        """One line on stderr."""
-        LOG.info(text)
-        self._say(text)
+        """Print one line to stderr, unless ``--quiet``."""
+        from alcli.system.progress import LOG
 
-    def _say(self, text: str) -> None:
-        if not self.quiet:
-            # A lost terminal is no reason to lose the run.
-            with contextlib.suppress(OSError):
-                click.echo(visible(redact(text)), err=True)
+        LOG.info(text)
+        self._print_to_stderr(text)
 
     def detail(self, text: str) -> None:
-        """One line on stderr with ``--verbose``."""
+        """Print one line to stderr with ``--verbose``."""
+        from alcli.system.progress import LOG
+
         LOG.debug(text)
         if self.verbose:
-            self._say(text)
+            self._print_to_stderr(text)
 
     def note(self, event: str, message: str, **facts: object) -> None:
-        """A line of the log that the terminal does not show."""
+        """Write a line to the log only."""
+        from alcli.system.progress import LOG
+
         LOG.info(message, extra={"event": event, "facts": facts})
 
-    def problems(self, refusals: Sequence[Any]) -> None:
-        """Name what could not be used, the first few with their reasons."""
+    def problems(self, refusals: Sequence[Refusal]) -> None:
+        """Print the first few images that could not be used, with their reasons."""
+        from alcli.system.text import visible
+
         for refusal in refusals[:SHOWN_PROBLEMS]:
-            # A line end in a name must not look like a line of ours.
+            # Escaped: a line break in a file name must not look like a line of our own.
             self.say(f"  left out: {visible(refusal.name, keep='')}: {visible(refusal.reason, keep='')}")
         if len(refusals) > SHOWN_PROBLEMS:
             self.say(f"  … and {len(refusals) - SHOWN_PROBLEMS} more: alcli list quarantine")
 
     @contextlib.contextmanager
     def track(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A progress bar with rate and time left on a terminal; elsewhere a line every half minute."""
+        """Show a progress bar with rate and remaining time; without a terminal, print a line every 30 seconds."""
         if self.quiet or total == 0:
             yield lambda units: None
         elif sys.stderr.isatty():
             with self._bar(description, total) as advance:
                 yield advance
         else:
-            yield _Lines(description, total)
+            yield _ProgressLines(description, total)
+
+    def _print_to_stderr(self, text: str) -> None:
+        from alcli.system.redaction import redact
+        from alcli.system.text import visible
+
+        if not self.quiet:
+            # The run goes on when its terminal is gone.
+            with contextlib.suppress(OSError):
+                click.echo(visible(redact(text)), err=True)
 
     @contextlib.contextmanager
     def _bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -127,8 +133,8 @@ class Console:
             yield advance
 
 
-class _Lines:
-    """Progress without a terminal: a line now and then, so that a log stays short."""
+class _ProgressLines:
+    """Progress without a terminal: a line every 30 seconds, so that a log stays short."""
 
     def __init__(self, description: str, total: int) -> None:
         self._description, self._total, self._done = description, total, 0
@@ -145,84 +151,11 @@ class _Lines:
         click.echo(f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left", err=True)
 
 
-def measured(metrics: Mapping[str, float]) -> str:
-    """A model's metrics in one line, without their parts (``iou/CLASS``), which ``--json`` and metrics.json have."""
+def metrics_in_words(metrics: Mapping[str, float]) -> str:
+    """The metrics of a model in one line; metrics of single classes (``iou/CLASS``) are only in metrics.json."""
+    from alcli.curves.metrics import metric_name
+
     return ", ".join(f"{metric_name(name)} {value:.3f}" for name, value in metrics.items() if "/" not in name)
-
-
-def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; every error becomes one message and its exit code."""
-    from alcli.cli import cli
-
-    arguments = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in arguments
-    _listen_to_signals()
-    _speak_utf8()
-    try:
-        code = cli.main(arguments, prog_name="alcli", standalone_mode=False, obj=arguments)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else DONE
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        _report({"what": error.format_message(), "kept": "Nothing was changed.", "do": ""}, 2, as_json, error.show)
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        return _fail(Interrupted(signal.SIGINT), as_json)
-    except (AlcliError, Interrupted) as error:
-        return _fail(error, as_json)
-    except BrokenPipeError:
-        return _nobody_reads()
-    except SystemExit as error:
-        # So click and rich answer a closed pipe, and nothing else but a shell's completion.
-        if error.code != 1 or "_ALCLI_COMPLETE" in os.environ:
-            raise
-        return _nobody_reads()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            return _fail(internal_error(error), as_json)
-        what, kept = f"The output cannot be written: {error.strerror}.", "What the command did is kept."
-        return _fail(MachineError(what, kept=kept, do="Free some space."), False)
-    except Exception as error:
-        return _fail(internal_error(error), as_json)
-
-
-def _nobody_reads() -> int:
-    """The reader of a pipe has seen enough; what Python would flush at exit goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 141
-
-
-def _fail(error: Ending, as_json: bool) -> int:
-    _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_sentences(error), err=True))
-    return error.exit_code
-
-
-def _sentences(error: Ending) -> str:
-    return visible(redact("\n".join(part for part in (f"alcli: {error.what}", error.kept, error.do) if part)))
-
-
-def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], Any]) -> None:
-    show()
-    if as_json:
-        document = {"schema_version": SCHEMA_VERSION, "error": parts, "exit_code": code}
-        click.echo(redact(json.dumps(document, indent=2)))
-
-
-def _speak_utf8() -> None:
-    """UTF-8 whatever the locale: cron has none, and a list must not break off at the first umlaut."""
-    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)
-
-
-def _listen_to_signals() -> None:
-    def stop(number: int, frame: object) -> None:
-        raise Interrupted(number)
-
-    with contextlib.suppress(ValueError):  # not in the main thread, as in some tests
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGHUP, stop)
 
 
 def _is_number(value: object) -> bool:

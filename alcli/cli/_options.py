@@ -1,4 +1,4 @@
-"""Options that several commands share, and the object that every command works with."""
+"""Options that several commands share, and the ``Session`` that every command is given."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alcli.cli._console import Console
 from alcli.errors import DONE, PARTIAL, AlcliError
-from alcli.system.crash_reports import internal_error
 
 if TYPE_CHECKING:
+    from alcli.cli._console import Console
     from alcli.context import Context
+    from alcli.items import Refusal
     from alcli.system.run_log import Run
     from alcli.workspace import Workspace
 
@@ -30,7 +30,7 @@ class Duration(click.ParamType):
     _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        """The seconds; a usage error for anything else."""
+        """The duration in seconds; fails with a usage error if the text is not a duration."""
         text = str(value).strip()
         number, unit = (text[:-1], text[-1]) if text[-1:] in self._UNITS else (text, "s")
         try:
@@ -38,12 +38,12 @@ class Duration(click.ParamType):
         except ValueError:
             seconds = -1.0
         if not 0 <= seconds < float("inf"):
-            self.fail(f"{text!r} is no duration; for example 90s, 30m, 26h or 7d.", parameter, context)
+            self.fail(f"{text!r} is not a duration; examples: 90s, 30m, 26h, 7d.", parameter, context)
         return seconds
 
 
 class Session:
-    """The console and the workspace of one invocation, opened when first asked for."""
+    """The console and the workspace of one invocation; the workspace is opened on demand."""
 
     def __init__(self, console: Console, root: Path | None, overrides: list[str | tuple[str, Any]]) -> None:
         self.console, self.overrides = console, overrides
@@ -52,14 +52,14 @@ class Session:
 
     @property
     def root(self) -> Path:
-        """The workspace's folder: ``-w``, or the nearest upward."""
+        """The workspace's folder: ``-w``, or the nearest folder with an alcli.toml, from the current one upward."""
         from alcli.workspace import Workspace
 
         return self._root if self._root is not None else Workspace.find(Path.cwd())
 
     @contextmanager
     def reading(self) -> Iterator[Workspace]:
-        """The workspace, for commands that change nothing; needs no lock."""
+        """Open the workspace read-only and without a lock, for commands that change nothing."""
         from alcli.workspace import Workspace
         from alcli.workspace.database import database_errors
 
@@ -72,10 +72,10 @@ class Session:
 
     @contextmanager
     def writing(self, wait: float = 0.0, observe: Observer | None = None) -> Iterator[Context]:
-        """A step's context in the locked workspace.
+        """Open and lock the workspace, and yield the context for a step.
 
         Args:
-            wait: seconds to wait for another run to end.
+            wait: seconds to wait for another run to release the lock.
             observe: a context entered around the run, which sees its errors after translation.
         """
         from alcli.context import Context
@@ -93,13 +93,13 @@ class Session:
                 machine_errors(workspace.root),
             ):
                 if workspace.copy_before is not None:
-                    self.console.say(f"Migrated the database; the old one is kept as {workspace.copy_before}.")
+                    self.console.say(f"Migrated the database to a new schema; a copy is {workspace.copy_before}.")
                 yield Context(workspace, config, self.console)
         finally:
             workspace.close()
 
-    def ending(self, problems: Sequence[Any]) -> int:
-        """The exit code of a run that reached its end, for its log too."""
+    def exit_code(self, problems: Sequence[Refusal]) -> int:
+        """The exit code of a run that reached its end; also recorded in the run's log."""
         code = PARTIAL if problems else DONE
         if self._run is not None:
             self._run.exit_code = code
@@ -109,6 +109,7 @@ class Session:
     def _log_run(self, root: Path) -> Iterator[Run]:
         """Log the run; an internal error writes its traceback to a file next to the log."""
         from alcli.system import run_log
+        from alcli.system.crash_reports import internal_error
 
         folder = root / "logs"
         command = click.get_current_context().find_root().obj or sys.argv[1:]
@@ -123,9 +124,9 @@ class Session:
 
 
 def shared(command: Command) -> Command:
-    """``-w --json -q -v`` and ``--set`` for a command; it is given a Session as ``session``."""
+    """Add ``-w --set --json -q -v`` to a command, which is then given a ``Session`` as ``session``."""
 
-    def called(
+    def with_session(
         workspace: Path | None,
         as_json: bool,
         quiet: bool,
@@ -133,15 +134,18 @@ def shared(command: Command) -> Command:
         settings: tuple[str, ...],
         **rest: Any,
     ) -> Any:
+        from alcli.cli._console import Console
+
         console = Console(as_json, quiet, verbose)
         overrides: list[str | tuple[str, Any]] = [*settings, *_overrides(rest)]
         return command(session=Session(console, workspace, overrides), **rest)
 
-    called.__doc__, called.__name__ = command.__doc__, command.__name__
-    called.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    with_session.__doc__, with_session.__name__ = command.__doc__, command.__name__
+    with_session.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    decorated: Command = with_session
     for option in reversed(_SHARED):
-        called = option(called)
-    return called
+        decorated = option(decorated)
+    return decorated
 
 
 def setting(flag: str, place: str, help: str, **options: Any) -> Callable[[Command], Command]:
@@ -164,33 +168,33 @@ _SHARED = [
         "-w",
         "--workspace",
         type=click.Path(path_type=Path, file_okay=False),
-        help="The workspace; default: the nearest folder upward with an alcli.toml.",
+        help="Workspace folder. Default: the nearest folder with an alcli.toml, from here upward.",
     ),
     click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="SECTION.KEY=VALUE",
-        help="Any setting, for this run; `alcli list settings`.",
+        help="Override a setting for this run; see `alcli list settings`.",
     ),
-    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
-    click.option("-q", "--quiet", is_flag=True, help="Errors only."),
-    click.option("-v", "--verbose", is_flag=True, help="More about what happens."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+    click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="Print more details."),
 ]
 
-budget = setting("--budget", "selection.budget", "How many images are asked for per cycle.", type=click.IntRange(1))
-strategy = setting("--strategy", "strategy.name", "How images are ranked; `alcli list strategies`.")
+budget = setting("--budget", "selection.budget", "Images to annotate per cycle.", type=click.IntRange(1))
+strategy = setting("--strategy", "strategy.name", "Ranking strategy; see `alcli list strategies`.")
 validation = setting(
     "--validation",
     "train.validation",
-    "Share of the annotated images held out to measure on.",
+    "Share of the annotated images held out to evaluate the model.",
     type=click.FloatRange(0, 1),
 )
 wait = click.option(
-    "--wait", type=Duration(), default="0s", help="Wait so long for another run to end (30m, 2h) instead of exit 11."
+    "--wait", type=Duration(), default="0s", help="How long to wait for another run (30m, 2h) before exit 11."
 )
-dry_run = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
-top = click.option("--top", type=click.IntRange(1), help="Only the first N rows.")
+dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, without changing it.")
+top = click.option("--top", type=click.IntRange(1), help="Only the first N images of the list.")
 accept_shrink = click.option(
-    "--accept-shrink", is_flag=True, help="Believe a platform that has lost half of the known images."
+    "--accept-shrink", is_flag=True, help="Continue even if at least half of the known images are gone."
 )

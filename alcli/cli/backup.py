@@ -1,4 +1,4 @@
-"""``alcli backup``."""
+"""Copy the workspace, even while it is in use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import click
 from alcli.cli import _options as options
 
 
-@click.command(short_help="Copy the workspace, also while it is in use.")
+@click.command()
 @click.argument("destination", type=click.Path(path_type=Path))
 @options.shared
 def command(session: options.Session, destination: Path) -> int:
-    """Copy settings, database, models and lists into a new folder DESTINATION, each compared with its SHA-256.
+    """Copy settings, database, models and lists into a new folder DESTINATION, and verify every file's SHA-256.
 
-    Downloaded images are left out: they come again. The copy is a workspace itself; `alcli restore` takes it back.
+    Downloaded images are not copied, because they can be downloaded again. The copy is a workspace itself; `alcli
+    restore` creates a working one from it.
 
     \b
     Examples:
@@ -28,6 +29,6 @@ def command(session: options.Session, destination: Path) -> int:
         count = backup(workspace, destination)
     session.console.result(
         {"destination": str(destination), "files": count},
-        f"Copied the database and {count} files to {destination}.\nBack again: alcli restore {destination} -w NEW",
+        f"Copied the database and {count} files to {destination}.\nTo restore it: alcli restore {destination} -w NEW",
     )
     return 0

@@ -1,4 +1,4 @@
-"""``alcli cycle``."""
+"""Run one whole cycle: pull, train, score, export, push."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import _options as options
-from alcli.cli._console import measured
+from alcli.cli._console import metrics_in_words
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alcli.workspace.records import Training
 
 
-@click.command(short_help="Run one whole cycle; the line for cron.")
+@click.command()
 @options.budget
 @options.strategy
 @options.validation
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 @click.option(
     "--metrics-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a file for Prometheus' textfile collector, also when the run fails.",
+    help="Write metrics for Prometheus' textfile collector, also when the run fails.",
 )
 @options.dry_run
 @options.shared
 def command(
     session: options.Session, dry_run: bool, accept_shrink: bool, wait: float, metrics_file: Path | None
 ) -> int:
-    """Run one whole labelling cycle: pull, train, score, export, push. This is the line for cron.
+    """Run one whole labeling cycle: pull, train, score, export, push. This is the command to run from cron.
 
-    An interrupted cycle goes on where it stopped. With nothing new on the platform it says so and ends.
+    An interrupted cycle resumes where it stopped. If nothing is new on the platform, no cycle is started.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def command(
             return _dry_run(session, context, accept_shrink)
     with session.writing(wait, functools.partial(_record_end, metrics_file)) as context:
         result = run_cycle(context, accept_shrink)
-        code = session.ending(result.problems)
+        code = session.exit_code(result.problems)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
@@ -64,9 +64,9 @@ def command(
         "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
         "folder": folder,
     }
-    text = describe(result) if result.nothing_new else f"{describe(result)}\nThe list: {folder}/priorities.csv"
+    text = describe(result) if result.nothing_new else f"{describe(result)}\nRanked list: {folder}/priorities.csv"
     if "report" in document["steps"]:
-        text += f"\nThe report: {folder}/report.html"
+        text += f"\nReport: {folder}/report.html"
     session.console.problems(result.problems)
     session.console.result(document, text)
     return code
@@ -83,7 +83,7 @@ def _record_end(metrics_file: Path | None, workspace: Workspace, run: Run) -> Ab
 
 
 def describe(result: CycleResult) -> str:
-    """What a cycle did, in two sentences for people."""
+    """What a cycle did, in two sentences."""
     if result.nothing_new:
         return f"Nothing new since cycle {result.number}: nothing to do."
     from alcli.workspace.records import Pushed, Scored, Training
@@ -101,7 +101,7 @@ def describe(result: CycleResult) -> str:
 def _training_in_words(training: Training) -> str:
     if training.cold_start:
         return "no annotation to learn from: cold start"
-    metrics = measured(training.metrics)
+    metrics = metrics_in_words(training.metrics)
     text = f"trained on {training.trained_on} images"
     if metrics:
         text += f" ({metrics} on {training.held_out} held out)"
@@ -116,6 +116,6 @@ def _dry_run(session: options.Session, context: Any, accept_shrink: bool) -> int
     summary = pull(context, dry_run=True, accept_shrink=accept_shrink).summary.document()
     text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
     session.console.result(
-        {"dry_run": True, "pull": summary}, f"A cycle would start from: {text}. Nothing was changed."
+        {"dry_run": True, "pull": summary}, f"The cycle would start with: {text}. Nothing was changed."
     )
     return 0

@@ -1,12 +1,9 @@
-"""``alcli doctor``."""
+"""Check this machine and the workspace for problems."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
-import platform
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +14,6 @@ import click
 
 from alcli.cli import _options as options
 from alcli.errors import AlcliError
-from alcli.system.clock import LARGEST_SKEW, utc
 
 if TYPE_CHECKING:
     from alcli.config import Config
@@ -27,10 +23,11 @@ if TYPE_CHECKING:
 PACKAGES = ("alcli", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "superannotate")
 FREE_GIB = 2.0
 Check = tuple[str, bool, str]
+"""Name, whether all is well, and what was observed."""
 
 
-@click.command(short_help="Check the machine and the workspace.")
-@click.option("--online", is_flag=True, help="Ask a remote platform: token, team, project, folders, settings.")
+@click.command()
+@click.option("--online", is_flag=True, help="Also check the remote platform: token, team, project, folders, settings.")
 @options.shared
 def command(session: options.Session, online: bool) -> int:
     """Check this machine and the workspace: versions, disk, permissions, database, lock, clock, platform.
@@ -42,20 +39,22 @@ def command(session: options.Session, online: bool) -> int:
       alcli doctor -w W --json
     """
     checks = [*_machine(), *_workspace(session, online)]
-    rows = [{"check": name, "ok": good, "found": found} for name, good, found in checks]
-    session.console.result({"checks": rows})
+    session.console.result({"checks": [{"check": name, "ok": good, "found": fact} for name, good, fact in checks]})
     session.console.table(
-        "doctor",
-        ("check", "", "found"),
-        [(name, "ok" if good else "FAULT", found) for name, good, found in checks],
+        "Checks",
+        ("check", "", "details"),
+        [(name, "ok" if good else "FAULT", fact) for name, good, fact in checks],
     )
     faults = [name for name, good, _ in checks if not good]
     if faults:
-        session.console.say(f"Look at: {', '.join(faults)}.")
+        session.console.say(f"Problems with: {', '.join(faults)}.")
     return 2 if faults else 0
 
 
 def _machine() -> list[Check]:
+    import importlib.metadata
+    import platform
+
     import torch
 
     from alcli.engine.device import device
@@ -78,8 +77,8 @@ def _bfloat16() -> str:
     from alcli.engine.device import device, has_bfloat16
 
     if not has_bfloat16():
-        return "not native, float32 is used"
-    return "multiplied natively, used" + ("" if device().type == "cuda" else " for scoring; training is in float32")
+        return "not supported by this machine; float32 is used"
+    return "supported and used" + ("" if device().type == "cuda" else " for scoring; training uses float32")
 
 
 def _workspace(session: options.Session, online: bool) -> list[Check]:
@@ -106,6 +105,8 @@ def _workspace(session: options.Session, online: bool) -> list[Check]:
 
 
 def _disk(root: Path) -> Check:
+    import shutil
+
     free = shutil.disk_usage(root).free / 2**30
     return ("disk", free >= FREE_GIB, f"{free:.1f} GiB free")
 
@@ -117,8 +118,9 @@ def _writable(root: Path) -> Check:
 
 def _private(root: Path) -> Check:
     open_to_others = [name for name in ("alcli.toml", "alcli.db") if (root / name).stat().st_mode & 0o077]
-    why = f"others may read {', '.join(open_to_others)}: chmod 600" if open_to_others else "only its owner reads it"
-    return ("privacy", not open_to_others, why)
+    if open_to_others:
+        return ("privacy", False, f"other users can read {', '.join(open_to_others)}: chmod 600")
+    return ("privacy", True, "only its owner can read it")
 
 
 def _database(root: Path) -> Check:
@@ -126,10 +128,10 @@ def _database(root: Path) -> Check:
 
     try:
         with database_errors(root), contextlib.closing(connect(root / DATABASE, read_only=True)) as connection:
-            wrong = problem(connection)
+            fault = problem(connection)
     except AlcliError as error:
-        wrong = error.what
-    return ("database", not wrong, wrong or "SQLite's quick check finds no fault")
+        fault = error.what
+    return ("database", not fault, fault or "passed SQLite's quick check")
 
 
 def _lock(workspace: Workspace) -> Check:
@@ -138,12 +140,13 @@ def _lock(workspace: Workspace) -> Check:
 
 
 def _clock(root: Path) -> Check:
-    """A clock that was set back makes what the workspace remembers lie in the future."""
+    """After a clock was set back, the end of the last run lies in the future."""
+    from alcli.system.clock import LARGEST_SKEW, utc
     from alcli.workspace import heartbeat
 
     ahead = heartbeat.read(root).ended - time.time()
     good = ahead <= LARGEST_SKEW
-    return ("clock", good, utc(time.time()) if good else f"the last run ended {ahead:.0f} s from now")
+    return ("clock", good, utc(time.time()) if good else f"the last run ended {ahead:.0f} s in the future")
 
 
 def _configuration(session: options.Session, workspace: Workspace, online: bool) -> list[Check]:
@@ -155,8 +158,9 @@ def _configuration(session: options.Session, workspace: Workspace, online: bool)
     except AlcliError as error:
         return [("configuration", False, error.what)]
     context = Context(workspace, config, Silent())
-    found = ("configuration", True, f"{config.task.name}, {config.strategy.name}, {config.selection.budget} a cycle")
-    return [found, _model(config), *_platform(context, config.platform.name, online)]
+    settings = f"{config.task.name}, {config.strategy.name}, {config.selection.budget} images per cycle"
+    checks = [("configuration", True, settings), _model(config)]
+    return [*checks, *_platform(context, config.platform.name, online)]
 
 
 def _model(config: Config) -> Check:
@@ -166,21 +170,21 @@ def _model(config: Config) -> Check:
         check_model(config)
     except AlcliError as error:
         return ("model", False, f"{error.what} {error.do}".strip())
-    return ("model", True, f"{config.model.name or 'the light model'}, weights {config.model.weights}")
+    return ("model", True, f"{config.model.name or 'the default model'}, weights {config.model.weights}")
 
 
 def _platform(context: Context, name: str, online: bool) -> Iterator[Check]:
-    """The platform's own checks when it is a remote one, the number of its images otherwise; up to the first fault."""
+    """Run a remote platform's own checks, up to the first fault; count the images of a local one."""
     from alcli.items import Item
     from alcli.platforms import Examinable
 
     try:
         if not isinstance(context.platform, Examinable):
-            count = sum(isinstance(row, Item) for row in context.platform.items())
+            count = sum(isinstance(item, Item) for item in context.platform.items())
             yield ("platform", count > 0, f"{name}: {count} images")
         elif online:
             yield from context.platform.checks()
         else:
-            yield ("platform", True, f"{name}: configured; ask it with --online")
+            yield ("platform", True, f"{name}: configured; use --online to check it")
     except AlcliError as error:
         yield ("platform", False, f"{error.what} {error.do}".strip())

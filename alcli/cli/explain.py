@@ -1,4 +1,4 @@
-"""``alcli explain``."""
+"""Explain where one image stands in the list, and why."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from alcli.workspace import Workspace
 
 
-@click.command(short_help="Say everything known about one image.")
+@click.command()
 @click.argument("name")
 @options.shared
 def command(session: options.Session, name: str) -> int:
-    """Say where an image stands and why: state, rank in each list, reason, and what the model said about it.
+    """Explain one image: its state, and for each cycle its rank, the reason, and the model's signals.
 
-    NAME is the image's name, FOLDER/NAME, or its id on the platform.
+    NAME is the image's name, FOLDER/NAME, or its ID on the platform.
 
     \b
     Examples:
@@ -27,30 +27,30 @@ def command(session: options.Session, name: str) -> int:
       alcli explain -w W night/IMG_0042.jpg --json
     """
     with session.reading() as workspace:
-        rows = [_explained(workspace, item, state) for item, state in _called(workspace, name)]
-    session.console.result({"items": rows})
-    for row in rows:
-        session.console.table(row["name"], ("", ""), list(_lines(row)))
+        explanations = [_explanation(workspace, item, state) for item, state in _items(workspace, name)]
+    session.console.result({"items": explanations})
+    for explanation in explanations:
+        session.console.table(explanation["name"], ("", ""), _lines(explanation))
     return 0
 
 
-def _called(workspace: Workspace, name: str) -> list[tuple[Item, str]]:
-    """The items of that name with their states; raises UsageError when there is none."""
+def _items(workspace: Workspace, name: str) -> list[tuple[Item, str]]:
+    """All items with this name, folder and name, or id, with their states; raises UsageError if there is none."""
     from alcli.errors import UsageError
     from alcli.system.text import did_you_mean
 
     pool = workspace.store.pool()
-    found = [item for item in pool.items.values() if name in (item.name, item.id, f"{item.folder}/{item.name}")]
-    if not found:
+    items = [item for item in pool.items.values() if name in (item.name, item.id, f"{item.folder}/{item.name}")]
+    if not items:
         known = sorted({item.name for item in pool.items.values()})
         near = did_you_mean(name, known) if 0 < len(known) < 5000 else ""
         raise UsageError(
             f"There is no image {name!r}.", do=near if near.startswith("Did") else "See `alcli list items`."
         )
-    return [(item, pool.state(item)) for item in found]
+    return [(item, pool.state(item)) for item in items]
 
 
-def _explained(workspace: Workspace, item: Item, state: str) -> dict[str, Any]:
+def _explanation(workspace: Workspace, item: Item, state: str) -> dict[str, Any]:
     from alcli.annotations import in_words
 
     store = workspace.store
@@ -95,12 +95,12 @@ def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
     return lists
 
 
-def _lines(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    lines = [(key.replace("_", " "), value) for key, value in row.items() if value and key not in ("lists", "name")]
-    for place in row["lists"]:
-        asked = "asked for" if place["asked"] else "not asked for"
-        lines.append((f"cycle {place['cycle']}", f"rank {place['rank']} of {place['of']}, {asked}"))
-        reason = place["reason"] or f"by {place['strategy']}"
-        lines.append(("  why", reason))
-        lines += [(f"  {name}", f"{float(value):.4g}") for name, value in place["signals"].items()]
+def _lines(explanation: dict[str, Any]) -> list[tuple[str, Any]]:
+    facts = {key: value for key, value in explanation.items() if value and key not in ("lists", "name")}
+    lines = [(key.replace("_", " "), value) for key, value in facts.items()]
+    for position in explanation["lists"]:
+        asked = "asked for" if position["asked"] else "not asked for"
+        lines.append((f"cycle {position['cycle']}", f"rank {position['rank']} of {position['of']}, {asked}"))
+        lines.append(("  why", position["reason"] or f"ranked by {position['strategy']}"))
+        lines += [(f"  {name}", f"{float(value):.4g}") for name, value in position["signals"].items()]
     return lines

@@ -1,4 +1,4 @@
-"""``alcli export-csv``."""
+"""Write the ranked list as a CSV file."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import _options as options
-from alcli.cli._console import Console
 
 if TYPE_CHECKING:
+    from alcli.cli._console import Console
     from alcli.items import QueryRow
     from alcli.priorities import Origin
 
 STDOUT = Path("-")
 
 
-@click.command(short_help="Write the priority list as CSV.")
+@click.command()
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("priorities.csv"),
     show_default=True,
-    help="Where to write; - is stdout.",
+    help="File to write; - is stdout.",
 )
 @options.top
 @options.shared
 def command(session: options.Session, output: Path, top: int | None) -> int:
-    """Write the priority list as a CSV file: name,entropy_value, best first.
+    """Write the ranked list as a CSV file with the columns name,entropy_value, best image first.
 
-    These are exactly the columns that SuperAnnotate imports; entropy_value falls with the rank, so that no order is
-    lost. Beside the file a wide one (NAME.wide.csv) has rank, raw score, percentile, cycle, strategy and model.
+    SuperAnnotate imports exactly these two columns. entropy_value is derived from the rank, so that sorting by it
+    restores the order. A second file, NAME.wide.csv, has rank, raw score, percentile, cycle, strategy and model.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def command(session: options.Session, output: Path, top: int | None) -> int:
 
 
 def write(console: Console, output: Path, rows: Sequence[QueryRow], origin: Origin, document: dict[str, Any]) -> None:
-    """Write the rows to a file or stdout, then show the head of the list."""
+    """Write the rows to a file or to stdout; after a file, show the first rows."""
     from alcli.priorities import write_files, write_narrow
     from alcli.workspace.database import machine_errors
 
@@ -68,18 +68,18 @@ def write(console: Console, output: Path, rows: Sequence[QueryRow], origin: Orig
         wide = write_files(output, rows, origin)
     console.result({**document, "rows": len(rows), "csv": str(output), "wide_csv": str(wide) if wide else None})
     console.table(
-        f"{len(rows)} images, best first: {output}" + (f" (everything else: {wide.name})" if wide else ""),
+        f"{len(rows)} images, best first: {output}" + (f" (all columns: {wide.name})" if wide else ""),
         ("rank", "name", "score"),
         [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:5]],
     )
 
 
 def check_output(console: Console, output: Path | None) -> None:
-    """Raises UsageError when CSV and JSON would both go to stdout."""
+    """Raise UsageError if CSV and JSON would both go to stdout."""
     from alcli.errors import UsageError
 
     if output == STDOUT and console.as_json:
-        raise UsageError("Both the CSV and the JSON want stdout.", do="Give -o a file, or leave --json out.")
+        raise UsageError("The CSV and the JSON cannot both go to stdout.", do="Give -o a file name, or omit --json.")
 
 
 def head(rows: Sequence[QueryRow], count: int = 10) -> list[dict[str, Any]]:

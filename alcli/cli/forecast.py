@@ -1,4 +1,4 @@
-"""``alcli forecast``."""
+"""Estimate how many more labels a target takes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from alcli.curves.outlook import Outlook
 
 
-@click.command(short_help="How many more labels does a target take?")
-@click.option("--target", type=float, help="The metric to reach, between 0 and 1: 0.75.  [report.target]")
+@click.command()
+@click.option("--target", type=float, help="Metric value to reach, between 0 and 1, such as 0.75.  [report.target]")
 @options.budget
 @options.shared
 def command(session: options.Session, target: float | None) -> int:
-    """Say how many more labels, cycles and hours a target takes, from the metrics of the cycles so far.
+    """Estimate how many more labels, cycles and hours a target takes, from the metrics of the cycles so far.
 
-    With two cycles the intervals are wide, with four or more they mean something. Hours come from
-    cost.seconds_per_item and cost.seconds_per_object, or from the moments at which people made each object, where the
-    platform tells them. Without a target it says what the next cycle is expected to bring.
+    Two cycles are enough for a forecast, but the intervals are useful only from about four. Hours are computed from
+    cost.seconds_per_item and cost.seconds_per_object, or from the times at which annotators drew each object, if the
+    platform records them. Without a target, the forecast is about the next cycle only.
 
     \b
     Examples:
@@ -42,39 +42,39 @@ def command(session: options.Session, target: float | None) -> int:
         config = load(workspace.root, session.overrides)
         cycles = history(workspace)
         means = means_of(workspace, config, workspace.store.counts()[UNLABELED])
-    for row in cycles:
-        if row.headline and not math.isfinite(row.headline[1]):
-            session.console.say(f"Cycle {row.number} has no number for its metric: left out.")
-    found = forecast_outlook(cycles, target if target is not None else config.report.target, means)
-    session.console.result(as_document(found), found.text)
+    for cycle in cycles:
+        if cycle.headline and not math.isfinite(cycle.headline[1]):
+            session.console.say(f"Cycle {cycle.number} is ignored: its metric is not a number.")
+    outlook = forecast_outlook(cycles, target if target is not None else config.report.target, means)
+    session.console.result(as_document(outlook), outlook.text)
     return 0
 
 
-def as_document(found: Outlook) -> dict[str, Any]:
-    """The outlook for ``--json``; what is infinite or unknown is null."""
-    needed, gain = found.needed, found.next_gain
+def as_document(outlook: Outlook) -> dict[str, Any]:
+    """The outlook for ``--json``; infinite and unknown numbers become null."""
+    needed, gain = outlook.needed, outlook.next_gain
     document: dict[str, Any] = {
-        "metric": found.metric or None,
-        "value": _number(found.value),
-        "labels": found.labels,
-        "points": found.points,
-        "next_cycle": gain and {"labels": found.budget, "gain": gain.mean, "low": gain.low, "high": gain.high},
-        "agreement": _number(found.agreement),
-        "seconds_per_label": _number(found.seconds_per_label),
-        "advice": found.advice or None,
-        "text": found.text,
+        "metric": outlook.metric or None,
+        "value": _number(outlook.value),
+        "labels": outlook.labels,
+        "points": outlook.points,
+        "next_cycle": gain and {"labels": outlook.budget, "gain": gain.mean, "low": gain.low, "high": gain.high},
+        "agreement": _number(outlook.agreement),
+        "seconds_per_label": _number(outlook.seconds_per_label),
+        "advice": outlook.advice or None,
+        "text": outlook.text,
     }
-    if found.target is not None and needed is not None:
+    if outlook.target is not None and needed is not None:
         spans = {"median": needed.median, "low": needed.low, "high": needed.high}
         document["target"] = {
-            "value": found.target,
-            "reached": found.is_reached,
-            "reachable": found.reachable,
+            "value": outlook.target,
+            "reached": outlook.is_reached,
+            "reachable": outlook.reachable,
             "share_of_curves": needed.reachable,
             "labels": {name: _number(value) for name, value in spans.items()},
-            "more_labels": {name: _number(found.more(value)) for name, value in spans.items()},
-            "cycles": {name: _number(found.cycles(value)) for name, value in spans.items()},
-            "hours": {name: _number(found.hours(value)) for name, value in spans.items()},
+            "more_labels": {name: _number(outlook.more(value)) for name, value in spans.items()},
+            "cycles": {name: _number(outlook.cycles(value)) for name, value in spans.items()},
+            "hours": {name: _number(outlook.hours(value)) for name, value in spans.items()},
         }
     return document
 

@@ -1,34 +1,37 @@
-"""``alcli health``."""
+"""Report whether the nightly runs succeed; for monitoring."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
 from alcli.cli import _options as options
-from alcli.system.clock import utc
 
 STALE = 6
 
 
-@click.command(short_help="Say whether the nightly runs are well; for monitors.")
+@click.command()
 @click.option(
     "--max-age",
     type=options.Duration(),
     default="26h",
     show_default=True,
-    help="How long ago the last good run may be: 90s, 30m, 26h, 7d.",
+    help="How old the last successful run may be: 90s, 30m, 26h, 7d.",
 )
 @options.shared
 def command(session: options.Session, max_age: float) -> int:
-    """Say whether `alcli cycle` has lately ended well: exit 0, else that of the failed run; 6 when none has run.
+    """Report whether `alcli cycle` has succeeded recently.
+
+    Exit code 0: it has. 6: no run has succeeded within --max-age. Otherwise: the exit code of the last, failed run.
 
     \b
     Examples:
       alcli health -w W --max-age 26h
       alcli health -w W --json
     """
+    from alcli.system.clock import utc
     from alcli.workspace import heartbeat
 
     with session.reading() as workspace:
@@ -47,12 +50,12 @@ def command(session: options.Session, max_age: float) -> int:
     return code
 
 
-def _text(document: dict, code: int, max_age: float) -> str:
+def _text(document: dict[str, Any], code: int, max_age: float) -> str:
     if code == 0:
-        return f"Healthy: the last good run ended {document['last_success']}."
+        return f"Healthy: the last successful run ended {document['last_success']}."
     if document["consecutive_failures"]:
         return (
-            f"Failing: {document['consecutive_failures']} runs in a row, the last {document['last_run']} with exit "
-            f"{code}: {document['message']} The last good run: {document['last_success']}."
+            f"Failing: {document['consecutive_failures']} failed runs in a row, the last one {document['last_run']} "
+            f"with exit code {code}: {document['message']} Last successful run: {document['last_success']}."
         )
-    return f"Stale: the last good run is older than {max_age / 3600:g} hours: {document['last_success']}."
+    return f"Stale: no run has succeeded in the last {max_age / 3600:g} hours. Last one: {document['last_success']}."

@@ -1,15 +1,15 @@
-"""``alcli help``."""
+"""Explain how to run alcli every night: alcli help cron."""
 
 from __future__ import annotations
 
 import click
 
 CRON = """\
-crontab -e, every night at two (the workspace's folder holds everything but the token):
+crontab -e, every night at two (the workspace folder contains everything except the token):
 
   0 2 * * *  SA_TOKEN="$(cat /etc/alcli/token)" alcli cycle -w /srv/alcli/cells -q --wait 30m
 
-or systemd, which also keeps the log and never starts a second run:
+or systemd, which also keeps the log and never starts a second run at the same time:
 
   # /etc/systemd/system/alcli-cells.service
   [Unit]
@@ -33,18 +33,18 @@ or systemd, which also keeps the log and never starts a second run:
 
   systemctl enable --now alcli-cells.timer
 
-Is it well?   alcli health -w /srv/alcli/cells --max-age 26h     (exit 0, or that of the failed run; 6: none has run)
-Exit codes:   alcli list exit-codes     (3: done, but something was left out and named)
-Killed?       The next run goes on where it stopped; nothing has to be unlocked or cleaned up by hand.
+Monitoring:   alcli health -w /srv/alcli/cells --max-age 26h     (exit 0: a run has succeeded within 26 hours)
+Exit codes:   alcli list exit-codes     (3: done, but some images were left out; each is named with its reason)
+If killed:    The next run resumes where it stopped; nothing has to be unlocked or cleaned up by hand.
 """
 
 TOPICS = {"cron": CRON}
 
 
-@click.command(short_help="How to run it every night: alcli help cron.")
+@click.command()
 @click.argument("topic", type=click.Choice(list(TOPICS)))
 def command(topic: str) -> int:
-    """Print what is needed to run alcli unattended.
+    """Print how to run alcli unattended: cron, systemd, monitoring.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``alcli init``."""
+"""Create a workspace for a project."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Weights(click.ParamType):
         return value if value in ("none", "imagenet") else FROM_HERE.convert(value, parameter, context)
 
 
-@click.command(short_help="Make a workspace.")
+@click.command()
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--task", "task__name", help="detection (default); `alcli list tasks`.")
 @click.option("--platform", "platform__name", help="folder (default); `alcli list platforms`.")

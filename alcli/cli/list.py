@@ -1,19 +1,20 @@
-"""``alcli list``."""
+"""List strategies, models, settings, exit codes and more."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from alcli.cli import _options as options
+from alcli.errors import UsageError
 
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
-@click.command(short_help="List strategies, models, quarantine, …")
+@click.command()
 @click.argument(
     "what",
     type=click.Choice(
@@ -51,12 +52,23 @@ def command(session: options.Session, what: str) -> int:
 
 def _plugins(kind: str) -> Callable[[options.Session], Table]:
     def table(session: options.Session) -> Table:
-        from alcli import plugins
-
-        rows = [(name, _first_sentence(plugins.load(kind, name))) for name in plugins.names(kind)]
+        rows = [(name, _first_sentence(plugin)) for name, plugin in _load_all(session, kind)]
         return ("name", "what it does"), rows
 
     return table
+
+
+def _load_all(session: options.Session, kind: str) -> Iterator[tuple[str, Any]]:
+    """Every plugin of a kind; one that cannot be imported is named on stderr and left out."""
+    from alcli import plugins
+
+    for name in plugins.names(kind):
+        try:
+            plugin = plugins.load(kind, name)
+        except UsageError as error:
+            session.console.say(f"  left out: {error.what} {error.do}")
+        else:
+            yield name, plugin
 
 
 def _first_sentence(plugin: Any) -> str:
@@ -64,12 +76,10 @@ def _first_sentence(plugin: Any) -> str:
 
 
 def _strategies(session: options.Session) -> Table:
-    from alcli import plugins
-
-    rows = []
-    for name in plugins.names("strategies"):
-        strategy = plugins.load("strategies", name)
-        rows.append((name, _needs(strategy), _cost(strategy), _first_sentence(strategy)))
+    rows = [
+        (name, _needs(strategy), _cost(strategy), _first_sentence(strategy))
+        for name, strategy in _load_all(session, "strategies")
+    ]
     return ("name", "needs", "cost", "what it does"), rows
 
 
@@ -90,11 +100,10 @@ def _cost(strategy: Any) -> str:
 
 
 def _models(session: options.Session) -> Table:
-    from alcli import plugins
-
-    tasks = [(name, plugins.load("tasks", name)) for name in plugins.names("tasks")]
     rows = [
-        (name, model, "default" if model == task.light_model else "") for name, task in tasks for model in task.models
+        (name, model, "default" if model == task.light_model else "")
+        for name, task in _load_all(session, "tasks")
+        for model in task.models
     ]
     return ("task", "model", ""), rows
 
@@ -119,13 +128,13 @@ def _cycles(session: options.Session) -> Table:
 
 
 def _settings(session: options.Session) -> Table:
-    from alcli import config, plugins
+    from alcli import config
 
     rows: list[tuple[Any, ...]] = []
     for section in config.Config.model_fields:
         rows += _setting_rows(section, config.shared_options(section).model_fields, "")
         kind = config.KINDS.get(section)
-        for name in plugins.names(kind) if kind else ():
+        for name, _ in _load_all(session, kind) if kind else ():
             rows += _setting_rows(section, config.fields_of_plug_in(section, name), name)
     return ("name", "type", "default", "description", "plugin"), rows
 

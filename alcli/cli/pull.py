@@ -1,4 +1,4 @@
-"""``alcli pull``."""
+"""Read images and annotations from the platform."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import click
 from alcli.cli import _options as options
 
 
-@click.command(short_help="Read items and annotations.")
+@click.command()
 @options.accept_shrink
 @options.dry_run
 @options.wait
 @options.shared
 def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: float) -> int:
-    """Read the platform's items and annotations into the workspace; only what changed is read.
+    """Read the platform's images and annotations into the workspace; only changed annotations are read.
 
     \b
     Examples:
@@ -24,7 +24,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
 
     with session.writing(wait) as context:
         result = pull(context, dry_run, accept_shrink)
-        code = session.ending(result.problems)
+        code = session.exit_code(result.problems)
     summary = result.summary
     session.console.problems(result.problems)
     session.console.result(

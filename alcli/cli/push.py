@@ -1,4 +1,4 @@
-"""``alcli push``."""
+"""Move the ranked list into the annotators' queue."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from alcli.workspace.records import Pushed
 
 
-@click.command(short_help="Put the list into the annotators' queue.")
+@click.command()
 @options.top
-@click.option("--assign", metavar="USER[,USER…]", help="Deal the images asked for to these people, round robin.")
-@click.option("--status", default="", metavar="NAME", help="Give the images asked for a status of the workflow.")
-@click.option("--subset", default="", metavar="NAME", help="Put the images asked for into a subset, like cycle-0007.")
-@click.option("--prelabels", is_flag=True, help="Upload the model's predictions for them; statuses are kept.")
-@click.option("--restore", is_flag=True, help="Put the queue back that stood before the newest cycle's push.")
+@click.option("--assign", metavar="USER[,USER…]", help="Assign the images asked for to these annotators, round robin.")
+@click.option("--status", default="", metavar="NAME", help="Set this workflow status on the images asked for.")
+@click.option("--subset", default="", metavar="NAME", help="Add the images asked for to a subset, such as cycle-0007.")
+@click.option("--prelabels", is_flag=True, help="Upload predictions for the images asked for; statuses are kept.")
+@click.option("--restore", is_flag=True, help="Restore the queue from before the newest cycle's push.")
 @options.dry_run
 @options.wait
 @options.shared
@@ -33,9 +33,10 @@ def command(
     dry_run: bool,
     wait: float,
 ) -> int:
-    """Put the ranked list into the platform's queue, then read it back and compare.
+    """Write the ranked list to the platform's queue, then read the queue back and compare.
 
-    Images annotated, assigned or deleted since the pull are left out. A second push changes nothing.
+    Images that were annotated, assigned or deleted since the pull are left out. Pushing the same list again changes
+    nothing.
 
     \b
     Examples:
@@ -50,13 +51,13 @@ def command(
     people = tuple(name.strip() for name in (assign or "").split(",") if name.strip())
     handover = Handover(people, status, subset, prelabels)
     if restore and (top or handover):
-        raise click.UsageError("--restore goes with --dry-run only.")
+        raise click.UsageError("--restore can only be combined with --dry-run.")
     with session.writing(wait) as context:
         if restore:
             result = push.restore(context, dry_run)
         else:
             result = push.push(context, top=top, dry_run=dry_run, handover=handover)
-        code = session.ending(result.problems)
+        code = session.exit_code(result.problems)
     problems = [{"name": row.name, "reason": row.reason} for row in result.problems]
     session.console.problems(result.problems)
     session.console.result(

@@ -1,4 +1,4 @@
-"""``alcli quickstart``."""
+"""Try alcli on generated images of handwritten digits: start here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import click
 from alcli.cli._console import Console
 
 
-@click.command(short_help="Play two cycles on handwritten digits; try this first.")
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("alcli-quickstart"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 def command(folder: Path, as_json: bool, quiet: bool) -> int:
-    """Play two labelling cycles on scenes of handwritten digits: no network, no account, no GPU.
+    """Run two labeling cycles on generated images of handwritten digits: no network, no account, no GPU.
+
+    FOLDER is created; it must not exist yet or be empty.
 
     \b
     Examples:
@@ -29,8 +31,10 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty.", do="Name another folder: alcli quickstart FOLDER")
     pool, test, start, budget = quickstart.POOL, quickstart.TEST, quickstart.START, quickstart.BUDGET
-    console.say(f"Drawing {pool} scenes of handwritten digits into {folder}/images, {start} of them annotated,")
-    console.say(f"and {test} more to measure on. Then two cycles; in between, {budget} annotations by the queue.")
+    console.say(
+        f"Drawing {pool} images of handwritten digits in {folder}/images, {start} of them annotated, and {test}"
+    )
+    console.say(f"test images. Then two cycles; between them, the first {budget} images of the queue are annotated.")
     project = quickstart.make_project(folder)
     workspace = quickstart.make_workspace(project)
     try:
@@ -43,13 +47,13 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
     document = {"folder": str(folder), "map_before": before, "map_after": after, "csv": str(csv)}
     console.result(
         document,
-        f"\nmAP on {test} test scenes: {before:.3f} with {start} annotations → {after:.3f} with {start + budget}: "
-        f"{after - before:+.3f}.\n"
-        "(One run shows that the loop turns, not that this order beats another.)\n\n"
-        f"The priority list:   {csv}\n"
-        f"The annotators' queue: {project.annotations}/queue.csv\n"
-        f"See it:              alcli report -w {folder}    (one page: {csv.parent}/report.html)\n"
-        f"Go on:               alcli status -w {folder}\n"
+        f"\nmAP on {test} test images: {before:.3f} with {start} annotated images, {after:.3f} with {start + budget} "
+        f"({after - before:+.3f}).\n"
+        "(One run shows that the cycle works, not that this order is better than another.)\n\n"
+        f"Ranked list:         {csv}\n"
+        f"Annotators' queue:   {project.annotations}/queue.csv\n"
+        f"See it as a page:    alcli report -w {folder}    (writes {csv.parent}/report.html)\n"
+        f"Next:                alcli status -w {folder}\n"
         f"                     alcli score -w {folder} --strategy entropy --top 20\n"
         f"                     move files from {project.answers} to {project.annotations}, then:\n"
         f"                     alcli cycle -w {folder}\n"

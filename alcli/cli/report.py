@@ -1,4 +1,4 @@
-"""``alcli report``."""
+"""Write a cycle as one HTML page: images, reasons, learning curve."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import click
 from alcli.cli import _options as options
 
 
-@click.command(short_help="Show a cycle as one page: images, reasons, course.")
-@click.option("--cycle", type=click.IntRange(1), help="Which cycle; default: the newest that has a list.")
-@click.option("--target", type=float, help="The metric to reach, for the forecast: 0.75.  [report.target]")
+@click.command()
+@click.option(
+    "--cycle", type=click.IntRange(1), help="Number of the cycle. Default: the newest one with a ranked list."
+)
+@click.option("--target", type=float, help="Metric value to reach, for the forecast, such as 0.75.  [report.target]")
 @options.wait
 @options.shared
 def command(session: options.Session, cycle: int | None, target: float | None, wait: float) -> int:
-    """Write cycles/NNNN/report.html: one file for any browser, which asks for nothing else.
+    """Write cycles/NNNN/report.html, one self-contained HTML file.
 
-    The images asked for with what the model sees in them, the reason and the nearest annotated image; the learning
-    curve and its forecast; classes; how well predicted losses ranked what was annotated since.
+    It shows the images asked for with the model's predictions, the reason and the nearest annotated image; the learning
+    curve and its forecast; the classes; and how well predicted losses ranked the images annotated since.
 
     \b
     Examples:

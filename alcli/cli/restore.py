@@ -1,4 +1,4 @@
-"""``alcli restore``."""
+"""Create a workspace from a backup."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 from alcli.cli._console import Console
 
 
-@click.command(short_help="Make a workspace from a backup.")
+@click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True, help="The new workspace's folder.")
+@click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True, help="Folder of the new workspace.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
-    """Make a new workspace from what `alcli backup` wrote to SOURCE; nothing is ever written over.
+    """Create a new workspace from the backup in SOURCE; an existing workspace is never overwritten.
 
     \b
     Examples:
@@ -28,6 +28,6 @@ def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
         count = restore(source, workspace)
     Console(as_json, quiet, False).result(
         {"workspace": str(workspace), "files": count},
-        f"Made {workspace} from {source}: the database and {count} files.\nNext: alcli status -w {workspace}",
+        f"Created {workspace} from {source}: the database and {count} files.\nNext: alcli status -w {workspace}",
     )
     return 0

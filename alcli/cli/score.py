@@ -1,4 +1,4 @@
-"""``alcli score``."""
+"""Rank the images that are not annotated yet."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import click
 from alcli.cli import _options as options
 
 
-@click.command(short_help="Rank the unannotated images.")
+@click.command()
 @options.strategy
 @options.budget
 @options.top
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the CSV; - is stdout."
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the list as CSV; - is stdout."
 )
 @options.wait
 @options.shared
 def command(session: options.Session, top: int | None, output: Path | None, wait: float) -> int:
-    """Rank the unannotated images with the model of the last finished training.
+    """Rank the images that are not annotated yet, with the model of the last finished training.
 
     \b
     Examples:
@@ -37,7 +37,7 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
         cycles = context.workspace.store.cycles()
         number = cycles[-1].number if cycles else 0
         result = score(context, number)
-        code = session.ending(result.problems)
+        code = session.exit_code(result.problems)
         scored = last_scores(context, number)
         rows = current_list(context, scored, top)
     session.console.problems(result.problems)

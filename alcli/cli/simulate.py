@@ -1,8 +1,7 @@
-"""``alcli simulate``."""
+"""Replay your labels: does a strategy beat random, and how surely?"""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -15,34 +14,44 @@ if TYPE_CHECKING:
     from alcli.simulation.results import Results
 
 
-@click.command(short_help="Replay the labels you have: which strategy beats random, and how surely?")
+@click.command()
 @click.option(
     "--strategies",
     multiple=True,
     default=("auto,margin,learned-loss",),
     show_default=True,
-    help="Comma-separated; random always takes part. NAME@plain: the loss head does not shape the network.",
+    help="Comma-separated; random is always included. NAME@plain: the loss head does not affect the network's weights.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Paired runs of every strategy.")
-@click.option("--cycles", type=click.IntRange(1), default=5, show_default=True, help="How often images are asked for.")
-@click.option("--start", type=click.IntRange(1), help="Images annotated before; default: a tenth of the pool.")
-@click.option("--budget", type=click.IntRange(1), help="Images asked for per cycle; default: a tenth of the pool.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Runs of each strategy; run i of all strategies starts alike.",
+)
+@click.option("--cycles", type=click.IntRange(1), default=5, show_default=True, help="Cycles per run.")
+@click.option("--start", type=click.IntRange(1), help="Images annotated at the start. Default: a tenth of the pool.")
+@click.option("--budget", type=click.IntRange(1), help="Images annotated per cycle. Default: a tenth of the pool.")
 @click.option(
     "--test",
     default="0.3",
     show_default=True,
-    help="To test on: a share, a folder of the project, or a file of names.",
+    help="Test images: a share, a folder of the project, or a file with one name per line.",
 )
-@click.option("--frozen", is_flag=True, help="Classification: pretrained features once, then a linear head; seconds.")
+@click.option(
+    "--frozen",
+    is_flag=True,
+    help="Classification only: train a linear head on frozen pretrained features; takes seconds.",
+)
 @click.option(
     "--head-c",
     type=click.FloatRange(0, min_open=True),
     default=1.0,
     show_default=True,
-    help="With --frozen: inverse strength of the head's regularisation.",
+    help="With --frozen: inverse regularization strength of the linear head.",
 )
-@click.option("--metric", help="Which of the task's metrics is compared (ap50, pck, …); default: the first.")
-@click.option("--jobs", type=click.IntRange(1), help="Runs side by side; default: one per core.")
+@click.option("--metric", help="The metric to compare (ap50, pck, …). Default: the first metric of the task.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs in parallel. Default: one per core.")
 @options.shared
 def command(
     session: options.Session,
@@ -57,57 +66,59 @@ def command(
     metric: str | None,
     jobs: int | None,
 ) -> int:
-    """Replay active learning on the labels of this workspace and say which strategy beats random.
+    """Replay active learning on the labels of this workspace, and test which strategies beat random.
 
-    Every strategy starts from the same images and the same weights, trains by the same recipe, and is measured on the
-    same test images. An interrupted simulation goes on where it stopped; what has run once is not run again.
+    All strategies start with the same images and weights, are trained with the same settings, and are evaluated on the
+    same test images. An interrupted simulation resumes where it stopped; finished runs are reused.
 
     \b
     Examples:
       alcli simulate -w W --strategies margin,core-set --seeds 5
       alcli simulate -w W --frozen --seeds 30 --start 50 --budget 100 --cycles 6
     """
-    from alcli.simulation import replay as simulate
+    from alcli.simulation import replay
     from alcli.simulation.plan import arms_of
     from alcli.workspace.database import machine_errors
 
-    request = simulate.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
+    request = replay.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
     with session.writing() as context:
-        planned = simulate.plan(context, request)
-        code = session.ending(planned.problems)
-    with machine_errors(planned.folder):
-        results = simulate.run(planned, session.console)
-    session.console.problems(planned.problems)
-    session.console.result(_document(planned, results), _text(planned, results))
+        simulation = replay.plan(context, request)
+        code = session.exit_code(simulation.problems)
+    with machine_errors(simulation.folder):
+        results = replay.run(simulation, session.console)
+    session.console.problems(simulation.problems)
+    session.console.result(_document(simulation, results), _text(simulation, results))
     return code
 
 
-def _text(planned: Simulation, results: Results) -> str:
+def _text(simulation: Simulation, results: Results) -> str:
     from alcli.simulation.results import markdown, verdict
 
-    files = f"{planned.folder}/curves.html, curves.png, curves.csv, table.md"
-    return f"{markdown(results)}\n{verdict(results)}\n\nThe curves: {files}"
+    files = f"{simulation.folder}/curves.html, curves.png, curves.csv, table.md"
+    return f"{markdown(results)}\n{verdict(results)}\n\nFiles: {files}"
 
 
-def _document(planned: Simulation, results: Results) -> dict[str, Any]:
+def _document(simulation: Simulation, results: Results) -> dict[str, Any]:
+    import dataclasses
+
     from alcli.simulation.results import verdict
 
     return {
-        "folder": str(planned.folder),
+        "folder": str(simulation.folder),
         "verdict": verdict(results),
         "metric": results.metric,
         "unit": results.unit,
         "runs": results.runs,
         "targets": list(results.targets),
-        "plan": planned.plan.settings(),
-        "arms": [_finite(dataclasses.asdict(row)) for row in results.arms],
+        "plan": simulation.plan.settings(),
+        "arms": [_finite(dataclasses.asdict(arm)) for arm in results.arms],
         "points": results.curves.to_dict(orient="records"),
-        "problems": [{"name": row.name, "reason": row.reason} for row in planned.problems],
+        "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in simulation.problems],
     }
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: null."""
+    """Replace NaN and infinity, which JSON lacks, by null."""
     if isinstance(value, dict):
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""``alcli skip``."""
+"""Exclude images from all future lists."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 STDIN = "-"
 
 
-@click.command(short_help="Never ask for these images again.")
+@click.command()
 @click.argument("listed", metavar="LIST", required=False)
-@click.option("--undo", is_flag=True, help="Ask for these again; without LIST: for all.")
+@click.option("--undo", is_flag=True, help="Include these images again; without LIST, all of them.")
 @options.wait
 @options.dry_run
 @options.shared
 def command(session: options.Session, listed: str | None, undo: bool, dry_run: bool, wait: float) -> int:
-    """Never ask for these images again: a file with one name a line, - for stdin, or one name.
+    """Exclude images from all future lists; the next `alcli push` also removes them from the queue.
 
-    Remembered across cycles, and across platforms that keep names and folders. `FOLDER/NAME` is one image, a bare NAME
-    all of that name. Without LIST it shows what is skipped. `alcli push` then takes them out of the queue.
+    LIST is a file with one name per line, - for stdin, or a single name. FOLDER/NAME is one image; NAME alone is every
+    image with that name. Without LIST, the excluded images are shown. The exclusion is kept across cycles, and even on
+    another platform if names and folders stay the same.
 
     \b
     Examples:
@@ -54,11 +55,13 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
             missing = _unknown(names or [], [(item.folder, item.name) for item in items])
             if not dry_run:
                 store.skip(items, now())
-    verb = "asked for again" if undo else "never asked for again"
-    text = f"{len(ids)} images {verb}." + (" Nothing was changed." if dry_run else "")
+    subject = "1 image is" if len(ids) == 1 else f"{len(ids)} images are"
+    text = f"{subject} {'no longer excluded' if undo else 'excluded from now on'}." + (
+        " Nothing was changed." if dry_run else ""
+    )
     session.console.result({"undo": undo, "dry_run": dry_run, "images": len(ids), "unknown": missing}, text)
     for name in missing[:5]:
-        session.console.say(f"  unknown: {name}")
+        session.console.say(f"  unknown name: {name}")
     return 3 if missing else 0
 
 
@@ -67,12 +70,12 @@ def _show(session: options.Session) -> int:
         rows = [(skip.name, skip.folder, skip.since) for skip in workspace.store.skips()]
     header = ("name", "folder", "since")
     session.console.result({"skipped": [dict(zip(header, row, strict=True)) for row in rows]})
-    session.console.table("Never asked for", header, rows)
+    session.console.table("Excluded images", header, rows)
     return 0
 
 
 def _names(listed: str) -> list[str]:
-    """The lines of the file, or the one name."""
+    """The names in the file or on stdin, or the single name itself."""
     if listed == STDIN:
         text = sys.stdin.read()
     elif Path(listed).is_file():
@@ -89,7 +92,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", do="Name a file with one name a line.") from None
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.", do="Give a file with one name per line."
+        ) from None
 
 
 def _is_one(item: Item, names: set[str]) -> bool:
@@ -100,6 +105,6 @@ def _has_name(skip: Skip, names: list[str]) -> bool:
     return skip.name in names or skip.item_id in names or f"{skip.folder}/{skip.name}" in names
 
 
-def _unknown(names: list[str], found: list[tuple[str, str]]) -> list[str]:
-    known = {name for _, name in found} | {f"{folder}/{name}" for folder, name in found}
+def _unknown(names: list[str], images: list[tuple[str, str]]) -> list[str]:
+    known = {name for _, name in images} | {f"{folder}/{name}" for folder, name in images}
     return [name for name in names if name not in known]

@@ -1,4 +1,4 @@
-"""``alcli status``."""
+"""Show the pool, the last cycles, and what to do next."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli import _options as options
-from alcli.curves.metrics import metric_name
 from alcli.errors import DONE, ENOUGH
 
 if TYPE_CHECKING:
     from alcli.curves.history import CycleFacts
     from alcli.curves.outlook import Outlook
 
-SHOWN = 10
+SHOWN_CYCLES = 10
 LIGHTS = {"go on": ("green", "●"), "unsure": ("yellow", "●"), "stop": ("red", "●")}
 
 
-@click.command(short_help="Show pool, cycles, whether to go on, and the next command.")
-@click.option("--exit-code", is_flag=True, help="Exit 20 when stopping is advised; for cron.")
+@click.command()
+@click.option("--exit-code", is_flag=True, help="Exit with code 20 if the advice is to stop; for scripts.")
 @options.shared
 def command(session: options.Session, exit_code: bool) -> int:
-    """Show the pool, the last cycles, whether another one is worth it, and the next command.
+    """Show the pool, the last cycles, whether another cycle is worthwhile, and the next command.
 
     \b
     Examples:
@@ -46,7 +45,7 @@ def command(session: options.Session, exit_code: bool) -> int:
     document: dict[str, Any] = {
         "workspace": str(session.root),
         "pool": counts,
-        "cycles": [_cycle(row) for row in cycles],
+        "cycles": [_document(cycle) for cycle in cycles],
         "left_out": refused,
         "advice": ahead.advice or None,
         "outlook": as_document(ahead),
@@ -55,13 +54,13 @@ def command(session: options.Session, exit_code: bool) -> int:
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
     session.console.table(
-        "Cycles" if len(cycles) <= SHOWN else f"The last {SHOWN} of {len(cycles)} cycles",
+        "Cycles" if len(cycles) <= SHOWN_CYCLES else f"The last {SHOWN_CYCLES} of {len(cycles)} cycles",
         ("cycle", "finished", "trained on", "metric", "correlation", "strategy", "ranked"),
-        [_row(row) for row in cycles[-SHOWN:]],
+        [_cells(cycle) for cycle in cycles[-SHOWN_CYCLES:]],
     )
     if not session.console.as_json and not session.console.quiet:
         if refused:
-            click.echo(f"{refused} left out with a reason: alcli list quarantine")
+            click.echo(f"{refused} images were left out; reasons: alcli list quarantine")
         if cycles:
             _show_advice(ahead)
         click.echo(f"Next: {document['next']}")
@@ -70,44 +69,44 @@ def command(session: options.Session, exit_code: bool) -> int:
 
 def _show_advice(ahead: Outlook) -> None:
     if not ahead.advice:
-        click.echo(f"Go on or stop? {ahead.text}")
+        click.echo(f"Continue or stop? {ahead.text}")
         return
-    colour, light = LIGHTS[ahead.advice]
-    click.echo(f"{click.style(light, fg=colour)} {ahead.advice.capitalize()}: {ahead.text}")
+    color, light = LIGHTS[ahead.advice]
+    click.echo(f"{click.style(light, fg=color)} {ahead.advice.capitalize()}: {ahead.text}")
 
 
-def _cycle(row: CycleFacts) -> dict[str, Any]:
-    metrics = {name: value if math.isfinite(value) else None for name, value in row.metrics.items()}
+def _document(cycle: CycleFacts) -> dict[str, Any]:
+    metrics = {name: value if math.isfinite(value) else None for name, value in cycle.metrics.items()}
     return {
-        "cycle": row.number,
-        "started": row.started,
-        "finished": row.finished,
-        "steps_done": list(row.steps_done),
-        "trained_on": row.trained_on if "train" in row.steps_done else "",
+        "cycle": cycle.number,
+        "started": cycle.started,
+        "finished": cycle.finished,
+        "steps_done": list(cycle.steps_done),
+        "trained_on": cycle.trained_on if "train" in cycle.steps_done else "",
         "metrics": metrics,
-        "strategy": row.strategy,
-        "ranked": row.ranked if "score" in row.steps_done else "",
+        "strategy": cycle.strategy,
+        "ranked": cycle.ranked if "score" in cycle.steps_done else "",
     }
 
 
-def _row(row: CycleFacts) -> tuple[Any, ...]:
-    facts = _cycle(row)
-    metric = f"{metric_name(row.headline[0])} {row.headline[1]:.3f}" if row.headline else ""
-    correlation = "" if row.correlation is None else f"{row.correlation:+.2f}"
+def _cells(cycle: CycleFacts) -> tuple[Any, ...]:
+    from alcli.curves.metrics import metric_name
+
+    document = _document(cycle)
     return (
-        row.number,
-        row.finished or "open",
-        facts["trained_on"],
-        metric,
-        correlation,
-        row.strategy,
-        facts["ranked"],
+        cycle.number,
+        cycle.finished or "open",
+        document["trained_on"],
+        f"{metric_name(cycle.headline[0])} {cycle.headline[1]:.3f}" if cycle.headline else "",
+        "" if cycle.correlation is None else f"{cycle.correlation:+.2f}",
+        cycle.strategy,
+        document["ranked"],
     )
 
 
 def _next(cycles: list[CycleFacts]) -> str:
     if cycles and cycles[-1].finished is None:
-        return "alcli cycle    (goes on with the open cycle)"
+        return "alcli cycle    (resumes the open cycle)"
     if not cycles:
         return "alcli cycle"
-    return "annotate the head of the queue, then: alcli cycle"
+    return "annotate the first images of the queue, then: alcli cycle"

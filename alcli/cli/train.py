@@ -1,22 +1,22 @@
-"""``alcli train``."""
+"""Train the model on the annotated images."""
 
 from __future__ import annotations
 
 import click
 
 from alcli.cli import _options as options
-from alcli.cli._console import measured
+from alcli.cli._console import metrics_in_words
 
 
-@click.command(short_help="Train the model and its loss head.")
+@click.command()
 @options.validation
-@options.setting("--epochs", "train.epochs", "Passes over the annotated images.", type=click.IntRange(1))
+@options.setting("--epochs", "train.epochs", "Passes over the annotated training images.", type=click.IntRange(1))
 @options.wait
 @options.shared
 def command(session: options.Session, wait: float) -> int:
-    """Train the model and its learned-loss head on the annotated images that were pulled.
+    """Train the model and its learned-loss head on the annotated images.
 
-    The model of the previous cycle is the start, unless train.init is "scratch".
+    Training starts from the model of the previous cycle, unless train.init is "scratch".
 
     \b
     Examples:
@@ -29,8 +29,8 @@ def command(session: options.Session, wait: float) -> int:
     with session.writing(wait) as context:
         number = open_cycle(context)
         result = train(context, number)
-        code = session.ending(result.problems)
-    metrics = measured(result.summary.metrics)
+        code = session.exit_code(result.problems)
+    metrics = metrics_in_words(result.summary.metrics)
     session.console.problems(result.problems)
     session.console.result(
         {"cycle": number, "already_done": result.already_done, **result.summary.document()},

@@ -31,7 +31,7 @@ class Difference:
 
     Attributes:
         rows: what will be queued, best first; ranks 1..n without gaps.
-        left_out: rows whose item was labelled, skipped, assigned or deleted since the pull, with the reason.
+        left_out: rows whose item was labeled, skipped, assigned or deleted since the pull, with the reason.
         states: for each item left out "vanished", "assigned", or its state now.
         again: re-checks that the platform's queue cannot hold.
         before: the queue as it is.

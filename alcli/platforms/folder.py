@@ -35,7 +35,7 @@ class Folder(QueueFile):
 
         images: Path | None = Field(None, description="folder of images, searched recursively")
         annotations: Path | None = Field(None, description="folder or file of annotations")
-        format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognises it")
+        format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognizes it")
         queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
 
     @classmethod

@@ -102,4 +102,4 @@ class Facts:
     put_off: int = 0
     again: int = 0
     cold_start: str = ""
-    colours: Mapping[str, str] = field(default_factory=dict)
+    colors: Mapping[str, str] = field(default_factory=dict)

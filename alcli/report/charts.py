@@ -22,7 +22,7 @@ from alcli.review.retrospective import Retrospective
 from alcli.system.text import visible
 
 INK = "#010203"
-"""Stands for the page's own text colour; nothing else in a chart has it."""
+"""Stands for the page's own text color; nothing else in a chart has it."""
 MAIN, SECOND, THIRD = "#2b7bd6", "#c2620a", "#1d8a5f"
 """Each at least 3 : 1 against white and against the dark ground."""
 MOST_CLASSES = 20
@@ -70,9 +70,9 @@ def class_balance(rows: Sequence[ClassRow]) -> str:
     known = [kind for kind in kinds if any(value is not None for value in kind[1])]
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(7.2, 1.4 + 0.42 * len(shown))
-        for turn, (name, values, colour) in enumerate(known):
+        for turn, (name, values, color) in enumerate(known):
             heights = [100 * (value or 0) for value in values]
-            axes.barh(places - (turn - (len(known) - 1) / 2) * 0.27, heights, 0.25, color=colour, label=name)
+            axes.barh(places - (turn - (len(known) - 1) / 2) * 0.27, heights, 0.25, color=color, label=name)
         names = [_plain(row.name) + ("  (rare)" if row.rare else "") for row in shown]
         axes.set_yticks(places, names)
         axes.set(xlabel="share of objects (%)")
@@ -86,12 +86,12 @@ def ranking_health(cycles: Sequence[CycleFacts], retrospectives: Sequence[Retros
     since = [(row.cycle, row.correlation) for row in retrospectives if row.correlation is not None]
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(7.2, 3.0)
-        for points, colour, style, name in (
+        for points, color, style, name in (
             (since, MAIN, "o-", "images annotated since"),
             (held, SECOND, "s--", "held-out images"),
         ):
             if points:
-                axes.plot(*zip(*points, strict=True), style, color=colour, label=name)
+                axes.plot(*zip(*points, strict=True), style, color=color, label=name)
         axes.axhline(0, color=INK, linewidth=1, alpha=0.6)
         axes.set(xlabel="cycle", ylabel="rank correlation", ylim=(-1.05, 1.05))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -21,7 +21,7 @@ from alcli.errors import DataError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, Refusal
 from alcli.report import Card, ClassRow, Doubt, Facts, Neighbour
 from alcli.report.page import page
-from alcli.report.pictures import Picture, class_colours, picture, with_doubts
+from alcli.report.pictures import Picture, class_colors, picture, with_doubts
 from alcli.review.audit import FILE_NAME as AUDIT
 from alcli.review.audit import Suspect, audit, write_audit
 from alcli.review.predictions import Predictions, nearest_labeled, predict
@@ -117,7 +117,7 @@ class _Material:
             settings=self._settings(),
             versions=_versions(),
             cold_start=order_in_words(scored.strategy) if scored.cold_start else "",
-            colours=self.colours,
+            colors=self.colors,
         )
 
     @cached_property
@@ -134,9 +134,9 @@ class _Material:
         return list(known) or sorted(self.labeled)
 
     @cached_property
-    def colours(self) -> dict[str, str]:
+    def colors(self) -> dict[str, str]:
         """One for each class."""
-        return class_colours(self.classes)
+        return class_colors(self.classes)
 
     @cached_property
     def annotations(self) -> list[Annotation]:
@@ -216,7 +216,7 @@ class _Material:
         """The picture, or why there is none."""
         share = BYTES // (2 * (len(self.asked) + len(self.contrast) + DOUBTS))
         try:
-            return picture(path, annotation, self.colours, side, min(share, 60_000), alt)
+            return picture(path, annotation, self.colors, side, min(share, 60_000), alt)
         except DataError as error:
             return error.what
 

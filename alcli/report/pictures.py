@@ -37,14 +37,14 @@ class Picture:
     alt: str
 
 
-def class_colours(classes: Sequence[str]) -> dict[str, str]:
-    """A colour for each class, in their order; after twenty they come again."""
+def class_colors(classes: Sequence[str]) -> dict[str, str]:
+    """A color for each class in order; the colors repeat after twenty classes."""
     wheel = [*matplotlib.color_sequences["tab10"], *matplotlib.color_sequences["tab20b"][::2]]
     return {name: to_hex(wheel[index % len(wheel)]) for index, name in enumerate(classes)}
 
 
 def picture(
-    path: Path, said: Annotation | None, colours: Mapping[str, str], side: int, most_bytes: int, alt: str
+    path: Path, said: Annotation | None, colors: Mapping[str, str], side: int, most_bytes: int, alt: str
 ) -> Picture:
     """The upright image with its long side at most ``side`` pixels, as WebP of about ``most_bytes`` or less.
 
@@ -54,29 +54,29 @@ def picture(
     shown = images.load(path, at_least=(side, side))
     shown.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if said is not None:
-        shown = draw_annotation(shown, said, colours)
+        shown = draw_annotation(shown, said, colors)
     content = _encode(shown, most_bytes)
     data = f"data:image/webp;base64,{base64.b64encode(content).decode('ascii')}"
     return Picture(data, shown.width, shown.height, visible(alt, keep=""))
 
 
-def draw_annotation(shown: Image.Image, said: Annotation, colours: Mapping[str, str]) -> Image.Image:
+def draw_annotation(shown: Image.Image, said: Annotation, colors: Mapping[str, str]) -> Image.Image:
     """The image with masks shaded, regions and boxes outlined, and joints dotted."""
     for mask in said.masks:
         if mask.label != IGNORED:
-            shown = _shade(shown, mask, _colour(colours, mask.label))
+            shown = _shade(shown, mask, _color(colors, mask.label))
     width, height = said.size or shown.size
     across, down = shown.width / width, shown.height / height
     draw = ImageDraw.Draw(shown)
     for polygon in said.polygons:
         for ring in polygon.rings:
             points = [(ring[i] * across, ring[i + 1] * down) for i in range(0, len(ring), 2)]
-            draw.polygon(points, outline=_colour(colours, polygon.label), width=2)
+            draw.polygon(points, outline=_color(colors, polygon.label), width=2)
     for box in sorted(said.boxes, key=lambda box: box.score or 0)[-MOST_BOXES:]:
         corners = (box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
-        _draw_box(draw, corners, box.label, _colour(colours, box.label))
+        _draw_box(draw, corners, box.label, _color(colors, box.label))
     for pose in said.poses:
-        _draw_joints(draw, pose, colours, across, down)
+        _draw_joints(draw, pose, colors, across, down)
     return shown
 
 
@@ -108,15 +108,15 @@ def _encode(shown: Image.Image, most_bytes: int) -> bytes:
     return stream.getvalue()
 
 
-def _colour(colours: Mapping[str, str], label: str) -> str:
-    return colours.get(label, "#ff00ff")
+def _color(colors: Mapping[str, str], label: str) -> str:
+    return colors.get(label, "#ff00ff")
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, float], label: str, colour: str) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, float], label: str, color: str) -> None:
     x1, y1, x2, y2 = corners
-    # Black around the colour: it then shows on any ground.
+    # Black around the color: it then shows on any ground.
     draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="black", width=4)
-    draw.rectangle(corners, outline=colour, width=2)
+    draw.rectangle(corners, outline=color, width=2)
     font = ImageFont.load_default(FONT_SIZE)
     text = visible(label, keep="")
     length = draw.textlength(text, font=font)
@@ -128,15 +128,15 @@ def _draw_box(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, flo
         draw.text((x1 + 2, top), text, fill="white", font=font)
 
 
-def _draw_joints(draw: ImageDraw.ImageDraw, pose: Pose, colours: Mapping[str, str], across: float, down: float) -> None:
+def _draw_joints(draw: ImageDraw.ImageDraw, pose: Pose, colors: Mapping[str, str], across: float, down: float) -> None:
     if pose.box:
         box = pose.box
         draw.rectangle((box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down), outline="white", width=1)
     for joint in pose.keypoints:
         x, y = joint.x * across, joint.y * down
-        draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=_colour(colours, joint.name), outline="black", width=1)
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=_color(colors, joint.name), outline="black", width=1)
 
 
-def _shade(shown: Image.Image, mask: Mask, colour: str) -> Image.Image:
+def _shade(shown: Image.Image, mask: Mask, color: str) -> Image.Image:
     stencil = Image.fromarray((mask.pixels() * (255 * SHADE)).astype(np.uint8)).resize(shown.size)
-    return Image.composite(Image.new("RGB", shown.size, colour), shown, stencil)
+    return Image.composite(Image.new("RGB", shown.size, color), shown, stencil)

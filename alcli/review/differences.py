@@ -67,7 +67,7 @@ def _of_labels(said: Annotation, seen: Annotation) -> Difference:
     if not others:
         return Difference(DIFFERENT, LEARNT, agrees=True)
     name = max(others, key=lambda other: others[other])
-    return Difference(WRONG, f"labelled {', '.join(said.labels) or 'nothing'}, the model sees {name}")
+    return Difference(WRONG, f"labeled {', '.join(said.labels) or 'nothing'}, the model sees {name}")
 
 
 def _of_boxes(said: Sequence[Box], seen: Sequence[Box]) -> Difference:
@@ -90,7 +90,7 @@ def _of_box(box: Box, seen: Sequence[Box], overlaps: np.ndarray) -> list[tuple[f
     others = [other for other, overlap in near if overlap >= SAME]
     if others:
         best = max(others, key=lambda other: other.score or 0.0)
-        return [(best.score or 0.0, Difference(WRONG, f"labelled {box.label}, the model sees {best.label}"))]
+        return [(best.score or 0.0, Difference(WRONG, f"labeled {box.label}, the model sees {best.label}"))]
     if same:
         return [(SURE, Difference(SHIFTED, f"the model sees the {box.label} elsewhere"))]
     # That a model misses an object says least of all.

@@ -142,7 +142,7 @@ class Store:
             self._connection.executemany("DELETE FROM skips WHERE item_id = ?", ((item_id,) for item_id in item_ids))
 
     def _skip_ids(self, items: Collection[Item]) -> list[str]:
-        """Ids of unlabelled items that are skipped: by id, or by folder and name, which another platform keeps."""
+        """Ids of unlabeled items that are skipped: by id, or by folder and name, which another platform keeps."""
         skips = self.skips()
         if not skips:
             return []

@@ -53,7 +53,7 @@ def test_doctor_finds_a_good_workspace_good_and_a_bad_one_bad(alcli, workspace, 
     photos.images.rename(photos.images.with_name("moved"))
     code, _, err = alcli("doctor", "-w", workspace)
     assert code == 2
-    assert "Look at: privacy, clock, platform." in err
+    assert "Problems with: privacy, clock, platform." in err
 
 
 HOLDING = """
@@ -154,7 +154,7 @@ def test_status_before_and_after_a_cycle(alcli, workspace):
     alcli("cycle", "-w", workspace)
     out = alcli("status", "-w", workspace)[1]
     assert "8 labeled, 4 unlabeled" in out
-    assert "Next: annotate the head of the queue" in out
+    assert "Next: annotate the first images of the queue" in out
 
 
 def test_a_workspace_is_found_from_the_current_folder_upward(alcli, workspace, monkeypatch):

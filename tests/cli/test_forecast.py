@@ -67,7 +67,7 @@ def test_one_cycle_or_numbers_that_are_none_say_what_is_needed(alcli, workspace)
     write_cycles(workspace, 0.3, math.nan)
     code, _, err = alcli("forecast", "-w", workspace, "--target", "0.9")
     assert code == 5
-    assert "Cycle 2 has no number for its metric: left out." in err
+    assert "Cycle 2 is ignored: its metric is not a number." in err
     assert "needs the metric of 2 cycles" in err
     assert "alcli cycle" in err
 
@@ -87,5 +87,5 @@ def test_status_before_anything_can_be_said(alcli, workspace):
     write_cycles(workspace, math.nan)
     code, out, _ = alcli("status", "-w", workspace, "--exit-code")
     assert code == 0
-    assert "Go on or stop? A forecast needs" in out
+    assert "Continue or stop? A forecast needs" in out
     assert json.loads(alcli("status", "-w", workspace, "--json")[1])["cycles"][0]["metrics"]["map"] is None

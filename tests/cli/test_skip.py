@@ -16,7 +16,7 @@ def test_what_is_skipped_is_never_asked_for_again(alcli, workspace, photos, tmp_
     listed = tmp_path / "blurred.txt"
     listed.write_bytes(b"\xef\xbb\xbfphoto_08.jpg\r\n\r\nphoto_10.jpg")
     code, out, err = alcli("skip", "-w", workspace, listed)
-    assert (code, out) == (0, "2 images never asked for again.\n"), err
+    assert (code, out) == (0, "2 images are excluded from now on.\n"), err
     assert alcli("push", "-w", workspace)[0] == 0
     assert queue(photos) == {photos.name(9), photos.name(11)}
     photos.annotate(9)
@@ -28,7 +28,7 @@ def test_what_is_skipped_is_never_asked_for_again(alcli, workspace, photos, tmp_
 
     rows = json.loads(alcli("skip", "-w", workspace, "--json")[1])["skipped"]
     assert [row["name"] for row in rows] == ["photo_08.jpg", "photo_10.jpg"]
-    assert alcli("skip", "-w", workspace, "--undo", "photo_08.jpg")[1] == "1 images asked for again.\n"
+    assert alcli("skip", "-w", workspace, "--undo", "photo_08.jpg")[1] == "1 image is no longer excluded.\n"
     assert alcli("cycle", "-w", workspace)[0] == 0
     assert queue(photos) == {photos.name(8), photos.name(11)}
     assert alcli("skip", "-w", workspace, "--undo")[0] == 0
@@ -45,8 +45,8 @@ def test_unknown_names_are_named_and_the_rest_is_done(alcli, workspace, monkeypa
     alcli("cycle", "-w", workspace)
     monkeypatch.setattr("sys.stdin", io.StringIO("photo_08.jpg\n[/b].jpg\n"))
     code, out, err = alcli("skip", "-w", workspace, "-")
-    assert (code, out) == (3, "1 images never asked for again.\n")
-    assert "unknown: [/b].jpg" in err
+    assert (code, out) == (3, "1 image is excluded from now on.\n")
+    assert "unknown name: [/b].jpg" in err
     code, out, _ = alcli("skip", "-w", workspace, "photo_09.jpg", "--dry-run", "--json")
     assert (code, json.loads(out)["images"]) == (0, 1)
     assert "photo_09" not in alcli("skip", "-w", workspace)[1]

@@ -197,7 +197,7 @@ def test_a_cycle_can_end_with_its_report(alcli, workspace):
     code, out, err = alcli("cycle", "-w", workspace, "--set", "report.enabled=true")
     assert code == 0, err
     assert (workspace / "cycles/0001/report.html").is_file()
-    assert "The report: " in out
+    assert "Report: " in out
     assert alcli("cycle", "-w", workspace, "--set", "report.gallery=5")[1].startswith("Nothing new")
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose, in_words
 from alcli.errors import DataError
-from alcli.report.pictures import class_colours, draw_annotation, picture, with_doubts
+from alcli.report.pictures import class_colors, draw_annotation, picture, with_doubts
 from tests.support.drawings import half_mask
 
 COLOURS = {"a": "#ff0000", "b": "#00ff00"}
@@ -42,7 +42,7 @@ def test_a_broken_image_is_a_data_error(tmp_path):
         picture(tmp_path / "x.jpg", None, {}, 100, 1000, "")
 
 
-def test_what_is_said_is_drawn_where_it_is_in_its_colour():
+def test_what_is_said_is_drawn_where_it_is_in_its_color():
     ground = Image.new("RGB", (100, 80), "gray")
     said = Annotation("x", (Box("a", 100, 40, 180, 120),), (200, 160))
     pixels = np.array(draw_annotation(ground.copy(), said, COLOURS))
@@ -97,6 +97,6 @@ def test_words():
     assert in_words(Annotation("x", masks=(half_mask("a", True, 0),))) == "50 % a"
 
 
-def test_each_class_has_a_colour():
-    assert len(set(class_colours([str(n) for n in range(20)]).values())) == 20
-    assert len(class_colours([str(n) for n in range(50)])) == 50
+def test_each_class_has_a_color():
+    assert len(set(class_colors([str(n) for n in range(20)]).values())) == 20
+    assert len(class_colors([str(n) for n in range(50)])) == 50

@@ -70,7 +70,7 @@ def test_what_the_model_is_surest_of_is_named():
 def test_labels():
     said = Annotation("x", labels=("cat",))
     told = difference(said, Annotation("x", labels=("dog",), label_scores=(0.9,)))
-    assert (told.kind, told.detail) == (WRONG, "labelled cat, the model sees dog")
+    assert (told.kind, told.detail) == (WRONG, "labeled cat, the model sees dog")
     assert difference(said, Annotation("x", labels=("cat",), label_scores=(0.9,))).kind == DIFFERENT
     assert difference(Annotation("x"), Annotation("x")).kind == DIFFERENT
 
