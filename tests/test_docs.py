@@ -223,7 +223,7 @@ def test_the_exit_codes_are_those_of_the_code():
 def test_the_plug_in_is_that_of_the_example():
     example = (ROOT / "examples/third_party_strategy/surprising_count.py").read_text(encoding="utf-8").splitlines()
     lines = [line.removesuffix(" ...") for line in block("plug-in") if line]
-    assert len(lines) >= 4
+    assert len(lines) >= 3
     assert [line for line in lines if line not in example] == []
 
 
@@ -231,7 +231,7 @@ def test_every_figure_of_the_readme_is_in_the_results_that_it_links():
     measured = between(README, "## Measured", "## Contributing")
     results = (ROOT / re.findall(r"\]\((.*?)\)", measured)[-1]).read_text(encoding="utf-8")
     figures = re.findall(r"\*\*(.+?)\*\*", measured)
-    assert len(figures) >= 4
+    assert len(figures) >= 3
     assert [figure for figure in figures if figure not in results] == []
     outside = re.sub(r"\*\*.+?\*\*|\(.*?\)|\[.*?\]|`.*?`|\b30 paired runs|top-1", "", measured)
     assert not re.search(r"\d", outside), "figures are bold"
