@@ -186,6 +186,13 @@ _SHARED = [
 
 budget = setting("--budget", "selection.budget", "Images to annotate per cycle.", type=click.IntRange(1))
 strategy = setting("--strategy", "strategy.name", "Ranking strategy; see `alcli list strategies`.")
+allow_cold_start = setting(
+    "--allow-cold-start",
+    "train.allow_cold_start",
+    "Rank without a model although no annotation can be used.",
+    is_flag=True,
+    default=None,
+)
 validation = setting(
     "--validation",
     "train.validation",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @options.budget
 @options.strategy
 @options.validation
+@options.allow_cold_start
 @options.accept_shrink
 @options.wait
 @click.option(

@@ -10,6 +10,7 @@ from alcli.cli._console import metrics_in_words
 
 @click.command()
 @options.validation
+@options.allow_cold_start
 @options.setting("--epochs", "train.epochs", "Passes over the annotated training images.", type=click.IntRange(1))
 @options.wait
 @options.shared
