@@ -10,7 +10,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from alcli import plugins
 from alcli.config import Config
 from alcli.items import Refusal
-from alcli.platforms import Platform
+from alcli.platforms import Platform, TaskAware
 from alcli.system.progress import Progress
 from alcli.workspace import Workspace
 from alcli.workspace.records import Summary
@@ -32,7 +32,12 @@ class Context:
     def platform(self) -> Platform:
         """The configured platform; raises UsageError when its options are incomplete."""
         cache = self.workspace.root / "cache"
-        return plugins.load("platforms", self.config.platform.name)(self.config.options_of("platform"), cache)
+        platform: Platform = plugins.load("platforms", self.config.platform.name)(
+            self.config.options_of("platform"), cache
+        )
+        if isinstance(platform, TaskAware):
+            platform.set_task(self.config.task)
+        return platform
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,19 @@ class Console:
         LOG.info(message, extra={"event": event, "facts": facts})
 
     def problems(self, refusals: Sequence[Refusal]) -> None:
-        """Print the first images that could not be used, with the reasons."""
+        """Print why images could not be used, one line per reason."""
         from alcli.system.text import visible
 
-        for refusal in refusals[:SHOWN_PROBLEMS]:
+        groups: dict[str, list[str]] = {}
+        for refusal in refusals:
+            groups.setdefault(refusal.reason, []).append(refusal.name)
+        for reason, names in list(groups.items())[:SHOWN_PROBLEMS]:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             # Escaped: a line break in a file name must not start a line that looks like alcli's own.
-            self.say(f"  left out: {visible(refusal.name, keep='')}: {visible(refusal.reason, keep='')}")
-        if len(refusals) > SHOWN_PROBLEMS:
-            self.say(f"  … and {len(refusals) - SHOWN_PROBLEMS} more: alcli list quarantine")
+            self.say(f"  left out: {visible(names[0], keep='')}{more}: {visible(reason, keep='')}")
+        hidden = sum(map(len, list(groups.values())[SHOWN_PROBLEMS:]))
+        if hidden or len(refusals) > len(groups):
+            self.say(f"  {f'… and {hidden} more' if hidden else 'Every name'}: alcli list quarantine")
 
     @contextlib.contextmanager
     def track(self, description: str, total: int) -> Iterator[Callable[[int], None]]:

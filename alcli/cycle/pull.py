@@ -93,6 +93,8 @@ def _check_size(count: int, before: Collection[str]) -> None:
 
 
 def _say_ignored(context: Context) -> None:
+    for note in getattr(context.platform, "notes", ()):
+        context.progress.say(note)
     ignored = getattr(context.platform, "ignored", {})
     if ignored:
         shown = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
+from alcli.formats._recognition import choose_format
 from alcli.items import Refusal
+
+__all__ = ["Format", "Purpose", "Purposeful", "choose_format"]
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What annotations are read for.
+
+    Attributes:
+        task: name of the task; empty if it is not known.
+        classes: class names in the order of their numbers; empty: those of the annotations.
+    """
+
+    task: str = ""
+    classes: tuple[str, ...] = ()
 
 
 class Format(Protocol):
     """The annotations in one file or folder, constructed as ``Format(path)``.
 
-    Image names are paths relative to the image folder, with ``/``.
+    Image names are paths relative to the image folder, with ``/``. A format may also have these attributes:
+
+    Attributes:
+        tasks: names of the built-in tasks that can use it; absent: every task.
+        looks_like: what such a folder looks like, in a few words; absent: not named as a possibility.
+        lacks: called with a folder that no format recognizes; what it lacks to be in this one, or an empty text.
+        notes: after ``labeled``, sentences about what was overlooked.
     """
 
     @classmethod
@@ -28,3 +51,10 @@ class Format(Protocol):
     def read(self, name: str) -> Annotation:
         """The annotation of one labeled image, with the image's name as ``item_id``; raises DataError."""
         ...
+
+
+@runtime_checkable
+class Purposeful(Protocol):
+    """A format that reads differently for different tasks."""
+
+    purpose: Purpose

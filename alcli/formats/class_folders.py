@@ -8,12 +8,21 @@ from pathlib import Path
 
 from alcli.annotations import Annotation
 from alcli.errors import DataError
-from alcli.formats._names import ImageNames
+from alcli.formats._files import IMAGE_SUFFIXES, annotation_files, has_files
+from alcli.formats._names import ImageNames, refusal_reason
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
+from alcli.system.text import readable
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
-OTHER_FORMATS = ("classes.txt", "data.yaml")
+NOT_CLASSES = frozenset(
+    {
+        *("images", "labels", "annotations", "masks", "jpegimages", "imagesets", "segmentationclass"),
+        *("segmentationobject", "obj_train_data", "obj_valid_data", "obj_test_data"),
+    }
+)
+"""Names (in lower case) that other formats give to their folders."""
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+OTHER_FORMATS = (".yaml", ".yml", ".names", ".data", ".xml")
 
 
 class ClassFolders:
@@ -21,8 +30,11 @@ class ClassFolders:
 
     ``hat/x.jpg`` belongs to the image ``hat/x.jpg``, else to ``x.jpg``, else to the only image named ``x.jpg`` in any
     folder. An image in two class folders has both labels. A class with a single image is refused, because that image
-    could not be used for both training and evaluation.
+    could not be used for both training and evaluation. Folders called train, val and test hold the class folders.
     """
+
+    tasks = frozenset({"classification"})
+    looks_like = "one sub-folder of images per class"
 
     def __init__(self, path: Path) -> None:
         self._root = path
@@ -31,27 +43,31 @@ class ClassFolders:
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the folder holds images in its sub-folders only, and no file of another format."""
-        if not path.is_dir() or any((path / name).exists() for name in OTHER_FORMATS):
+        """Whether the folder holds images in its sub-folders only, and no file or folder of another format."""
+        if not path.is_dir() or any((path / name).exists() for name in ("classes.txt", "labelmap.txt")):
             return False
-        if any(_is_image(entry) for entry in path.iterdir()) or next(path.rglob("*.xml"), None):
+        if any(_is_image(entry) for entry in path.iterdir()) or has_files(path, *OTHER_FORMATS):
             return False
-        return next(_files(path), None) is not None
+        folders = [folder for base in _class_roots(path) for folder in _folders(base)]
+        if any(folder.name.lower() in NOT_CLASSES | SPLITS for folder in folders):
+            return False
+        return any(_is_image(file) for folder in folders for file in folder.iterdir())
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to the names of its folders; also return the files that match no or several images."""
         images = ImageNames(names, suffixes=True)
         self._labels, self._alone = {}, {}
         refusals: list[Refusal] = []
-        for path in _files(self._root):
-            relative = path.relative_to(self._root)
-            label = relative.parts[0]
-            matches = _first_match(images, [relative.as_posix(), Path(*relative.parts[1:]).as_posix(), path.name])
-            if len(matches) == 1:
-                self._labels.setdefault(matches[0], set()).add(label)
-            else:
-                reason = f"could belong to {' or '.join(matches)}" if matches else "annotation without an image"
-                refusals.append(Refusal(f"class:{relative.as_posix()}", relative.as_posix(), reason, "there"))
+        for base in _class_roots(self._root):
+            for path in _files(base):
+                whole = readable(path.relative_to(self._root).as_posix())
+                relative = Path(readable(path.relative_to(base).as_posix()))
+                keys = [whole, relative.as_posix(), Path(*relative.parts[1:]).as_posix()]
+                match = images.match(keys)
+                if len(match.images) == 1:
+                    self._labels.setdefault(match.images[0], set()).add(relative.parts[0])
+                else:
+                    refusals.append(Refusal(f"class:{whole}", whole, refusal_reason(match), "there"))
         self._alone = _sole_images(self._labels)
         return {name: self._version(name) for name in self._labels}, refusals
 
@@ -75,18 +91,24 @@ def write(root: Path, name: str, annotation: Annotation, image: Path) -> None:
             shutil.copyfileobj(source, stream)
 
 
+def _class_roots(root: Path) -> list[Path]:
+    """The folders whose sub-folders are the classes: the root, or its train, val and test."""
+    folders = list(_folders(root))
+    split = folders and all(folder.name.lower() in SPLITS for folder in folders)
+    return folders if split else [root]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    return (entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+
+
 def _files(root: Path) -> Iterator[Path]:
-    for folder in sorted(root.iterdir()):
-        if folder.is_dir() and not folder.name.startswith("."):
-            yield from (path for path in sorted(folder.rglob("*")) if _is_image(path))
+    for folder in _folders(root):
+        yield from filter(_is_image, annotation_files(folder, *IMAGE_SUFFIXES))
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _first_match(images: ImageNames, keys: Sequence[str]) -> list[str]:
-    return next((matches for key in keys if (matches := images.find(key))), [])
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _sole_images(labels: dict[str, set[str]]) -> dict[str, str]:

@@ -3,67 +3,78 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alcli.annotations import IGNORED, Annotation, Mask, Polygon, Pose
 from alcli.errors import DataError
+from alcli.formats import Purpose
 from alcli.formats import _coco_parts as parts
-from alcli.formats._names import ImageNames
+from alcli.formats._coco_entries import Entry, coco_document, load_document, read_entries
+from alcli.formats._files import annotation_files
+from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
-from alcli.system.text import is_text
+from alcli.system.text import readable
 
 INVISIBLE, VISIBLE = 1, 2
+Part = TypeVar("Part")
 
 
 class Coco:
-    """One JSON file; an image is labeled when it is listed, even without annotations.
+    """One JSON file, or a folder of them; an image is labeled when it is listed, even without annotations.
 
     An annotation is read as a box, a pose when it has keypoints, and its polygons or run-length mask. Crowd regions
-    have no box; the pixels of their masks are ignored.
+    have no box; the pixels of their masks are ignored. Parts that the task does not read may be invalid.
     """
+
+    tasks = frozenset({"detection", "pose", "segmentation"})
+    looks_like = "COCO JSON files"
+    purpose = Purpose()
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._matched: Matched[Entry] = Matched()
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the file name ends in .json."""
+        """Whether it is a file whose name ends in .json, or a folder with JSON files in COCO's layout."""
+        if path.is_dir():
+            return any(map(coco_document, annotation_files(path, ".json")))
         return path.is_file() and path.suffix.lower() == ".json"
+
+    @property
+    def notes(self) -> list[str]:
+        """What was overlooked in matching names."""
+        return self._matched.notes
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each listed image to a hash of its entries; also return the entries that match no or several images.
 
         Raises:
-            DataError: the file is not valid COCO; the message says where.
+            DataError: a file is not COCO; the message says where.
         """
-        images = ImageNames(names, suffixes=True)
-        versions: dict[str, str] = {}
+        claims: list[Claim[Entry]] = []
         refusals: list[Refusal] = []
-        for entry in _entries(_document(self._path)):
-            # The hash leaves out positions in the file, which change when it is sorted differently.
-            content = [(raw, label) for _, raw, label in entry["annotations"]]
-            version = sha256_of_text(json.dumps({**entry, "annotations": content}, sort_keys=True))
-            matches = images.find(entry["file_name"])
-            if len(matches) == 1 and matches[0] not in versions:
-                versions[matches[0]] = version
-                self._entries[matches[0]] = entry
-            else:
-                refusals.append(_refusal(entry, matches, version))
-        return versions, refusals
+        for source, folder, document in self._documents():
+            entries, broken = read_entries(document, source)
+            claims += [_claim(entry, folder) for entry in entries]
+            refusals += broken
+        advice = "write the folder into file_name"
+        self._matched = match_claims(ImageNames(names, suffixes=True), claims, ambiguous=advice)
+        return self._matched.versions, [*self._matched.refusals, *refusals]
 
     def read(self, name: str) -> Annotation:
         """The annotations of one image; raises DataError naming an invalid one."""
-        entry = self._entries[name]
-        size = (entry["width"], entry["height"])
+        entry = self._matched.source(name)
+        if entry.problem:
+            raise DataError(entry.problem)
         boxes, poses, polygons, masks = [], [], [], []
-        for where, raw, category in entry["annotations"]:
-            label = IGNORED if raw.get("iscrowd") else category["name"]
-            region = parts.parse_region(where, raw, label, size)
+        for where, raw, category in entry.objects:
+            label = IGNORED if raw.get("iscrowd") else category.name
+            region = self._read_unless_unused(raw, parts.parse_region, where, raw, label, entry.size)
             if isinstance(region, Polygon):
                 polygons.append(region)
             elif isinstance(region, Mask):
@@ -71,14 +82,39 @@ class Coco:
             if raw.get("iscrowd"):
                 continue
             # An annotation without any geometry is refused for its missing bbox.
-            has_box = "bbox" in raw or (region is None and "keypoints" not in raw)
+            has_box = "bbox" in raw or (region is None and not raw.get("keypoints"))
             box = parts.parse_box(where, raw, label) if has_box else None
             boxes += [box] if box else []
-            if "keypoints" in raw:
-                poses.append(parts.parse_pose(where, raw, label, category["keypoints"], box))
-        return Annotation(
-            name, tuple(boxes), size if all(size) else None, (), tuple(poses), tuple(polygons), tuple(masks)
-        )
+            if raw.get("keypoints"):
+                pose = self._read_unless_unused(raw, parts.parse_pose, where, raw, label, category.joints, box)
+                poses += [pose] if pose else []
+        size = entry.size if all(entry.size) else None
+        return Annotation(name, tuple(boxes), size, (), tuple(poses), tuple(polygons), tuple(masks))
+
+    def _read_unless_unused(self, raw: dict[str, Any], parse: Callable[..., Part], *arguments: Any) -> Part | None:
+        """Parse a part; None for an invalid one of an object of which detection reads the box."""
+        try:
+            return parse(*arguments)
+        except DataError:
+            if self.purpose.task == "detection" and "bbox" in raw:
+                return None
+            raise
+
+    def _documents(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield (file name, its folder relative to the root, content) of each file."""
+        for path in annotation_files(self._path, ".json"):
+            if self._path.is_file():
+                yield "", ".", load_document(path)
+            elif content := coco_document(path):
+                yield path.name, readable(path.parent.relative_to(self._path).as_posix()), content
+
+
+def _claim(entry: Entry, folder: str) -> Claim[Entry]:
+    """An entry's claim on its image; the hash leaves out positions in the file, which change with its order."""
+    content = [(raw, category.content) for _, raw, category in entry.objects]
+    version = sha256_of_text(json.dumps({**entry.content, "annotations": content}, sort_keys=True))
+    keys = [f"{folder}/{entry.file_name}", entry.file_name] if folder != "." else [entry.file_name]
+    return Claim(f"coco:{entry.id}", entry.file_name, keys, entry, version)
 
 
 def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
@@ -129,76 +165,3 @@ def _render_pose(pose: Pose, joints: Sequence[str]) -> dict[str, Any]:
     if pose.box:
         content["bbox"] = [pose.box.x1, pose.box.y1, pose.box.x2 - pose.box.x1, pose.box.y2 - pose.box.y1]
     return content
-
-
-def _refusal(entry: dict[str, Any], matches: list[str], version: str) -> Refusal:
-    file_name = entry["file_name"]
-    if not matches:
-        reason = "annotation without an image"
-    elif len(matches) > 1:
-        reason = f"could belong to {' or '.join(matches)}; write the folder into file_name"
-    else:
-        reason = f"{matches[0]} is listed twice"
-    return Refusal(f"coco:{entry['id']}", file_name, reason, version)
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path} is not JSON: {error}.", do="Export it again; perhaps the file was only partly copied."
-        ) from None
-    if not isinstance(document, dict):
-        raise DataError(f"{path}: the root is a {type(document).__name__}, expected an object.")
-    return document
-
-
-def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield one entry per image: id, file_name, width, height and annotations.
-
-    Each annotation is (where it is in the file, its raw content, its category with name and keypoints).
-    """
-    categories = {}
-    for where, category in _objects(document, "categories"):
-        identifier = _field(category, "id", (int, str), where)
-        if identifier in categories:
-            raise DataError(f"{where}.id: {identifier!r} occurs twice.", do="Give every category its own id.")
-        name = _field(category, "name", (str,), where)
-        categories[identifier] = {"name": name, "keypoints": parts.parse_joint_names(where, category)}
-    entries: dict[Any, dict[str, Any]] = {}
-    for where, image in _objects(document, "images"):
-        identifier = _field(image, "id", (int, str), where)
-        if identifier in entries:
-            raise DataError(f"{where}.id: {identifier!r} occurs twice.", do="Give every image its own id.")
-        name = _field(image, "file_name", (str,), where)
-        if not is_text(name):
-            raise DataError(f"{where}.file_name: {name!r} is not valid text.")
-        size = {key: image.get(key) if isinstance(image.get(key), int) else 0 for key in ("width", "height")}
-        entries[identifier] = {"id": identifier, "file_name": name.removeprefix("./"), **size, "annotations": []}
-    for where, annotation in _objects(document, "annotations"):
-        identifier = _field(annotation, "image_id", (int, str), where)
-        if identifier not in entries:
-            raise DataError(f"{where}.image_id: there is no image {identifier!r}.")
-        category_id = _field(annotation, "category_id", (int, str), where)
-        if category_id not in categories:
-            raise DataError(f"{where}.category_id: there is no category {category_id!r}.")
-        entries[identifier]["annotations"].append((where, annotation, categories[category_id]))
-    yield from entries.values()
-
-
-def _objects(document: dict[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    entries = document.get(key)
-    if not isinstance(entries, list):
-        raise DataError(f"{key}: expected a list, got {type(entries).__name__}.", do="Is this a COCO file?")
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise DataError(f"{key}[{number}]: expected an object, got {type(entry).__name__}.")
-        yield f"{key}[{number}]", entry
-
-
-def _field(entry: dict[str, Any], key: str, kinds: tuple[type, ...], where: str) -> Any:
-    value = entry.get(key)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise DataError(f"{where}.{key}: expected {' or '.join(kind.__name__ for kind in kinds)}, got {value!r}.")
-    return value

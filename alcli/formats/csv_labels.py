@@ -4,32 +4,69 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from alcli.annotations import Annotation
 from alcli.errors import DataError
-from alcli.formats._names import ImageNames
+from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
 
 COLUMNS = ("name", "label")
+NAME_HEADERS = ("name", "filename", "file_name", "file", "image", "image_name", "path")
+LABEL_HEADERS = ("label", "class", "class_name", "category")
+"""Headers in lower case, the preferred ones first."""
+DELIMITERS = (",", ";", "\t")
+SEPARATOR_LINE = "sep="
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+"""Byte-order marks of UTF-16, in which spreadsheets save "Unicode text"."""
+PRESENT = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False, "": False}
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of the file: an image, its labels, and what is wrong with the line."""
+
+    name: str
+    labels: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class _Header:
+    """Where the columns are; ``classes`` (column → class) instead of ``label`` in a table of 0 and 1."""
+
+    columns: int
+    name: int
+    label: int | None
+    classes: Mapping[int, str]
 
 
 class CsvLabels:
     """A CSV of ``name,label``; an image is labeled when it is listed, and an empty label means "none of the classes".
 
-    An image with several labels has one row for each. Other columns are ignored.
+    An image with several labels has one row for each. Other columns are ignored. ``;`` and tabs separate columns as
+    well, ``filename,class`` are the same columns, and a table with a column of 0 and 1 for each class is read, too.
     """
+
+    tasks = frozenset({"classification"})
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._labels: dict[str, tuple[str, ...]] = {}
+        self._matched: Matched[list[_Line]] = Matched()
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether the file name ends in .csv."""
         return path.is_file() and path.suffix.lower() == ".csv"
+
+    @property
+    def notes(self) -> list[str]:
+        """What was overlooked in matching names."""
+        return self._matched.notes
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each listed image to a hash of its labels; also return the rows that match no or several images.
@@ -37,23 +74,27 @@ class CsvLabels:
         Raises:
             DataError: the file is not a CSV with these columns; the message names the line.
         """
-        images = ImageNames(names, suffixes=True)
-        labels: dict[str, set[str]] = {}
-        refusals: dict[str, Refusal] = {}
-        for name, label in _rows(self._path):
-            matches = images.find(name.removeprefix("./"))
-            if len(matches) == 1:
-                labels.setdefault(matches[0], set()).update({label} if label else ())
+        lines: dict[str, list[_Line]] = {}
+        nameless: list[Refusal] = []
+        for line in _lines(self._path):
+            if line.name:
+                lines.setdefault(line.name, []).append(line)
             else:
-                reason = f"could belong to {' or '.join(matches)}; write its folder too" if matches else "no such image"
-                refusals[name] = Refusal(f"csv:{name}", name, reason, "listed")
-        self._labels = {name: tuple(sorted(classes)) for name, classes in labels.items()}
-        versions = {name: sha256_of_text(*classes) for name, classes in self._labels.items()}
-        return versions, list(refusals.values())
+                where = line.problem.partition(": ")[0]
+                nameless.append(Refusal(f"csv:{where}", where, line.problem, "listed"))
+        claims = [
+            Claim(f"csv:{name}", name, [name], group, sha256_of_text(*_labels(group), *_problems(group)))
+            for name, group in lines.items()
+        ]
+        self._matched = match_claims(ImageNames(names, suffixes=True), claims, "no such image", "write its folder too")
+        return self._matched.versions, [*self._matched.refusals, *nameless]
 
     def read(self, name: str) -> Annotation:
-        """The labels of one image."""
-        return Annotation(name, labels=self._labels[name])
+        """The labels of one image; raises DataError naming a line that is not a name and labels."""
+        lines = self._matched.source(name)
+        if problems := _problems(lines):
+            raise DataError(problems[0])
+        return Annotation(name, labels=tuple(_labels(lines)))
 
 
 def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
@@ -65,20 +106,71 @@ def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
             writer.writerows((name, label) for label in annotation.labels or ("",))
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str]]:
+def _labels(lines: Sequence[_Line]) -> list[str]:
+    return sorted({label for line in lines for label in line.labels})
+
+
+def _problems(lines: Sequence[_Line]) -> list[str]:
+    return [line.problem for line in lines if line.problem]
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    """Every row with a value; the empty rows that spreadsheets leave are skipped."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream, strict=True)
-            if missing := set(COLUMNS) - set(rows.fieldnames or ()):
-                raise DataError(
-                    f"{path.name}:1: there is no column {' or '.join(sorted(missing))}.",
-                    do="The first line is name,label.",
-                )
+        with path.open("rb") as head:
+            encoding = "utf-16" if head.read(2) in WIDE_MARKS else "utf-8-sig"
+        with path.open(encoding=encoding, newline="") as stream:
+            rows = csv.reader(stream, delimiter=_delimiter(stream), strict=True)
+            header: _Header | None = None
+            titles = [title.strip() for title in next(rows, [])]
             for row in rows:
-                if not row["name"] or row["label"] is None or None in row:
-                    raise DataError(
-                        f"{path.name}:{rows.line_num}: expected a name and a label, in as many columns as the header."
-                    )
-                yield row["name"].strip(), row["label"].strip()
-    except (csv.Error, UnicodeDecodeError) as error:
+                cells = [cell.strip() for cell in row]
+                if any(cells):
+                    header = header or _parse_header(path, titles, cells)
+                    yield _parse_line(header, cells, f"{path.name}:{rows.line_num}")
+            if header is None:
+                _parse_header(path, titles, [])
+    except (csv.Error, UnicodeError) as error:
         raise DataError(f"{path.name} is not a CSV file in UTF-8: {error}.", do="Save it as CSV UTF-8.") from None
+
+
+def _delimiter(stream: IO[str]) -> str:
+    """The delimiter that ``sep=`` names or the header uses most; leaves the stream at the header."""
+    first = stream.readline()
+    if first.lower().startswith(SEPARATOR_LINE):
+        return first[len(SEPARATOR_LINE) :][:1].strip("\r\n") or DELIMITERS[0]
+    stream.seek(0)
+    return max(DELIMITERS, key=first.count)
+
+
+def _parse_header(path: Path, titles: Sequence[str], first: Sequence[str]) -> _Header:
+    """Find the columns; the first row tells a table of 0 and 1 from one without labels."""
+    known = [title.lower() for title in titles]
+    name = next((known.index(header) for header in NAME_HEADERS if header in known), None)
+    label = next((known.index(header) for header in LABEL_HEADERS if header in known), None)
+    if name is not None and label is not None:
+        return _Header(len(titles), name, label, {})
+    classes = {column: title for column, title in enumerate(titles) if title and column != name}
+    if name is not None and classes and first and all(_cell(first, column) in PRESENT for column in classes):
+        return _Header(len(titles), name, None, classes)
+    missing = [column for column, index in (("label", label), ("name", name)) if index is None]
+    raise DataError(
+        f"{path.name}:1: there is no column {' or '.join(missing)}.",
+        do=f"The first line must be name,label; it is {','.join(titles)!r}.",
+    )
+
+
+def _parse_line(header: _Header, cells: Sequence[str], where: str) -> _Line:
+    name = (_cell(cells, header.name) or "").removeprefix("./")
+    label = _cell(cells, header.label) if header.label is not None else ""
+    if not name or label is None or any(cells[header.columns :]):
+        return _Line(name, (), f"{where}: expected a name and a label, in as many columns as the header")
+    values = {title: _cell(cells, column) for column, title in header.classes.items()}
+    if odd := [title for title, value in values.items() if value not in PRESENT]:
+        return _Line(name, (), f"{where}: column {odd[0]}: expected 0 or 1, got {values[odd[0]]!r}")
+    chosen = [title for title, value in values.items() if value is not None and PRESENT[value]]
+    return _Line(name, tuple([label] if label else chosen))
+
+
+def _cell(cells: Sequence[str], column: int) -> str | None:
+    return cells[column] if column < len(cells) else None

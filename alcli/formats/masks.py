@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,7 +11,9 @@ from pycocotools import mask as coco_mask
 
 from alcli.annotations import IGNORED, Annotation, Mask
 from alcli.errors import DataError
-from alcli.formats._names import ImageNames
+from alcli.formats._class_lists import NOT_LABELS, read_class_list
+from alcli.formats._files import annotation_files, has_files
+from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 
@@ -26,15 +28,35 @@ class Masks:
     Ids beyond the class list are passed on: the task ignores ``task.ignore_index`` and refuses the others.
     """
 
+    tasks = frozenset({"segmentation"})
+    looks_like = "PNG masks and classes.txt"
+
     def __init__(self, path: Path) -> None:
         self._root = path
-        self._files: dict[str, Path] = {}
+        self._matched: Matched[Path] = Matched()
         self._classes: list[str] = []
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the folder contains classes.txt."""
-        return (path / CLASS_LIST).is_file()
+        """Whether the folder contains classes.txt and PNG files, and no other text files, which YOLO's labels are."""
+        texts = (
+            [file for file in annotation_files(path, ".txt") if file.name.lower() not in NOT_LABELS]
+            if path.is_dir()
+            else []
+        )
+        return (path / CLASS_LIST).is_file() and not texts and has_files(path, ".png")
+
+    @classmethod
+    def lacks(cls, path: Path) -> str:
+        """What a folder of PNG files lacks to be in this format; empty if it is no such folder."""
+        if (path / CLASS_LIST).is_file() or not has_files(path, ".png"):
+            return ""
+        return f"PNG masks need {CLASS_LIST}, with a class name per line in the order of the ids"
+
+    @property
+    def notes(self) -> list[str]:
+        """What was overlooked in matching names."""
+        return self._matched.notes
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to its mask's version; also return the masks that match no or several images.
@@ -42,26 +64,20 @@ class Masks:
         Raises:
             DataError: the class list is missing, or it names a class twice.
         """
-        self._classes = _classes(self._root / CLASS_LIST)
-        images = ImageNames(names, suffixes=False)
-        versions: dict[str, str] = {}
-        refusals: list[Refusal] = []
-        listing = ",".join(self._classes)
-        for path in sorted(self._root.rglob("*.png")):
-            relative = path.relative_to(self._root).as_posix()
-            matches = images.find(str(PurePosixPath(relative).with_suffix("")))
-            facts = path.stat()
-            version = f"{facts.st_size}-{facts.st_mtime_ns}-{listing}"
-            if len(matches) == 1 and matches[0] not in versions:
-                versions[matches[0]] = version
-                self._files[matches[0]] = path
-            else:
-                refusals.append(Refusal(f"mask:{relative}", relative, _mismatch(matches), version))
-        return versions, refusals
+        self._classes = read_class_list(self._root / CLASS_LIST)
+        claims = file_claims(
+            "mask",
+            self._root,
+            annotation_files(self._root, ".png"),
+            lambda path: [str(path.with_suffix(""))],
+            f"-{','.join(self._classes)}",
+        )
+        self._matched = match_claims(ImageNames(names, suffixes=False), claims, orphan="mask without an image")
+        return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
         """One mask for each class id in an image; raises DataError when the file is not a mask."""
-        numbers = _numbers(self._files[name])
+        numbers = _numbers(self._matched.source(name))
         size = (numbers.shape[1], numbers.shape[0])
         masks = [
             Mask(
@@ -99,22 +115,6 @@ def write(root: Path, name: str, annotation: Annotation, classes: Sequence[str])
         stream.write("".join(f"{label}\n" for label in classes))
 
 
-def _classes(path: Path) -> list[str]:
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}.", do="Write one class per line, in the order of the ids."
-        ) from None
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines or not all(lines):
-        raise DataError(f"{path}: a line is empty.", do="Write one class per line, in the order of the ids.")
-    if twice := {name for name in lines if lines.count(name) > 1}:
-        raise DataError(f"{path}: {', '.join(sorted(twice))} is named twice.", do="Give every id its own class.")
-    return lines
-
-
 def _numbers(path: Path) -> np.ndarray:
     """(height, width) int64 class ids."""
     try:
@@ -127,9 +127,3 @@ def _numbers(path: Path) -> np.ndarray:
     except Exception as error:
         # Decoders may raise nearly any exception on broken files.
         raise DataError(f"{path.name}: cannot be decoded: {error}") from None
-
-
-def _mismatch(matches: list[str]) -> str:
-    if not matches:
-        return "mask without an image"
-    return f"could belong to {' or '.join(matches)}" if len(matches) > 1 else f"{matches[0]} already has a mask"

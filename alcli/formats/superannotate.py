@@ -11,13 +11,14 @@ from typing import Any
 
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
-from alcli.formats._names import ImageNames
+from alcli.formats._files import annotation_files, file_version
+from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.formats._times import parse_times, seconds_of_work
 from alcli.items import Refusal
 
 LARGEST_FILE = 64 * 2**20
 OLD_ENDING = "___objects"
-NOT_IMAGES = ("classes.json",)
+NOT_IMAGES = ("classes.json", "notes.json", "config.json", "workflow.json")
 ELLIPSE_CORNERS = 36
 LINE = "line "
 
@@ -29,40 +30,36 @@ class Superannotate:
         ignored: number of skipped objects by kind; no task supports these kinds.
     """
 
+    looks_like = "SuperAnnotate JSON files, one per image"
+
     def __init__(self, path: Path) -> None:
         self._root = path
-        self._files: dict[str, Path] = {}
+        self._matched: Matched[Path] = Matched()
         self.ignored: Counter[str] = Counter()
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether the first JSON file in the folder is in this format."""
-        first = next(_files(path), None) if path.is_dir() else None
+        first = next(iter(_files(path)), None) if path.is_dir() else None
         try:
-            return first is not None and isinstance(_document(first).get("metadata"), dict)
+            return bool(first and file_version(first) and isinstance(_document(first).get("metadata"), dict))
         except DataError:
             return False
 
+    @property
+    def notes(self) -> list[str]:
+        """What was overlooked in matching names."""
+        return self._matched.notes
+
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to its file's version; also return the files that match no or several images."""
-        images = ImageNames(names, suffixes=True)
-        versions: dict[str, str] = {}
-        refusals: list[Refusal] = []
-        for path in _files(self._root):
-            relative = path.relative_to(self._root).as_posix()
-            matches = images.find(_image_name(relative))
-            facts = path.stat()
-            version = f"{facts.st_size}-{facts.st_mtime_ns}"
-            if len(matches) == 1 and matches[0] not in versions:
-                versions[matches[0]] = version
-                self._files[matches[0]] = path
-            else:
-                refusals.append(Refusal(f"superannotate:{relative}", relative, _mismatch(matches), version))
-        return versions, refusals
+        claims = file_claims("superannotate", self._root, _files(self._root), _image_keys)
+        self._matched = match_claims(ImageNames(names, suffixes=True), claims)
+        return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
         """The annotation of one image; raises DataError naming an invalid instance."""
-        annotation, ignored = parse(name, _document(self._files[name]))
+        annotation, ignored = parse(name, _document(self._matched.source(name)))
         self.ignored += ignored
         return annotation
 
@@ -304,12 +301,12 @@ def _polygon_instances(polygon: Polygon, group: int) -> Iterator[dict[str, Any]]
 # Files
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*.json")) if path.name not in NOT_IMAGES)
+def _files(folder: Path) -> list[Path]:
+    return [path for path in annotation_files(folder, ".json") if path.name not in NOT_IMAGES]
 
 
-def _image_name(relative: str) -> str:
-    return str(PurePosixPath(relative).with_suffix("")).removesuffix(OLD_ENDING)
+def _image_keys(relative: PurePosixPath) -> list[str]:
+    return [str(relative.with_suffix("")).removesuffix(OLD_ENDING)]
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -321,12 +318,9 @@ def _document(path: Path) -> dict[str, Any]:
         raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: not JSON: {error}") from None
+    if isinstance(content, list) and path.stem.endswith(OLD_ENDING):
+        # The oldest exports hold the list of instances only.
+        return {"metadata": {}, "instances": content}
     if not isinstance(content, dict):
         raise DataError(f"{path.name}: the root is a {type(content).__name__}, expected an object")
     return content
-
-
-def _mismatch(matches: Sequence[str]) -> str:
-    if not matches:
-        return "annotation without an image"
-    return f"could belong to {' or '.join(matches)}" if len(matches) > 1 else f"{matches[0]} has two annotations"

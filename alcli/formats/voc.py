@@ -2,63 +2,59 @@
 
 from __future__ import annotations
 
-import stat
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from alcli.annotations import Annotation, Box
 from alcli.errors import DataError
-from alcli.formats._names import ImageNames
+from alcli.formats._files import annotation_files
+from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
+from alcli.formats._xml import parse_xml, root_tag
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
-from alcli.system.text import readable
-
-LARGEST_FILE = 16 * 2**20
 
 
 class Voc:
     """A folder of XML files; an image is labeled when its file exists, even with zero objects.
 
-    ``sub/x.xml`` belongs to the image ``sub/x.jpg`` (any suffix); ``x.xml`` at the top level also matches the only
-    image named ``x`` in any folder. Corners are read as written, without the one-pixel shift of the 2007 tools.
+    ``sub/x.xml`` or ``sub/x.jpg.xml`` belongs to the image ``sub/x.jpg`` (any suffix), else to the only image named
+    ``x`` in any folder. Corners are read as written, without the one-pixel shift of the 2007 tools.
     """
+
+    tasks = frozenset({"detection"})
+    looks_like = "XML files, one per image"
 
     def __init__(self, path: Path) -> None:
         self._root = path
-        self._files: dict[str, Path] = {}
+        self._matched: Matched[Path] = Matched()
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the folder contains XML files.
+        """Whether the folder contains XML files, the first of them not ``<annotations>``, which is CVAT's."""
+        files = annotation_files(path, ".xml") if path.is_dir() else []
+        return bool(files) and next(filter(None, map(root_tag, files)), "") != "annotations"
 
-        VOC is also the format of a folder that no format recognizes, for example before the first annotation.
-        """
-        return path.is_dir() and next(path.rglob("*.xml"), None) is not None
+    @property
+    def notes(self) -> list[str]:
+        """What was overlooked in matching names."""
+        return self._matched.notes
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to its file's version; also return the files that match no or several images."""
-        images = ImageNames(names, suffixes=False)
-        paths = [path for path in sorted(self._root.rglob("*")) if path.suffix.lower() == ".xml"]
-        keys = {path: readable(path.relative_to(self._root).as_posix()) for path in paths}
-        matches = {path: images.find(str(PurePosixPath(keys[path]).with_suffix(""))) for path in paths}
-        versions: dict[str, str] = {}
-        refusals: list[Refusal] = []
-        # Exact paths take precedence over bare names.
-        for path in sorted(paths, key=lambda path: not images.is_exact(keys[path], matches[path])):
-            version = _version(path)
-            if version and len(matches[path]) == 1 and matches[path][0] not in versions:
-                versions[matches[path][0]] = version
-                self._files[matches[path][0]] = path
-            else:
-                reason = _mismatch(matches[path], self._files) if version else "not a regular file that can be opened"
-                refusals.append(Refusal(f"voc:{keys[path]}", keys[path], reason, version))
-        return versions, refusals
+        claims = file_claims(
+            "voc", self._root, annotation_files(self._root, ".xml"), lambda path: [str(path.with_suffix(""))]
+        )
+        advice = "use unique image names, or put the XML in the image's folder"
+        self._matched = match_claims(ImageNames(names, suffixes=False), claims, ambiguous=advice)
+        return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
         """The boxes of one image; raises DataError naming an invalid object."""
-        path = self._files[name]
-        root = _parse(path)
+        path = self._matched.source(name)
+        root = parse_xml(path)
+        if root.tag != "annotation":
+            raise DataError(f"{path.name}: the root is <{root.tag}>, expected <annotation>")
         boxes = []
         for number, node in enumerate(root.iter("object")):
             try:
@@ -85,42 +81,6 @@ def write(path: Path, name: str, annotation: Annotation) -> None:
     ElementTree.indent(root)
     with atomic_write(path, permissions=SHARED) as stream:
         stream.write(ElementTree.tostring(root, encoding="unicode") + "\n")
-
-
-def _version(path: Path) -> str:
-    """Size and modification time; empty for anything but a readable regular file."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return ""
-    return f"{facts.st_size}-{facts.st_mtime_ns}" if stat.S_ISREG(facts.st_mode) else ""
-
-
-def _mismatch(matches: list[str], taken: dict[str, Path]) -> str:
-    if not matches:
-        return "annotation without an image"
-    if len(matches) > 1:
-        candidates = " or ".join(matches)
-        return f"could belong to {candidates}; use unique image names, or put the XML in the image's folder"
-    return f"{matches[0]} already has {taken[matches[0]].name}"
-
-
-def _parse(path: Path) -> ElementTree.Element:
-    try:
-        if (size := path.stat().st_size) > LARGEST_FILE:
-            raise DataError(f"{path.name}: {size} bytes is too large for an annotation")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise DataError(f"{path.name}: declares entities, which annotations do not need")
-    try:
-        root = ElementTree.fromstring(content)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path.name}: not valid XML: {error}") from None
-    if root.tag != "annotation":
-        raise DataError(f"{path.name}: the root is <{root.tag}>, expected <annotation>")
-    return root
 
 
 def _box(node: ElementTree.Element) -> Box:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from reprlib import repr as shortened
-from typing import Any
 
 import yaml
 
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
-from alcli.formats._names import ImageNames
+from alcli.formats import Purpose
+from alcli.formats._class_lists import NOT_LABELS
+from alcli.formats._files import annotation_files, file_version
+from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
+from alcli.formats._yolo_description import DESCRIPTION, YAML, Description, find_description, read_description
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 
-DESCRIPTION = "data.yaml"
 LABELS, IMAGES = "labels", "images"
-LARGEST_DESCRIPTION = 2**20
-MOST_JOINTS = 1000
-SLACK = 0.01
-"""Tolerance for coordinates that leave [0, 1] by rounding; the task decides how far a box may leave the image."""
+CVAT_FOLDERS = frozenset({"obj_train_data", "obj_valid_data", "obj_test_data"})
+FURTHEST = 1.0
+"""By how many times its size a coordinate may leave the image; the task decides how far its objects may."""
+MOST_OPENED = 20
+HEAD = 4096
 
 
 class Yolo:
@@ -28,76 +32,86 @@ class Yolo:
 
     A line is ``class x y width height`` (x and y of the center), followed by the joints if there is a ``kpt_shape``, or
     ``class x y x y …`` for a polygon. ``labels/sub/x.txt`` belongs to ``images/sub/x.jpg``, to ``sub/x.jpg`` or to the
-    only image named ``x``.
+    only image named ``x``. Another YAML file, ``obj.names`` or ``classes.txt`` may name the classes, or
+    ``task.classes`` in the order of their numbers.
     """
 
+    tasks = frozenset({"detection", "pose", "segmentation"})
+    looks_like = "YOLO text files and data.yaml"
+    purpose = Purpose()
+
     def __init__(self, path: Path) -> None:
-        self._yaml = path / DESCRIPTION if path.is_dir() else path
-        self._root = self._yaml.parent
-        self._files: dict[str, Path] = {}
-        self._classes: list[str] = []
-        self._joints: tuple[list[str], int] = ([], 0)
+        self._path = path
+        self._root = path.parent if path.is_file() else path
+        self._matched: Matched[Path] = Matched()
+        self._description = Description()
+        self._ignored: Counter[str] = Counter()
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether it is a folder with data.yaml, or a file whose name ends in .yaml or .yml."""
-        return (path / DESCRIPTION).is_file() or (path.is_file() and path.suffix.lower() in (".yaml", ".yml"))
+        """Whether it is a YAML file, or a folder with a description of a dataset, or with text files of numbers."""
+        if not path.is_dir():
+            return path.is_file() and path.suffix.lower() in YAML
+        file = find_description(path)
+        if file and file.suffix.lower() in YAML:
+            return True
+        texts = _label_files(path)
+        numbers = next(filter(None, map(_first_line, texts[:MOST_OPENED])), None)
+        return bool(texts) and (bool(file) if numbers is None else _is_numbers(numbers))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was overlooked in matching names and in reading."""
+        return [*self._matched.notes, *(f"{count} {what}." for what, count in self._ignored.items())]
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to its file's version; also return the files that match no or several images.
 
         Raises:
-            DataError: data.yaml does not name the classes.
+            DataError: the description does not name the classes.
+            UsageError: there is no description, and the task's classes are not set.
         """
-        content = _description(self._yaml)
-        self._classes, self._joints = _names(content, self._yaml), _joints(content, self._yaml)
-        images = ImageNames(names, suffixes=False)
-        versions: dict[str, str] = {}
-        refusals: list[Refusal] = []
-        stamp = self._yaml.stat().st_mtime_ns
-        for path in _text_files(self._root):
-            relative = path.relative_to(self._root)
-            matches = _find_image(images, relative)
-            facts = path.stat()
-            version = f"{facts.st_size}-{facts.st_mtime_ns}-{stamp}"
-            if len(matches) == 1 and matches[0] not in versions:
-                versions[matches[0]] = version
-                self._files[matches[0]] = path
-            else:
-                reason = f"could belong to {' or '.join(matches)}" if matches else "annotation without an image"
-                refusals.append(Refusal(f"yolo:{relative.as_posix()}", relative.as_posix(), reason, version))
-        return versions, refusals
+        self._description = read_description(self._path, self.purpose.classes)
+        claims = file_claims("yolo", self._root, _label_files(self._root), _image_keys, self._description.stamp)
+        self._matched = match_claims(ImageNames(names, suffixes=False), claims)
+        return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
-        """The objects of one image, relative to its size; raises DataError naming an invalid line."""
-        path = self._files[name]
+        """The objects of one image, relative to its size; raises DataError naming an invalid line.
+
+        For detection, polygons give their bounding boxes: otherwise these objects would be taught as background.
+        """
+        path = self._matched.source(name)
         boxes, poses, polygons = [], [], []
         for number, line in enumerate(_lines(path), 1):
             if not line.strip():
                 continue
             try:
                 part = self._parse_object(line.split())
+                if isinstance(part, Polygon):
+                    polygons.append(part)
+                    boxes += [_hull(part)] if self.purpose.task == "detection" else []
+                elif isinstance(part, Pose):
+                    poses.append(part)
+                    boxes += [part.box] if part.box else []
+                else:
+                    boxes.append(part)
             except DataError as error:
                 raise DataError(f"{path.name}:{number}: {error.what}") from None
-            if isinstance(part, Polygon):
-                polygons.append(part)
-            elif isinstance(part, Pose):
-                poses.append(part)
-                boxes += [part.box] if part.box else []
-            else:
-                boxes.append(part)
         return Annotation(
             name, tuple(boxes), poses=tuple(poses), polygons=tuple(polygons), relative=bool(boxes or polygons)
         )
 
     def _parse_object(self, words: Sequence[str]) -> Box | Pose | Polygon:
         label = self._label(words[0])
-        values = [_share(word) for word in words[1:]] if not self._joints[0] else [_number(word) for word in words[1:]]
-        joints, dimensions = self._joints
+        joints, dimensions = self._description.joints, self._description.dimensions
+        values = [_number(word) if joints else _share(word) for word in words[1:]]
         if joints and len(values) == 4 + len(joints) * dimensions:
             return Pose(label, _keypoints(values[4:], joints, dimensions), _box(label, values[:4]))
-        if len(values) == 4:
-            return _box(label, values)
+        if len(values) == 5:
+            self._ignored["lines have a sixth column, taken as a confidence and not used"] += 1
+        if len(values) in (4, 5):
+            return _box(label, values[:4])
         if joints:
             raise DataError(f"{len(words)} values, expected 5 or {5 + len(joints) * dimensions}")
         if len(values) % 2:
@@ -105,9 +119,13 @@ class Yolo:
         return Polygon(label, (tuple(values),))
 
     def _label(self, word: str) -> str:
-        if not word.isdecimal() or len(word) > 9 or int(word) >= len(self._classes):
-            raise DataError(f"class {shortened(word)} is not in data.yaml, which lists 0 to {len(self._classes) - 1}")
-        return self._classes[int(word)]
+        classes = self._description.classes
+        number = _class_number(word)
+        if number is None or number >= len(classes):
+            raise DataError(
+                f"class {shortened(word)} is not in {self._description.source}, which lists 0 to {len(classes) - 1}"
+            )
+        return classes[number]
 
 
 def write(root: Path, annotations: Mapping[str, Annotation]) -> None:
@@ -142,75 +160,61 @@ def _render_lines(name: str, annotation: Annotation, classes: Sequence[str]) -> 
     return [" ".join([str(classes.index(label)), *(f"{value:.10g}" for value in values)]) for label, values in objects]
 
 
-class _Loader(yaml.SafeLoader):
-    """Loads plain values only: nested aliases could expand a short file beyond any memory."""
+def _label_files(root: Path) -> list[Path]:
+    """Text files below folders called ``labels``, or all where there is no such folder; without class lists."""
+    texts = [
+        path
+        for path in annotation_files(root, ".txt")
+        if path.name.lower() not in NOT_LABELS or _is_numbers(_first_line(path))
+    ]
+    return [path for path in texts if LABELS in path.relative_to(root).parts[:-1]] or texts
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it uses an alias (*name), which alcli does not support")
-        return super().compose_node(parent, index)
 
-
-def _description(path: Path) -> dict[str, Any]:
+def _first_line(path: Path) -> str:
+    """The first line of a text file; empty for anything else."""
+    if not file_version(path):
+        return ""
     try:
-        if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
-            raise DataError(f"{path}: {size} bytes is too large for a dataset description.")
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
-    # Invalid dates and numbers raise ValueError; other mistakes raise various errors inside the parser.
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be read: {error}.", do="Correct data.yaml.") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: the root is a {type(content).__name__}, expected keys such as names.")
-    return content
+        with path.open("rb") as stream:
+            return stream.read(HEAD).decode("utf-8-sig", "ignore").strip().partition("\n")[0]
+    except OSError:
+        return ""
 
 
-def _names(content: dict[str, Any], path: Path) -> list[str]:
-    names = content.get("names")
-    if isinstance(names, dict):
-        if set(names) != set(range(len(names))):
-            raise DataError(f"{path}: names: the keys are not 0 to {len(names) - 1}.")
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
-        raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
-    # YAML reads an unquoted no, yes, on or null as a boolean or null.
-    if wrong := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, int, float))]:
-        raise DataError(f"{path}: names: {shortened(wrong[0])} is not a name.", do="Put the name into quotes.")
-    if len({str(name) for name in names}) != len(names):
-        raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
-    return [str(name) for name in names]
-
-
-def _joints(content: dict[str, Any], path: Path) -> tuple[list[str], int]:
-    """(joint names, values per joint)."""
-    shape = content.get("kpt_shape")
-    if shape is None:
-        return [], 0
-    if not _is_shape(shape):
-        raise DataError(f"{path}: kpt_shape: expected [joints, 2 or 3], got {shortened(shape)}.")
-    names = content.get("kpt_names")
-    names = next(iter(names.values()), None) if isinstance(names, dict) else names
-    if not isinstance(names, list) or len(names) != shape[0]:
-        names = [f"joint_{number}" for number in range(1, shape[0] + 1)]
-    return [str(name) for name in names], shape[1]
-
-
-def _is_shape(shape: Any) -> bool:
-    if not isinstance(shape, list) or [type(side) for side in shape] != [int, int]:
+def _is_numbers(line: str) -> bool:
+    """Whether it is a class number and at least four more numbers."""
+    words = line.split()
+    try:
+        return len(words) > 4 and _class_number(words[0]) is not None and bool([_number(word) for word in words])
+    except DataError:
         return False
-    return 0 < shape[0] <= MOST_JOINTS and shape[1] in (2, 3)
 
 
-def _text_files(root: Path) -> list[Path]:
-    folders = [folder for folder in sorted(root.rglob(LABELS)) if folder.is_dir()]
-    return sorted({path for folder in folders for path in folder.rglob("*.txt")})
+def _class_number(word: str) -> int | None:
+    """A whole number in any notation (``0``, ``0.0``, ``1e0``); None for anything else."""
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return int(value) if 0 <= value < 10**9 and value == int(value) else None
 
 
-def _find_image(images: ImageNames, relative: Path) -> list[str]:
+def _image_keys(relative: PurePosixPath) -> list[str]:
     parts = list(relative.with_suffix("").parts)
+    if parts[0] in CVAT_FOLDERS and len(parts) > 1:
+        parts = parts[1:]
+    if LABELS not in parts[:-1]:
+        return [str(PurePosixPath(*parts))]
     index = parts.index(LABELS)
     above, below = parts[:index], parts[index + 1 :]
-    candidates = [str(PurePosixPath(*key)) for key in ([*above, IMAGES, *below], [*above, *below], below)] + [parts[-1]]
-    return next((matches for key in candidates if (matches := images.find(key))), [])
+    return [str(PurePosixPath(*key)) for key in ([*above, IMAGES, *below], [*above, *below], below)]
+
+
+def _hull(polygon: Polygon) -> Box:
+    """The bounding box of a polygon in relative coordinates, clipped to the image."""
+    xs = [min(max(x, 0.0), 1.0) for ring in polygon.rings for x in ring[::2]]
+    ys = [min(max(y, 0.0), 1.0) for ring in polygon.rings for y in ring[1::2]]
+    return Box(polygon.label, min(xs), min(ys), max(xs), max(ys))
 
 
 def _lines(path: Path) -> list[str]:
@@ -231,7 +235,7 @@ def _number(word: str) -> float:
 
 def _share(word: str) -> float:
     value = _number(word)
-    if not -SLACK <= value <= 1 + SLACK:
+    if not -FURTHEST <= value <= 1 + FURTHEST:
         raise DataError(f"{word} is not relative to the image size (0 to 1)")
     return value
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
+from alcli.config import TaskOptions
 from alcli.items import Item, QueryRow, QueuedItem, Receipt, Refusal
 
 
@@ -56,6 +57,15 @@ class Dispatching(Protocol):
 
     def prelabel(self, items: Sequence[Item], annotations: Sequence[Annotation]) -> list[Refusal]:
         """Upload pre-annotations for annotators to correct, keeping statuses; returns the refusals."""
+        ...
+
+
+@runtime_checkable
+class TaskAware(Protocol):
+    """A platform whose annotations are read differently for different tasks."""
+
+    def set_task(self, task: TaskOptions) -> None:
+        """Called once, before anything is listed."""
         ...
 
 

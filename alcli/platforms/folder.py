@@ -10,18 +10,15 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from pydantic import Field
 
-from alcli import plugins
 from alcli.annotations import Annotation
-from alcli.config import PlatformOptions
+from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
-from alcli.formats import Format
+from alcli.formats import Format, Purpose, Purposeful, choose_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._queue_file import QueueFile
 from alcli.system.text import readable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
-AWAITED = "voc"
-"""The format of a folder without any annotations yet."""
 
 
 class Folder(QueueFile):
@@ -58,6 +55,18 @@ class Folder(QueueFile):
         self._format = options.format
         self._queue = options.queue or _beside(options.annotations or options.images)
         self._labels: Format | None = None
+        self._purpose = Purpose()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was overlooked in the last listing and reading, one sentence for each kind."""
+        notes: Sequence[str] = getattr(self._labels, "notes", ())
+        return notes
+
+    def set_task(self, task: TaskOptions) -> None:
+        """Read only formats and parts that the task can use; ``task.classes`` name numbered classes."""
+        self._purpose = Purpose(task.name, task.classes)
+        self._labels = None
 
     def items(self) -> Iterator[Item | Refusal]:
         """Every image in the folder; raises PlatformError if the folder does not exist."""
@@ -93,7 +102,10 @@ class Folder(QueueFile):
             path = self._annotations
             if path is None or not path.exists():
                 raise PlatformError(f"There are no annotations at {path}.", do="See platform.annotations.")
-            self._labels = _format_of(path, self._format)(path)
+            labels: Format = choose_format(path, self._format, self._purpose.task)(path)
+            if isinstance(labels, Purposeful):
+                labels.purpose = self._purpose
+            self._labels = labels
         return self._labels
 
 
@@ -107,35 +119,9 @@ def uri_to_path(uri: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
-def _refuse_folder_of_json(path: Path) -> None:
-    files = sorted(path.glob("*.json")) if path.is_dir() else []
-    if files and not any(path.rglob("*.[xX][mM][lL]")):
-        raise UsageError(
-            f"{path} holds no XML files but {files[0].name}: COCO annotations are one file.",
-            do=f"Name the file: platform.annotations = {str(files[0])!r}",
-        )
-
-
 def _beside(annotations: Path) -> Path:
     folder = annotations if annotations.is_dir() else annotations.parent
     return folder / "queue.csv"
-
-
-def _format_of(path: Path, name: str) -> type:
-    if name != "auto":
-        return plugins.load("formats", name)
-    claims = [known for known in plugins.names("formats") if plugins.load("formats", known).recognizes(path)]
-    if len(claims) > 1:
-        raise UsageError(f"{path} could be {' or '.join(claims)}.", do="Say which: set platform.format.")
-    if not claims and not path.is_dir():
-        raise UsageError(f"{path}: no annotation format recognizes it.", do="Set platform.format. " + _format_list())
-    if not claims:
-        _refuse_folder_of_json(path)
-    return plugins.load("formats", claims[0] if claims else AWAITED)
-
-
-def _format_list() -> str:
-    return f"There are: {', '.join(plugins.names('formats'))}."
 
 
 def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:

@@ -6,10 +6,11 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
 
-ESCAPE = re.compile("%[0-9A-F]{2}")
-UNESCAPED = "/ !#$&'()*+,:;=?@[]~"
+ESCAPED = 0xEF00
+"""First of the characters that stand for bytes; only 0x80 to 0xFF can be invalid in UTF-8."""
+SPECIAL = re.compile("[\\uef80-\\uefff\\udc80-\\udcff]")
+"""Bytes that are not UTF-8, as Python decodes them (surrogates), and the characters that stand for bytes."""
 
 
 def visible(text: str, keep: str = "\n") -> str:
@@ -36,14 +37,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def readable(name: str) -> str:
-    """A file name as valid UTF-8.
+    """A file name as valid UTF-8: the name itself, unless it is not UTF-8.
 
-    A name that is not UTF-8 is percent-encoded, and so is one that already looks percent-encoded, so that two files
-    never get the same name.
+    A byte that is not UTF-8 becomes a private-use character, U+EF80 to U+EFFF (the "OPTU" mapping of MirBSD). Such a
+    character in a name is itself written byte by byte, so that two files never get the same name.
     """
-    raw = os.fsencode(name)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return quote(raw, safe=UNESCAPED)
-    return text if not ESCAPE.search(text) else quote(raw, safe=UNESCAPED)
+    text = os.fsencode(name).decode("utf-8", "surrogateescape")
+    return SPECIAL.sub(_escape_bytes, text) if SPECIAL.search(text) else text
+
+
+def _escape_bytes(character: re.Match[str]) -> str:
+    return "".join(chr(ESCAPED + byte) for byte in character[0].encode("utf-8", "surrogateescape"))

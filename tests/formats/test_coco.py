@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from alcli.annotations import Annotation, Box
 from alcli.errors import DataError
+from alcli.formats import Purpose
 from alcli.formats.coco import Coco
 from alcli.formats.voc import Voc
 from tests.support.scenes import Photos
@@ -78,16 +80,97 @@ def change(keys: list, value: object) -> dict:
         ([], "root is a list"),
         ({}, "categories: expected a list"),
         (change(["images"], {}), "images: expected a list, got dict"),
-        (change(["images", 1, "id"], 1), r"images\[1\].id: 1 occurs twice"),
-        (change(["images", 0, "file_name"], None), r"images\[0\].file_name"),
-        (change(["annotations", 0, "image_id"], 9), r"annotations\[0\].image_id: there is no image 9"),
-        (change(["annotations", 0, "category_id"], 9), r"annotations\[0\].category_id: there is no category 9"),
-        (change(["categories", 0], "cat"), r"categories\[0\]: expected an object"),
     ],
 )
 def test_a_file_that_is_not_coco_is_refused_with_the_place(tmp_path, document, why):
     with pytest.raises(DataError, match=why):
         write(tmp_path, document).labeled(["a.jpg", "b.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (change(["images", 1, "id"], 1), r"images\[1\].id: 1 occurs twice"),
+        (change(["annotations", 0, "category_id"], 9), r"annotations\[0\].category_id: there is no category 9"),
+        (change(["categories", 0], "cat"), r"annotations\[0\].category_id: there is no category 7"),
+        (change(["categories", 0, "name"], None), r"categories\[0\].name: expected a name"),
+        (change(["categories"], [{"id": 7, "name": "cat"}, {"id": 7, "name": "dog"}]), r"id: 7 occurs twice"),
+    ],
+)
+def test_a_broken_entry_spoils_its_image_only(tmp_path, document, why):
+    document["images"].append({"id": 3, "file_name": "c.jpg"})
+    labels = write(tmp_path, document)
+    assert set(labels.labeled(["a.jpg", "b.jpg", "c.jpg"])[0]) == {"a.jpg", "b.jpg", "c.jpg"}
+    with pytest.raises(DataError, match=why):
+        labels.read("a.jpg")
+    assert labels.read("c.jpg").boxes == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        (change(["images", 0, "file_name"], None), "images[0]"),
+        (change(["images", 0], "a.jpg"), "images[0]"),
+        (change(["annotations", 0, "image_id"], 9), "annotations[0]"),
+        (change(["annotations", 0], None), "annotations[0]"),
+    ],
+)
+def test_what_belongs_to_no_image_is_left_out(tmp_path, document, where):
+    versions, refusals = write(tmp_path, document).labeled(["a.jpg", "b.jpg"])
+    assert "b.jpg" in versions
+    assert where in [refusal.name for refusal in refusals]
+
+
+@pytest.mark.parametrize("ids", [("1", "7"), (1.0, 7.0)])
+def test_ids_are_compared_by_their_text(tmp_path, ids):
+    document = good()
+    document["annotations"][0] |= dict(zip(("image_id", "category_id"), ids, strict=True))
+    labels = write(tmp_path, document)
+    assert labels.labeled(["a.jpg", "b.jpg"])[1] == []
+    assert labels.read("a.jpg").boxes == (Box("cat", 1, 2, 31, 42),)
+
+
+ODD_PARTS = [
+    {"segmentation": [[]]},
+    {"segmentation": [[10, 10, 40, 40]]},
+    {"segmentation": [10, 10, 40, 10, 40, 40]},
+    {"keypoints": []},
+    {"keypoints": [1, 2, 2]},
+]
+
+
+@pytest.mark.parametrize("part", ODD_PARTS)
+def test_detection_reads_the_box_whatever_the_other_parts_are(tmp_path, part):
+    document = good()
+    document["annotations"][0] |= part
+    labels = write(tmp_path, document)
+    labels.purpose = Purpose("detection")
+    labels.labeled(["a.jpg", "b.jpg"])
+    assert labels.read("a.jpg") == Annotation("a.jpg", (Box("cat", 1, 2, 31, 42),), (96, 80))
+
+
+@pytest.mark.parametrize("part", ODD_PARTS[:3])
+def test_segmentation_refuses_an_invalid_outline(tmp_path, part):
+    document = good()
+    document["annotations"][0] |= part
+    labels = write(tmp_path, document)
+    labels.purpose = Purpose("segmentation")
+    labels.labeled(["a.jpg", "b.jpg"])
+    with pytest.raises(DataError, match="segmentation"):
+        labels.read("a.jpg")
+
+
+def test_one_file_per_split_is_one_set(tmp_path):
+    for split, name in (("train", "a.jpg"), ("valid", "b.jpg")):
+        (tmp_path / split).mkdir()
+        document = {**good(), "images": [{"id": 1, "file_name": name, "width": 96, "height": 80}]}
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(document))
+    (tmp_path / "notes.json").write_text('{"info": 1}')
+    labels = Coco(tmp_path)
+    assert Coco.recognizes(tmp_path)
+    versions, refusals = labels.labeled(["train/a.jpg", "valid/a.jpg", "valid/b.jpg"])
+    assert set(versions) == {"train/a.jpg", "valid/b.jpg"} and refusals == []
+    assert labels.read("valid/b.jpg").boxes == (Box("cat", 1, 2, 31, 42),)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +199,11 @@ def test_orphans_ambiguous_and_double_entries_are_refused(tmp_path):
         {"id": 4, "file_name": "gone.jpg"},
         {"id": 5, "file_name": "x.jpg"},
     ]
-    _, refusals = write(tmp_path, document).labeled(["a.jpg", "b.jpg", "p/x.jpg", "q/x.jpg"])
+    labels = write(tmp_path, document)
+    _, refusals = labels.labeled(["a.jpg", "b.jpg", "p/x.jpg", "q/x.jpg"])
+    with pytest.raises(DataError, match="claimed by 2 annotations: coco:1 and coco:3"):
+        labels.read("a.jpg")
     assert {refusal.name: refusal.reason for refusal in refusals} == {
-        "a.jpg": "a.jpg is listed twice",
         "gone.jpg": "annotation without an image",
         "x.jpg": "could belong to p/x.jpg or q/x.jpg; write the folder into file_name",
     }

@@ -52,9 +52,9 @@ def test_a_folder_called_like_an_annotation_is_refused(tmp_path):
     labels = yolo(tmp_path, "names: [a]\n")
     (tmp_path / "labels/x.txt").mkdir()
     (tmp_path / "x.jpg.json").mkdir()
-    labels.labeled(["x.jpg"])
-    with pytest.raises(DataError, match=r"x.txt: cannot be read: Is a directory"):
-        labels.read("x.jpg")
+    versions, refusals = labels.labeled(["x.jpg"])
+    assert versions == {}
+    assert [refusal.reason for refusal in refusals] == ["not a regular file that can be opened"]
     assert not Superannotate.recognizes(tmp_path)
 
 

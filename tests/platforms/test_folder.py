@@ -180,11 +180,24 @@ def test_upper_case_suffixes_and_names_that_are_not_utf8_find_their_image(photos
     assert [item.state for item in items.values()].count("labeled") == 8
 
 
+@pytest.mark.parametrize("name", ["a%20b", "x%3Ay", "100%", "%FF", "ä", "a b"])
+def test_a_name_is_the_name_on_disk_in_list_and_queue(photos, name):
+    (photos.images / "photo_00.jpg").rename(photos.images / f"{name}.jpg")
+    (photos.annotations / "photo_00.xml").rename(photos.annotations / f"{name}.xml")
+    (photos.images / "photo_11.jpg").rename(photos.images / f"{name}2.jpg")
+    items, refusals = split(platform := folder(photos))
+    assert items[f"{name}.jpg"].state == "labeled" and refusals == {}
+    list(platform.push(rows([items[f"{name}2.jpg"]])))
+    assert (photos.annotations / "queue.csv").read_text().splitlines()[1].split(",")[1] == f"{name}2.jpg"
+
+
 def test_a_name_that_looks_escaped_is_not_the_name_that_is(photos):
-    for name in (b"\xff.jpg", b"%FF.jpg"):
+    for name in (b"\xff.jpg", b"%FF.jpg", "\uefff.jpg".encode()):
         path = Path(os.fsdecode(os.fsencode(photos.images) + b"/" + name))
         path.write_bytes((photos.images / "photo_00.jpg").read_bytes())
-    assert len(split(folder(photos))[0]) == 14
+    names = set(split(folder(photos))[0])
+    assert len(names) == 15
+    assert {"\uefff.jpg", "%FF.jpg"} <= names
 
 
 def test_an_exact_path_comes_before_a_bare_name(photos):
@@ -197,9 +210,45 @@ def test_an_exact_path_comes_before_a_bare_name(photos):
     assert list(refusals) == ["photo_00.xml"]
 
 
-def test_a_folder_with_coco_in_it_says_which_file_to_name(photos):
+def test_a_folder_with_one_coco_file_is_read(photos):
     photos.coco([0]).rename(photos.root / "labels.json")
     (photos.root / "labels").mkdir()
     (photos.root / "labels.json").rename(photos.root / "labels" / "instances.json")
-    with pytest.raises(UsageError, match=r"holds no XML files but instances\.json"):
-        list(Folder(Folder.Options(images=photos.images, annotations=photos.root / "labels"), Path("x")).items())
+    platform = Folder(Folder.Options(images=photos.images, annotations=photos.root / "labels"), Path("x"))
+    assert [name for name, item in split(platform)[0].items() if item.state == "labeled"] == ["photo_00.jpg"]
+
+
+def test_two_annotations_of_one_image_are_both_named(photos):
+    for person in ("ann", "bob"):
+        (photos.annotations / person).mkdir()
+        photos.write_xml(f"{person}/photo_09", ("red", "5", "5", "30", "30"))
+    items, _ = split(platform := folder(photos))
+    assert items["photo_09.jpg"].state == "labeled"
+    (answer,) = platform.annotations([items["photo_09.jpg"]])
+    assert isinstance(answer, Refusal)
+    assert answer.reason == "claimed by 2 annotations: ann/photo_09.xml and bob/photo_09.xml; keep one of them"
+
+
+def test_what_macos_leaves_is_no_annotation(photos):
+    (photos.annotations / "__MACOSX" / "labels").mkdir(parents=True)
+    for name in ("._photo_00.xml", "__MACOSX/labels/._photo_00.xml", "__MACOSX/labels/photo_01.xml"):
+        (photos.annotations / name).write_bytes(b"\0\5\x16\7")
+    items, refusals = split(folder(photos))
+    assert [item.state for item in items.values()].count("labeled") == 8
+    assert refusals == {}
+
+
+def test_the_root_of_a_voc_archive_may_be_given_for_both(tmp_path):
+    photos = Photos(tmp_path / "p").draw(3, annotated=2)
+    (tmp_path / "set").mkdir()
+    photos.images.rename(tmp_path / "set" / "JPEGImages")
+    photos.annotations.rename(tmp_path / "set" / "Annotations")
+    platform = Folder(Folder.Options(images=tmp_path / "set", annotations=tmp_path / "set"), tmp_path)
+    items, refusals = split(platform)
+    assert [(name, item.state) for name, item in items.items()] == [
+        ("JPEGImages/photo_00.jpg", "labeled"),
+        ("JPEGImages/photo_01.jpg", "labeled"),
+        ("JPEGImages/photo_02.jpg", "unlabeled"),
+    ]
+    assert refusals == {}
+    assert list(platform.notes) == ["2 of 2 annotations matched after the prefix Annotations/ was dropped."]

@@ -1,0 +1,71 @@
+"""Which format a file or folder of annotations is in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alcli import plugins
+from alcli.errors import UsageError
+from alcli.formats._files import describe_files
+
+AWAITED = "voc"
+"""The format of a folder without any annotations yet."""
+QUEUE = "queue.csv"
+"""What alcli itself may have written into a folder without annotations."""
+
+
+def choose_format(path: Path, name: str, task: str) -> type:
+    """The class of the format of this name, or with ``auto`` of the only one that recognizes the path.
+
+    Args:
+        task: name of the task; formats that it cannot use do not count. Empty: all count.
+
+    Raises:
+        UsageError: no format that the task can use recognizes the path, or several do.
+    """
+    if name != "auto":
+        return _load(name)
+    formats = {known: _load(known) for known in plugins.names("formats")}
+    recognized = [known for known, format_class in formats.items() if format_class.recognizes(path)]
+    claims = [known for known in recognized if _serves(formats[known], task, formats)]
+    if len(claims) > 1:
+        raise UsageError(f"{path} could be {' or '.join(claims)}.", do="Say which: set platform.format.")
+    if claims:
+        return formats[claims[0]]
+    if recognized:
+        raise _wrong_task(path, recognized, formats, task)
+    if path.is_dir() and not describe_files(path, QUEUE):
+        return formats[AWAITED]
+    raise _unrecognized(path, formats, task)
+
+
+def _load(name: str) -> Any:
+    return plugins.load("formats", name)
+
+
+def _serves(format_class: Any, task: str, formats: dict[str, Any]) -> bool:
+    """Whether the task can use the format; a task of another package may use any."""
+    known = set().union(*(getattr(each, "tasks", ()) for each in formats.values()))
+    return task not in known or task in getattr(format_class, "tasks", known)
+
+
+def _wrong_task(path: Path, recognized: list[str], formats: dict[str, Any], task: str) -> UsageError:
+    tasks = sorted(set().union(*(getattr(formats[name], "tasks", ()) for name in recognized)))
+    return UsageError(
+        f"{path} looks like {' or '.join(recognized)}, which the task {task} cannot use.",
+        do=f"Choose --task {' or '.join(tasks)}, or name annotations for {task}.",
+    )
+
+
+def _unrecognized(path: Path, formats: dict[str, Any], task: str) -> UsageError:
+    usable = {name: each for name, each in formats.items() if _serves(each, task, formats)}
+    listing = f"There are: {', '.join(plugins.names('formats'))}."
+    if not path.is_dir():
+        return UsageError(f"{path}: no annotation format recognizes it.", do=f"Set platform.format. {listing}")
+    shapes = "; ".join(f"{each.looks_like} ({name})" for name, each in usable.items() if hasattr(each, "looks_like"))
+    lacks = "; ".join(filter(None, (each.lacks(path) for each in usable.values() if hasattr(each, "lacks"))))
+    return UsageError(
+        f"{path} holds {describe_files(path)}, but no annotations that alcli can read{lacks and ': ' + lacks}.",
+        do=f"Expected {shapes}. If nothing is annotated yet, name an empty folder.",
+    )

@@ -1,0 +1,61 @@
+"""Read annotation files in XML, also in encodings that only Python knows, and never with entities."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alcli.errors import DataError
+from alcli.formats._files import file_version
+
+LARGEST_FILE = 16 * 2**20
+HEAD = 2**12
+DECLARATION = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
+
+
+def root_tag(path: Path) -> str:
+    """The tag of the root element; empty for a file that is not XML."""
+    if not file_version(path):
+        return ""
+    parser: ElementTree.XMLPullParser[Any] = ElementTree.XMLPullParser(("start",))
+    try:
+        with path.open("rb") as stream:
+            parser.feed(stream.read(HEAD))
+        events: Iterator[Any] = parser.read_events()
+        return next((str(element.tag) for _, element in events), "")
+    except (OSError, ElementTree.ParseError, ValueError, LookupError):
+        return ""
+
+
+def parse_xml(path: Path, largest: int = LARGEST_FILE) -> ElementTree.Element:
+    """The root element; raises DataError when the file is too large, not XML, or declares entities."""
+    try:
+        if (size := path.stat().st_size) > largest:
+            raise DataError(f"{path.name}: {size} bytes is too large for an annotation")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise DataError(f"{path.name}: declares entities, which annotations do not need")
+    try:
+        return ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        root = _parse_decoded(content)
+        if root is None:
+            raise DataError(f"{path.name}: not valid XML: {error}") from None
+        return root
+
+
+def _parse_decoded(content: bytes) -> ElementTree.Element | None:
+    """Parse text in an encoding that Python knows and expat does not, such as GBK."""
+    declaration = DECLARATION.match(content)
+    if declaration is None:
+        return None
+    try:
+        text = content[declaration.end() :].decode(declaration.group(1).decode("ascii"))
+        return None if "<!DOCTYPE" in text or "<!ENTITY" in text else ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return None

@@ -1,0 +1,154 @@
+"""Which classes and joints a YOLO dataset has: ``data.yaml``, ``obj.names``, ``classes.txt`` or the task's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any
+
+import yaml
+
+from alcli.errors import DataError, UsageError
+from alcli.formats._class_lists import read_class_list
+from alcli.formats._files import annotation_files
+
+DESCRIPTION = "data.yaml"
+YAML = (".yaml", ".yml")
+DATASET_KEYS = frozenset({"path", "train", "val", "test", "nc"})
+"""Keys of which a description has at least one, in addition to ``names``."""
+CLASS_LIST = "classes.txt"
+LARGEST_DESCRIPTION = 2**20
+MOST_JOINTS = 1000
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a dataset's labels mean.
+
+    Attributes:
+        source: what names the classes, for messages.
+        classes: in the order of their numbers.
+        joints: joint names in order; empty without keypoints.
+        dimensions: values per joint, 2 or 3.
+        stamp: changes with the file that names the classes.
+    """
+
+    source: str = ""
+    classes: Sequence[str] = ()
+    joints: Sequence[str] = field(default=())
+    dimensions: int = 0
+    stamp: str = ""
+
+
+def find_description(path: Path) -> Path | None:
+    """The file that names the classes of a dataset; ``path`` itself if it is a file."""
+    if path.is_file():
+        return path
+    # labelImg and others are given the folder ``labels`` of a dataset.
+    for folder in (path, path.parent) if path.name == "labels" else (path,):
+        described = [folder / DESCRIPTION] if (folder / DESCRIPTION).is_file() else _descriptions(folder)
+        listed = [*sorted(folder.glob("*.names")), folder / CLASS_LIST, folder / "labels" / CLASS_LIST]
+        for file in (*described, *listed):
+            if file.is_file() and not file.name.startswith("."):
+                return file
+    return next((file for file in annotation_files(path, ".txt") if file.name == CLASS_LIST), None)
+
+
+def read_description(path: Path, classes: Sequence[str]) -> Description:
+    """Read the classes and joints of a dataset.
+
+    Args:
+        classes: the task's classes in the order of their numbers, for a dataset that does not name any.
+
+    Raises:
+        DataError: the file that should name them cannot be used.
+        UsageError: nothing names the classes.
+    """
+    file = find_description(path)
+    content = _load(file) if file and file.suffix.lower() in YAML else None
+    if file and content is not None and ("names" in content or not classes):
+        joints, dimensions = _joints(content, file)
+        return Description(file.name, _names(content, file), joints, dimensions, f"-{file.stat().st_mtime_ns}")
+    if file and content is None:
+        names = read_class_list(file)
+        return Description(file.name, names, stamp=f"-{file.stat().st_mtime_ns}")
+    if classes:
+        return Description("task.classes", classes, stamp=f"-{','.join(classes)}")
+    raise UsageError(
+        f"The .txt files in {path} look like YOLO labels, but nothing names the classes.",
+        do=f"Put a {DESCRIPTION} or classes.txt there, or name the classes in order: --classes cat,dog",
+    )
+
+
+def _descriptions(folder: Path) -> list[Path]:
+    """YAML files that name classes and where images are."""
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in YAML and path.is_file())
+    return [path for path in files if not path.name.startswith(".") and _is_description(path)]
+
+
+def _is_description(path: Path) -> bool:
+    try:
+        content = _load(path)
+    except DataError:
+        return False
+    return isinstance(content.get("names"), (list, dict)) and bool(DATASET_KEYS & content.keys())
+
+
+class _Loader(yaml.SafeLoader):
+    """Loads plain values only: nested aliases could expand a short file beyond any memory."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it uses an alias (*name), which alcli does not support")
+        return super().compose_node(parent, index)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
+            raise DataError(f"{path}: {size} bytes is too large for a dataset description.")
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+    # Invalid dates and numbers raise ValueError; other mistakes raise various errors inside the parser.
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read: {error}.", do=f"Correct {path.name}.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: the root is a {type(content).__name__}, expected keys such as names.")
+    return content
+
+
+def _names(content: dict[str, Any], path: Path) -> list[str]:
+    names = content.get("names")
+    if isinstance(names, dict):
+        if set(names) != set(range(len(names))):
+            raise DataError(f"{path}: names: the keys are not 0 to {len(names) - 1}.")
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
+    # YAML reads an unquoted no, yes, on or null as a boolean or null.
+    if wrong := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, int, float))]:
+        raise DataError(f"{path}: names: {shortened(wrong[0])} is not a name.", do="Put the name into quotes.")
+    if len({str(name) for name in names}) != len(names):
+        raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
+    return [str(name) for name in names]
+
+
+def _joints(content: dict[str, Any], path: Path) -> tuple[list[str], int]:
+    """(joint names, values per joint)."""
+    shape = content.get("kpt_shape")
+    if shape is None:
+        return [], 0
+    if not _is_shape(shape):
+        raise DataError(f"{path}: kpt_shape: expected [joints, 2 or 3], got {shortened(shape)}.")
+    names = content.get("kpt_names")
+    names = next(iter(names.values()), None) if isinstance(names, dict) else names
+    if not isinstance(names, list) or len(names) != shape[0]:
+        names = [f"joint_{number}" for number in range(1, shape[0] + 1)]
+    return [str(name) for name in names], shape[1]
+
+
+def _is_shape(shape: Any) -> bool:
+    if not isinstance(shape, list) or [type(side) for side in shape] != [int, int]:
+        return False
+    return 0 < shape[0] <= MOST_JOINTS and shape[1] in (2, 3)
