@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import pkgutil
 from typing import Any
 
@@ -23,7 +24,7 @@ def names(kind: str) -> list[str]:
     Raises:
         UsageError: a name is taken twice.
     """
-    built_in = [_command_line_name(module) for module in _modules(kind)]
+    built_in = _built_in(kind)
     external = [entry.name for entry in _entry_points(kind)]
     everything = sorted(built_in + external)
     twice = {name for name in everything if everything.count(name) > 1}
@@ -48,8 +49,22 @@ def load(kind: str, name: str) -> Any:
     for entry in _entry_points(kind):
         if entry.name == name:
             return _load_external(kind, entry)
-    module_name = name.replace("-", "_")
-    class_name = "".join(part.capitalize() for part in module_name.split("_"))
+    return _class(kind, name.replace("-", "_"), _class_name(name))
+
+
+def load_options(kind: str, name: str) -> Any:
+    """The class ``Options`` of one plugin, None if it has none; raises like ``load``.
+
+    If ``pose.py`` has a neighbor ``_pose_options.py``, only that file is imported, for its class ``PoseOptions``:
+    reading a setting must not take the seconds that importing torch takes.
+    """
+    module_name = f"_{name.replace('-', '_')}_options"
+    if name in _built_in(kind) and importlib.util.find_spec(f"alcli.{kind}.{module_name}"):
+        return _class(kind, module_name, f"{_class_name(name)}Options")
+    return getattr(load(kind, name), "Options", None)
+
+
+def _class(kind: str, module_name: str, class_name: str) -> Any:
     module = importlib.import_module(f"alcli.{kind}.{module_name}")
     if not hasattr(module, class_name):
         raise UsageError(f"alcli/{kind}/{module_name}.py has no class {class_name}.")
@@ -61,22 +76,24 @@ def _load_external(kind: str, entry: importlib.metadata.EntryPoint) -> Any:
         return entry.load()
     except Exception as error:  # the code of another package may raise anything
         package = entry.dist.name if entry.dist else "another package"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # one line
         raise UsageError(
-            f"The {kind} plugin {entry.name!r} of {package} cannot be imported: {type(error).__name__}: {error}",
+            f"The {kind} plugin {entry.name!r} of {package} cannot be imported: {reason}",
             do=f"Update or uninstall {package}.",
         ) from error
 
 
-def _modules(kind: str) -> list[str]:
+def _built_in(kind: str) -> list[str]:
     if kind not in KINDS:
         raise UsageError(f"There is no kind of plugin {kind!r}.", do=did_you_mean(kind, KINDS))
     package = importlib.import_module(f"alcli.{kind}")
-    return [module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
+    modules = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return [module.replace("_", "-") for module in modules if not module.startswith("_")]
 
 
 def _entry_points(kind: str) -> list[importlib.metadata.EntryPoint]:
     return list(importlib.metadata.entry_points(group=f"alcli.{kind}"))
 
 
-def _command_line_name(module: str) -> str:
-    return module.replace("_", "-")
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("-"))

@@ -303,7 +303,7 @@ def test_csv_and_json_do_not_fight_for_stdout(alcli, workspace):
     for command in ("score", "export-csv"):
         code, out, _ = alcli(command, "-w", workspace, "-o", "-", "--json")
         assert code == 2
-        assert "want stdout" in json.loads(out)["error"]["what"]
+        assert "cannot both go to stdout" in json.loads(out)["error"]["what"]
 
 
 def test_a_list_with_umlauts_in_a_bare_locale(workspace, photos):

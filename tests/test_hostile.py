@@ -73,7 +73,7 @@ def test_a_heartbeat_that_is_none_counts_for_nothing(tmp_path, text):
 
 @pytest.mark.parametrize("text", ["platform.images=a\0b", "model.weights=\0"])
 def test_a_path_with_a_nul_is_none(tmp_path, text):
-    with pytest.raises(UsageError, match="is no path"):
+    with pytest.raises(UsageError, match="is not a valid path"):
         config.load(tmp_path, [text], {})
 
 

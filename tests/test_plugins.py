@@ -67,6 +67,15 @@ def test_a_file_without_its_class_is_an_error(tmp_path, monkeypatch):
         plugins.load("strategies", "hollow-one")
 
 
+@pytest.mark.parametrize(("kind", "name"), [("tasks", "pose"), ("platforms", "superannotate"), ("platforms", "folder")])
+def test_options_are_the_same_with_and_without_the_plugin(kind, name):
+    assert plugins.load_options(kind, name) is plugins.load(kind, name).Options
+
+
+def test_a_plugin_without_options_of_its_own_has_none():
+    assert plugins.load_options("strategies", "entropy") is None
+
+
 def test_a_wrapper_is_named_with_what_it_wraps(monkeypatch):
     class Doubled:
         wraps = True

@@ -35,3 +35,16 @@ def test_looking_needs_no_torch(workspace, command):
     arguments = [*command, "-w", str(workspace)]
     code = f"import sys; from alcli.cli import run; run({arguments!r}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "setting"),
+    [("classification", "multi_label=true"), ("pose", "subject=dog"), ("segmentation", "ignore_index=0")],
+)
+def test_reading_a_setting_of_one_task_needs_no_torch(task, setting, tmp_path):
+    code = (
+        "import sys; from alcli import config; from pathlib import Path;"
+        f"config.load(Path({str(tmp_path)!r}), ['task.name={task}', 'task.{setting}']);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

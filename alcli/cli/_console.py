@@ -29,7 +29,7 @@ class Console:
         self.run_id = ""
 
     def result(self, document: dict[str, Any], text: str = "") -> None:
-        """Print the outcome: the document with ``--json``, otherwise the text, unless ``--quiet``."""
+        """Print the document with ``--json``; otherwise print the text, unless ``--quiet``."""
         if self.as_json:
             import json
 
@@ -50,8 +50,8 @@ class Console:
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in header:
-            numbers = bool(rows) and all(_is_number(row[header.index(column)]) for row in rows)
-            table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+            is_numeric = bool(rows) and all(_is_number(row[header.index(column)]) for row in rows)
+            table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(visible(str(cell), keep="")) for cell in row))
         out = RichConsole(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -88,11 +88,11 @@ class Console:
             groups.setdefault(refusal.reason, []).append(refusal.name)
         for reason, names in list(groups.items())[:SHOWN_PROBLEMS]:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            # Escaped: a line break in a file name must not look like a line of our own.
+            # Escaped: a line break in a file name must not start a line that looks like alcli's own.
             self.say(f"  left out: {visible(names[0], keep='')}{more}: {visible(reason, keep='')}")
         hidden = sum(map(len, list(groups.values())[SHOWN_PROBLEMS:]))
         if hidden or len(refusals) > len(groups):
-            self.say(f"  {f'… and {hidden} more' if hidden else 'Each of them'}: alcli list quarantine")
+            self.say(f"  {f'… and {hidden} more' if hidden else 'Every name'}: alcli list quarantine")
 
     @contextlib.contextmanager
     def track(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -110,7 +110,7 @@ class Console:
         from alcli.system.text import visible
 
         if not self.quiet:
-            # The run goes on when its terminal is gone.
+            # A closed terminal must not end the run.
             with contextlib.suppress(OSError):
                 click.echo(visible(redact(text)), err=True)
 
@@ -152,8 +152,8 @@ class _ProgressLines:
             return
         self._last = now
         rate = self._done / (now - self._started)
-        left = (self._total - self._done) / max(rate, 1e-9)
-        click.echo(f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left", err=True)
+        remaining = (self._total - self._done) / max(rate, 1e-9)
+        click.echo(f"{self._description}: {self._done}/{self._total}, {rate:.1f}/s, {remaining:.0f} s left", err=True)
 
 
 def metrics_in_words(metrics: Mapping[str, float]) -> str:

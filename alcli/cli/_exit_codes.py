@@ -16,7 +16,7 @@ from alcli.errors import DONE, AlcliError, Ending, Interrupted, MachineError
 
 USAGE = 2
 READER_GONE = 141
-"""What a shell reports for a process that SIGPIPE ended."""
+"""The exit code that a shell reports for a process killed by SIGPIPE."""
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def run(arguments: list[str] | None = None) -> int:
 
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
-    _listen_to_signals()
+    _install_signal_handlers()
     _use_utf8()
     try:
         code = cli.main(arguments, prog_name="alcli", standalone_mode=False, obj=arguments)
@@ -44,7 +44,7 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return _ignore_closed_pipe()
     except SystemExit as error:
-        # click and rich exit with 1 when a pipe is closed. A shell's completion exits with 1 for its own reasons.
+        # click and rich exit with 1 when a pipe is closed. Shell completion has its own reasons to exit with 1.
         if error.code != 1 or "_ALCLI_COMPLETE" in os.environ:
             raise
         return _ignore_closed_pipe()
@@ -70,11 +70,11 @@ def _fail_with_report(error: Exception, as_json: bool) -> int:
 
 
 def _fail(error: Ending, as_json: bool) -> int:
-    _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_sentences(error), err=True))
+    _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_message(error), err=True))
     return error.exit_code
 
 
-def _sentences(error: Ending) -> str:
+def _message(error: Ending) -> str:
     from alcli.system.redaction import redact
     from alcli.system.text import visible
 
@@ -94,16 +94,16 @@ def _report(parts: dict[str, str], code: int, as_json: bool, show: Callable[[], 
 
 
 def _use_utf8() -> None:
-    """Write UTF-8 in every locale: cron has none, and the first umlaut in a file name must not end a run."""
+    """Write UTF-8 in every locale: cron sets none, and the first umlaut in a file name must not end a run."""
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if reconfigure := getattr(stream, "reconfigure", None):  # a test may have put another stream here
             reconfigure(encoding="utf-8", errors=errors)
 
 
-def _listen_to_signals() -> None:
+def _install_signal_handlers() -> None:
     def stop(number: int, frame: object) -> None:
         raise Interrupted(number)
 
-    with contextlib.suppress(ValueError):  # only the main thread may do this; some tests run in another one
+    with contextlib.suppress(ValueError):  # Python allows it only in the main thread; some tests run in another
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGHUP, stop)

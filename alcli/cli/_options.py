@@ -1,4 +1,4 @@
-"""Options that several commands share, and the ``Session`` that every command is given."""
+"""Options that several commands share, and the ``Session`` that every command receives."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Session:
         return self._root if self._root is not None else Workspace.find(Path.cwd())
 
     @contextmanager
-    def reading(self) -> Iterator[Workspace]:
+    def open_workspace(self) -> Iterator[Workspace]:
         """Open the workspace read-only and without a lock, for commands that change nothing."""
         from alcli.workspace import Workspace
         from alcli.workspace.database import database_errors
@@ -71,12 +71,12 @@ class Session:
             workspace.close()
 
     @contextmanager
-    def writing(self, wait: float = 0.0, observe: Observer | None = None) -> Iterator[Context]:
+    def lock_workspace(self, wait: float = 0.0, observe: Observer | None = None) -> Iterator[Context]:
         """Open and lock the workspace, and yield the context for a step.
 
         Args:
             wait: seconds to wait for another run to release the lock.
-            observe: a context entered around the run, which sees its errors after translation.
+            observe: a context manager around the run, which sees errors after their translation.
         """
         from alcli.context import Context
         from alcli.workspace import Workspace
@@ -99,7 +99,7 @@ class Session:
             workspace.close()
 
     def exit_code(self, problems: Sequence[Refusal]) -> int:
-        """The exit code of a run that reached its end; also recorded in the run's log."""
+        """The exit code of a run that reached its end; the run's log records it, too."""
         code = PARTIAL if problems else DONE
         if self._run is not None:
             self._run.exit_code = code
@@ -124,7 +124,7 @@ class Session:
 
 
 def shared(command: Command) -> Command:
-    """Add ``-w --set --json -q -v`` to a command, which is then given a ``Session`` as ``session``."""
+    """Add ``-w --set --json -q -v`` to a command, and pass it a ``Session`` as ``session``."""
 
     def with_session(
         workspace: Path | None,
@@ -148,9 +148,9 @@ def shared(command: Command) -> Command:
     return decorated
 
 
-def setting(flag: str, place: str, help: str, **options: Any) -> Callable[[Command], Command]:
-    """A flag that stands for one ``section.key`` of the configuration."""
-    return click.option(flag, SETTING_PREFIX + place.replace(".", "__"), help=f"{help}  [{place}]", **options)
+def setting(flag: str, name: str, help: str, **options: Any) -> Callable[[Command], Command]:
+    """A flag that overrides one setting, ``section.key``."""
+    return click.option(flag, SETTING_PREFIX + name.replace(".", "__"), help=f"{help}  [{name}]", **options)
 
 
 SETTING_PREFIX = "setting_"
@@ -158,9 +158,11 @@ SETTING_PREFIX = "setting_"
 
 def _overrides(rest: dict[str, Any]) -> list[tuple[str, Any]]:
     """Take the settings out of a command's arguments."""
-    names = [name for name in rest if name.startswith(SETTING_PREFIX)]
-    given = [(name.removeprefix(SETTING_PREFIX).replace("__", "."), rest.pop(name)) for name in names]
-    return [(place, value) for place, value in given if value is not None]
+    arguments = [argument for argument in rest if argument.startswith(SETTING_PREFIX)]
+    settings = [
+        (argument.removeprefix(SETTING_PREFIX).replace("__", "."), rest.pop(argument)) for argument in arguments
+    ]
+    return [(name, value) for name, value in settings if value is not None]
 
 
 _SHARED = [
@@ -184,6 +186,13 @@ _SHARED = [
 
 budget = setting("--budget", "selection.budget", "Images to annotate per cycle.", type=click.IntRange(1))
 strategy = setting("--strategy", "strategy.name", "Ranking strategy; see `alcli list strategies`.")
+allow_cold_start = setting(
+    "--allow-cold-start",
+    "train.allow_cold_start",
+    "Rank without a model although no annotation can be used.",
+    is_flag=True,
+    default=None,
+)
 validation = setting(
     "--validation",
     "train.validation",

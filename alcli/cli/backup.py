@@ -25,7 +25,7 @@ def command(session: options.Session, destination: Path) -> int:
     from alcli.workspace.backup import backup
     from alcli.workspace.database import machine_errors
 
-    with session.reading() as workspace, machine_errors(destination):
+    with session.open_workspace() as workspace, machine_errors(destination):
         count = backup(workspace, destination)
     session.console.result(
         {"destination": str(destination), "files": count},

@@ -13,6 +13,7 @@ from alcli.cli import _options as options
 from alcli.cli._console import metrics_in_words
 
 if TYPE_CHECKING:
+    from alcli.context import Context
     from alcli.cycle import CycleResult
     from alcli.system.run_log import Run
     from alcli.workspace import Workspace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @options.budget
 @options.strategy
 @options.validation
+@options.allow_cold_start
 @options.accept_shrink
 @options.wait
 @click.option(
@@ -49,9 +51,9 @@ def command(
     from alcli.cycle import run_cycle
 
     if dry_run:
-        with session.writing(wait) as context:
+        with session.lock_workspace(wait) as context:
             return _dry_run(session, context, accept_shrink)
-    with session.writing(wait, functools.partial(_record_end, metrics_file)) as context:
+    with session.lock_workspace(wait, functools.partial(_record_end, metrics_file)) as context:
         result = run_cycle(context, accept_shrink)
         code = session.exit_code(result.problems)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
@@ -61,7 +63,7 @@ def command(
         "nothing_new": result.nothing_new,
         "pool": pool,
         "steps": {step.step: step.summary.document() for step in result.steps},
-        "problems": [{"name": row.name, "reason": row.reason} for row in result.problems],
+        "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
         "folder": folder,
     }
     text = describe(result) if result.nothing_new else f"{describe(result)}\nRanked list: {folder}/priorities.csv"
@@ -90,27 +92,27 @@ def describe(result: CycleResult) -> str:
 
     training = result.summary(Training) or Training()
     scored, pushed = result.summary(Scored) or Scored(), result.summary(Pushed) or Pushed()
-    rechecks = f", {len(scored.rechecks)} annotations to look at again" if scored.rechecks else ""
+    rechecks = f", {len(scored.rechecks)} annotations to review" if scored.rechecks else ""
     return (
         f"Cycle {result.number}: {_training_in_words(training)}.\n"
-        f"Ranked {scored.scored} images by {scored.strategy}; {scored.asked} asked for{rechecks}; "
-        f"queue: {pushed.new} new, {pushed.moved} moved, {pushed.leaving} left."
+        f"Ranked {scored.scored} images by {scored.strategy}; {scored.asked} selected{rechecks}; "
+        f"queue: {pushed.new} new, {pushed.moved} moved, {pushed.leaving} removed."
     )
 
 
 def _training_in_words(training: Training) -> str:
     if training.cold_start:
-        return "no annotation to learn from: cold start"
+        return "no annotations to train on (cold start)"
     metrics = metrics_in_words(training.metrics)
     text = f"trained on {training.trained_on} images"
     if metrics:
         text += f" ({metrics} on {training.held_out} held out)"
     if training.reused_from is not None:
-        text += f", the model of cycle {training.reused_from}: nothing in it would change"
+        text += f"; the model of cycle {training.reused_from} is reused, because nothing it depends on has changed"
     return text
 
 
-def _dry_run(session: options.Session, context: Any, accept_shrink: bool) -> int:
+def _dry_run(session: options.Session, context: Context, accept_shrink: bool) -> int:
     from alcli.cycle.pull import pull
 
     summary = pull(context, dry_run=True, accept_shrink=accept_shrink).summary.document()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PACKAGES = ("alcli", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "superannotate")
 FREE_GIB = 2.0
 Check = tuple[str, bool, str]
-"""Name, whether all is well, and what was observed."""
+"""Name, whether the check passed, and details."""
 
 
 @click.command()
@@ -39,13 +39,13 @@ def command(session: options.Session, online: bool) -> int:
       alcli doctor -w W --json
     """
     checks = [*_machine(), *_workspace(session, online)]
-    session.console.result({"checks": [{"check": name, "ok": good, "found": fact} for name, good, fact in checks]})
+    session.console.result({"checks": [{"check": name, "ok": passed, "found": fact} for name, passed, fact in checks]})
     session.console.table(
         "Checks",
         ("check", "", "details"),
-        [(name, "ok" if good else "FAULT", fact) for name, good, fact in checks],
+        [(name, "ok" if passed else "FAULT", fact) for name, passed, fact in checks],
     )
-    faults = [name for name, good, _ in checks if not good]
+    faults = [name for name, passed, _ in checks if not passed]
     if faults:
         session.console.say(f"Problems with: {', '.join(faults)}.")
     return 2 if faults else 0
@@ -68,7 +68,7 @@ def _machine() -> list[Check]:
             f"{platform.python_version()} on {platform.platform(terse=True)}",
         ),
         ("versions", True, versions),
-        ("device", True, f"{device()}, {cores} cores, {torch.get_num_threads()} threads of torch"),
+        ("device", True, f"{device()}, {cores} cores, {torch.get_num_threads()} torch threads"),
         ("bfloat16", True, _bfloat16()),
     ]
 
@@ -112,8 +112,8 @@ def _disk(root: Path) -> Check:
 
 
 def _writable(root: Path) -> Check:
-    good = os.access(root, os.W_OK)
-    return ("permission", good, "writable" if good else "read-only")
+    writable = os.access(root, os.W_OK)
+    return ("permission", writable, "writable" if writable else "read-only")
 
 
 def _private(root: Path) -> Check:
@@ -140,13 +140,13 @@ def _lock(workspace: Workspace) -> Check:
 
 
 def _clock(root: Path) -> Check:
-    """After a clock was set back, the end of the last run lies in the future."""
+    """If the clock was set back, the last run ended in the future."""
     from alcli.system.clock import LARGEST_SKEW, utc
     from alcli.workspace import heartbeat
 
     ahead = heartbeat.read(root).ended - time.time()
-    good = ahead <= LARGEST_SKEW
-    return ("clock", good, utc(time.time()) if good else f"the last run ended {ahead:.0f} s in the future")
+    passed = ahead <= LARGEST_SKEW
+    return ("clock", passed, utc(time.time()) if passed else f"the last run ended {ahead:.0f} s in the future")
 
 
 def _configuration(session: options.Session, workspace: Workspace, online: bool) -> list[Check]:

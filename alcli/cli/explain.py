@@ -1,4 +1,4 @@
-"""Explain where one image stands in the list, and why."""
+"""Explain the rank of one image, and the reason for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(session: options.Session, name: str) -> int:
       alcli explain IMG_0042.jpg
       alcli explain -w W night/IMG_0042.jpg --json
     """
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         explanations = [_explanation(workspace, item, state) for item, state in _items(workspace, name)]
     session.console.result({"items": explanations})
     for explanation in explanations:
@@ -35,7 +35,7 @@ def command(session: options.Session, name: str) -> int:
 
 
 def _items(workspace: Workspace, name: str) -> list[tuple[Item, str]]:
-    """All items with this name, folder and name, or id, with their states; raises UsageError if there is none."""
+    """All items with this name, FOLDER/NAME or id, with their states; raises UsageError if there are none."""
     from alcli.errors import UsageError
     from alcli.system.text import did_you_mean
 
@@ -70,7 +70,7 @@ def _explanation(workspace: Workspace, item: Item, state: str) -> dict[str, Any]
 
 
 def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
-    """Its row in the list of every cycle that has one, newest first."""
+    """The item's rank and signals in each cycle that ranked it, newest first."""
     from alcli.artifacts.scores import read_scores
     from alcli.system.tables import plain
     from alcli.workspace.records import Scored
@@ -98,9 +98,9 @@ def _lists(workspace: Workspace, item: Item) -> list[dict[str, Any]]:
 def _lines(explanation: dict[str, Any]) -> list[tuple[str, Any]]:
     facts = {key: value for key, value in explanation.items() if value and key not in ("lists", "name")}
     lines = [(key.replace("_", " "), value) for key, value in facts.items()]
-    for position in explanation["lists"]:
-        asked = "asked for" if position["asked"] else "not asked for"
-        lines.append((f"cycle {position['cycle']}", f"rank {position['rank']} of {position['of']}, {asked}"))
-        lines.append(("  why", position["reason"] or f"ranked by {position['strategy']}"))
-        lines += [(f"  {name}", f"{float(value):.4g}") for name, value in position["signals"].items()]
+    for entry in explanation["lists"]:
+        asked = "selected" if entry["asked"] else "not selected"
+        lines.append((f"cycle {entry['cycle']}", f"rank {entry['rank']} of {entry['of']}, {asked}"))
+        lines.append(("  why", entry["reason"] or f"ranked by {entry['strategy']}"))
+        lines += [(f"  {name}", f"{float(value):.4g}") for name, value in entry["signals"].items()]
     return lines

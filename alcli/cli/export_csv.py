@@ -48,7 +48,7 @@ def command(session: options.Session, output: Path, top: int | None) -> int:
     from alcli.system.progress import Silent
 
     check_output(session.console, output)
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         context = Context(workspace, load(workspace.root, session.overrides), Silent())
         scored = last_scores(context)
         rows = current_list(context, scored, top)

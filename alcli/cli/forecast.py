@@ -38,7 +38,7 @@ def command(session: options.Session, target: float | None) -> int:
 
     if target is not None:
         check_target(target)
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         config = load(workspace.root, session.overrides)
         cycles = history(workspace)
         means = means_of(workspace, config, workspace.store.counts()[UNLABELED])

@@ -34,7 +34,7 @@ def command(session: options.Session, max_age: float) -> int:
     from alcli.system.clock import utc
     from alcli.workspace import heartbeat
 
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         beat = heartbeat.read(workspace.root)
     age = beat.age(time.time())
     code = beat.exit_code if beat.failures else 0 if age <= max_age else STALE
@@ -54,8 +54,11 @@ def _text(document: dict[str, Any], code: int, max_age: float) -> str:
     if code == 0:
         return f"Healthy: the last successful run ended {document['last_success']}."
     if document["consecutive_failures"]:
+        count = document["consecutive_failures"]
+        runs = "the last run" if count == 1 else f"{count} runs in a row; the last one"
         return (
-            f"Failing: {document['consecutive_failures']} failed runs in a row, the last one {document['last_run']} "
-            f"with exit code {code}: {document['message']} Last successful run: {document['last_success']}."
+            f"Failing: {runs}, at {document['last_run']}, "
+            f"ended with exit code {code}: {document['message']} Last successful run: {document['last_success']}."
         )
-    return f"Stale: no run has succeeded in the last {max_age / 3600:g} hours. Last one: {document['last_success']}."
+    hours = f"{max_age / 3600:g} hours"
+    return f"Stale: no run has succeeded in the last {hours}. Last successful run: {document['last_success']}."

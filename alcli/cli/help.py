@@ -35,7 +35,7 @@ or systemd, which also keeps the log and never starts a second run at the same t
 
 Monitoring:   alcli health -w /srv/alcli/cells --max-age 26h     (exit 0: a run has succeeded within 26 hours)
 Exit codes:   alcli list exit-codes     (3: done, but some images were left out; each is named with its reason)
-If killed:    The next run resumes where it stopped; nothing has to be unlocked or cleaned up by hand.
+If killed:    The next run resumes the interrupted cycle; there is nothing to unlock or clean up by hand.
 """
 
 TOPICS = {"cron": CRON}

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 FROM_HERE = click.Path(resolve_path=True)
-"""A path that is given from the current folder and kept independent of it."""
+"""A path relative to the current folder, made absolute."""
 
 
 class Weights(click.ParamType):
-    """``none``, ``imagenet``, or the path of a file as ``FROM_HERE`` keeps it."""
+    """``none``, ``imagenet``, or the path of a file, made absolute."""
 
     name = "text"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        """The word, or the whole path."""
+        """The word itself, or the absolute path."""
         return value if value in ("none", "imagenet") else FROM_HERE.convert(value, parameter, context)
 
 
@@ -44,8 +44,8 @@ class Weights(click.ParamType):
 @click.option("--token-file", "platform__token_file", type=FROM_HERE, help="File (0600) with the platform's token.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
 @click.option("--weights", "model__weights", type=Weights(), help="none, imagenet, or a safetensors file.")
-@click.option("--budget", "selection__budget", type=click.IntRange(1), help="Images asked for per cycle.")
-@click.option("--classes", "task__classes", help="Class names, comma-separated; default: those annotated.")
+@click.option("--budget", "selection__budget", type=click.IntRange(1), help="Images to annotate per cycle.")
+@click.option("--classes", "task__classes", help="Class names, comma-separated; default: the annotated ones.")
 @click.option(
     "--set",
     "settings",
@@ -53,10 +53,10 @@ class Weights(click.ParamType):
     metavar="SECTION.KEY=VALUE",
     help="Any other setting; `alcli list settings`.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any) -> int:
-    """Make a workspace: a folder that remembers the project, its settings and every cycle.
+    """Create a workspace: the folder that keeps a project's settings, labels, models and cycles.
 
     \b
     Examples:
@@ -68,27 +68,27 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     from alcli import config
     from alcli.workspace import Workspace
 
-    given: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
-    given |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
-    given |= dict(config.parse_override(text) for text in settings)
-    checked = _check_settings(given, workspace)
+    requested: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
+    requested |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
+    requested |= dict(config.parse_override(text) for text in settings)
+    checked = _check_settings(requested, workspace)
     content = checked.model_dump(mode="json")
-    values = {setting: content[setting.split(".")[0]][setting.split(".")[1]] for setting in given}
+    values = {setting: content[setting.split(".")[0]][setting.split(".")[1]] for setting in requested}
     chosen = {setting: value for setting, value in values.items() if value is not None}
     Workspace.create(workspace, chosen).close()
     Console(as_json, quiet, False).result(
         {"workspace": str(workspace), "settings": chosen},
-        f"Made the workspace {workspace}. Settings: {workspace / config.FILE_NAME}\nNext: alcli cycle -w {workspace}",
+        f"Created workspace {workspace}. Settings: {workspace / config.FILE_NAME}\nNext: alcli cycle -w {workspace}",
     )
     return 0
 
 
-def _check_settings(given: dict[str, Any], workspace: Path) -> Config:
-    """The settings, refused before anything is made: unknown keys and plug-ins, folders that are not there."""
+def _check_settings(requested: dict[str, Any], workspace: Path) -> Config:
+    """Check the settings before anything is created; raises UsageError for unknown keys, plug-ins and folders."""
     from alcli import config, plugins
 
     document: dict[str, Any] = {}
-    for setting, value in given.items():
+    for setting, value in requested.items():
         config.put(document, setting, value)
     checked = config.check(document)
     if checked.task.name not in plugins.names("tasks"):
@@ -97,7 +97,7 @@ def _check_settings(given: dict[str, Any], workspace: Path) -> Config:
     check = getattr(plugins.load("platforms", checked.platform.name), "check", None)
     if check is not None:
         check(resolved.options_of("platform"))
-    if "model.name" in given or "model.weights" in given:
+    if "model.name" in requested or "model.weights" in requested:
         from alcli.artifacts.trained import check_model
 
         check_model(resolved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -52,23 +53,30 @@ def command(session: options.Session, what: str) -> int:
 
 def _plugins(kind: str) -> Callable[[options.Session], Table]:
     def table(session: options.Session) -> Table:
-        rows = [(name, _first_sentence(plugin)) for name, plugin in _load_all(session, kind)]
+        rows = [(name, _first_sentence(plugin)) for name, plugin in _plugins_of(session, kind)]
         return ("name", "what it does"), rows
 
     return table
 
 
-def _load_all(session: options.Session, kind: str) -> Iterator[tuple[str, Any]]:
-    """Every plugin of a kind; one that cannot be imported is named on stderr and left out."""
+def _plugins_of(session: options.Session, kind: str) -> Iterator[tuple[str, Any]]:
+    """Name and class of every plugin of a kind that can be loaded."""
+    from alcli import plugins
+
+    return _load_each(session, kind, functools.partial(plugins.load, kind))
+
+
+def _load_each(session: options.Session, kind: str, load: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
+    """``load`` every plugin of a kind by its name; one that cannot be loaded is named on stderr and left out."""
     from alcli import plugins
 
     for name in plugins.names(kind):
         try:
-            plugin = plugins.load(kind, name)
+            content = load(name)
         except UsageError as error:
-            session.console.say(f"  left out: {error.what} {error.do}")
+            session.console.say(f"  left out: {error.what} {error.do}".rstrip())
         else:
-            yield name, plugin
+            yield name, content
 
 
 def _first_sentence(plugin: Any) -> str:
@@ -78,7 +86,7 @@ def _first_sentence(plugin: Any) -> str:
 def _strategies(session: options.Session) -> Table:
     rows = [
         (name, _needs(strategy), _cost(strategy), _first_sentence(strategy))
-        for name, strategy in _load_all(session, "strategies")
+        for name, strategy in _plugins_of(session, "strategies")
     ]
     return ("name", "needs", "cost", "what it does"), rows
 
@@ -94,7 +102,7 @@ def _needs(strategy: Any) -> str:
 
 
 def _cost(strategy: Any) -> str:
-    """What stands between ``Cost:`` and ``Source:`` in the docstring."""
+    """The text between ``Cost:`` and ``Source:`` in the docstring."""
     text = " ".join(str(strategy.__doc__ or "").split())
     return text.partition("Cost: ")[2].partition(" Source:")[0].rstrip(".")
 
@@ -102,27 +110,27 @@ def _cost(strategy: Any) -> str:
 def _models(session: options.Session) -> Table:
     rows = [
         (name, model, "default" if model == task.light_model else "")
-        for name, task in _load_all(session, "tasks")
+        for name, task in _plugins_of(session, "tasks")
         for model in task.models
     ]
     return ("task", "model", ""), rows
 
 
 def _items(session: options.Session) -> Table:
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         pool = workspace.store.pool()
     rows = [(item.name, pool.state(item), item.folder) for _, item in sorted(pool.items.items())]
     return ("name", "state", "folder"), rows
 
 
 def _quarantine(session: options.Session) -> Table:
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         rows = [(entry.name, entry.reason, entry.since) for entry in workspace.store.quarantine_entries()]
     return ("name", "reason", "since"), rows
 
 
 def _cycles(session: options.Session) -> Table:
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         rows = [(cycle.number, cycle.started, cycle.finished or "open") for cycle in workspace.store.cycles()]
     return ("cycle", "started", "finished"), rows
 
@@ -134,8 +142,10 @@ def _settings(session: options.Session) -> Table:
     for section in config.Config.model_fields:
         rows += _setting_rows(section, config.shared_options(section).model_fields, "")
         kind = config.KINDS.get(section)
-        for name, _ in _load_all(session, kind) if kind else ():
-            rows += _setting_rows(section, config.fields_of_plug_in(section, name), name)
+        if kind:
+            fields_of = functools.partial(config.fields_of_plug_in, section)
+            for name, fields in _load_each(session, kind, fields_of):
+                rows += _setting_rows(section, fields, name)
     return ("name", "type", "default", "description", "plugin"), rows
 
 
@@ -160,7 +170,7 @@ def _show_settings(session: options.Session, header: Sequence[str], rows: Sequen
 
 
 def _default_in_words(default: Any) -> str:
-    """A default as `--set` would take it."""
+    """A default, written as `--set` expects it."""
     if default is None or default == "" or default == () or default == {}:
         return ""
     if isinstance(default, bool):

@@ -22,7 +22,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
     """
     from alcli.cycle.pull import pull
 
-    with session.writing(wait) as context:
+    with session.lock_workspace(wait) as context:
         result = pull(context, dry_run, accept_shrink)
         code = session.exit_code(result.problems)
     summary = result.summary
@@ -31,7 +31,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
         {
             "dry_run": dry_run,
             **summary.document(),
-            "problems": [{"name": r.name, "reason": r.reason} for r in result.problems],
+            "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
         },
         f"{summary.items} images, {summary.labeled} annotated; {summary.new_items} new, "
         f"{summary.vanished_items} vanished, {summary.annotations_read} annotations read."

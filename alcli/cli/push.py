@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.top
-@click.option("--assign", metavar="USER[,USER…]", help="Assign the images asked for to these annotators, round robin.")
-@click.option("--status", default="", metavar="NAME", help="Set this workflow status on the images asked for.")
-@click.option("--subset", default="", metavar="NAME", help="Add the images asked for to a subset, such as cycle-0007.")
-@click.option("--prelabels", is_flag=True, help="Upload predictions for the images asked for; statuses are kept.")
+@click.option("--assign", metavar="USER[,USER…]", help="Assign the selected images to these annotators, round robin.")
+@click.option("--status", default="", metavar="NAME", help="Set this workflow status on the selected images.")
+@click.option("--subset", default="", metavar="NAME", help="Add the selected images to a subset, such as cycle-0007.")
+@click.option("--prelabels", is_flag=True, help="Upload predictions for the selected images; statuses are kept.")
 @click.option("--restore", is_flag=True, help="Restore the queue from before the newest cycle's push.")
 @options.dry_run
 @options.wait
@@ -33,10 +33,10 @@ def command(
     dry_run: bool,
     wait: float,
 ) -> int:
-    """Write the ranked list to the platform's queue, then read the queue back and compare.
+    """Write the ranked list to the platform's queue, then read the queue back to verify it.
 
-    Images that were annotated, assigned or deleted since the pull are left out. Pushing the same list again changes
-    nothing.
+    The selected images are those at the head of the list that fill the cycle's budget. Images that were annotated,
+    assigned or deleted since the pull are left out. Pushing the same list again changes nothing.
 
     \b
     Examples:
@@ -52,13 +52,13 @@ def command(
     handover = Handover(people, status, subset, prelabels)
     if restore and (top or handover):
         raise click.UsageError("--restore can only be combined with --dry-run.")
-    with session.writing(wait) as context:
+    with session.lock_workspace(wait) as context:
         if restore:
             result = push.restore(context, dry_run)
         else:
             result = push.push(context, top=top, dry_run=dry_run, handover=handover)
         code = session.exit_code(result.problems)
-    problems = [{"name": row.name, "reason": row.reason} for row in result.problems]
+    problems = [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems]
     session.console.problems(result.problems)
     session.console.result(
         {"cycle": result.cycle, "dry_run": dry_run, **result.summary.document(), "problems": problems},
@@ -68,7 +68,7 @@ def command(
 
 
 def _text(summary: Pushed, dry_run: bool, restore: bool) -> str:
-    verbs = ("Would put back", "Put back") if restore else ("Would push", "Pushed")
+    verbs = ("Would restore", "Restored") if restore else ("Would push", "Pushed")
     left_out = {
         "already labeled": summary.already_labeled,
         "assigned": summary.assigned,
@@ -76,8 +76,8 @@ def _text(summary: Pushed, dry_run: bool, restore: bool) -> str:
     }
     named = [f"{count} {reason}" for reason, count in left_out.items() if count]
     why = f": {', '.join(named)}" if named else ""
-    again = f" {summary.rechecks} annotations to look at again." if summary.rechecks else ""
+    again = f" {summary.rechecks} annotations to review." if summary.rechecks else ""
     return (
         f"{verbs[not dry_run]} {summary.queued} images: {summary.changes} changes ({summary.new} new, "
-        f"{summary.moved} moved, {summary.leaving} leaving, {summary.left_out} left out{why}).{again}"
+        f"{summary.moved} moved, {summary.leaving} removed, {summary.left_out} left out{why}).{again}"
     )

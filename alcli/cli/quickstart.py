@@ -11,8 +11,8 @@ from alcli.cli._console import Console
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("alcli-quickstart"))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(folder: Path, as_json: bool, quiet: bool) -> int:
     """Run two labeling cycles on generated images of handwritten digits: no network, no account, no GPU.
 
@@ -31,10 +31,10 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty.", do="Name another folder: alcli quickstart FOLDER")
     pool, test, start, budget = quickstart.POOL, quickstart.TEST, quickstart.START, quickstart.BUDGET
+    console.say(f"Generating {pool} images of handwritten digits in {folder}/images, {start} of them annotated,")
     console.say(
-        f"Drawing {pool} images of handwritten digits in {folder}/images, {start} of them annotated, and {test}"
+        f"and {test} test images. Two cycles follow; in between, the queue's first {budget} images are labeled."
     )
-    console.say(f"test images. Then two cycles; between them, the first {budget} images of the queue are annotated.")
     project = quickstart.make_project(folder)
     workspace = quickstart.make_workspace(project)
     try:
@@ -52,7 +52,7 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
         "(One run shows that the cycle works, not that this order is better than another.)\n\n"
         f"Ranked list:         {csv}\n"
         f"Annotators' queue:   {project.annotations}/queue.csv\n"
-        f"See it as a page:    alcli report -w {folder}    (writes {csv.parent}/report.html)\n"
+        f"HTML report:         alcli report -w {folder}    (writes {csv.parent}/report.html)\n"
         f"Next:                alcli status -w {folder}\n"
         f"                     alcli score -w {folder} --strategy entropy --top 20\n"
         f"                     move files from {project.answers} to {project.annotations}, then:\n"

@@ -17,8 +17,8 @@ from alcli.cli import _options as options
 def command(session: options.Session, cycle: int | None, target: float | None, wait: float) -> int:
     """Write cycles/NNNN/report.html, one self-contained HTML file.
 
-    It shows the images asked for with the model's predictions, the reason and the nearest annotated image; the learning
-    curve and its forecast; the classes; and how well predicted losses ranked the images annotated since.
+    It shows the selected images with the model's predictions, the reason and the nearest annotated image; the
+    learning curve and its forecast; the classes; and how well predicted losses ranked the images annotated since.
 
     \b
     Examples:
@@ -31,7 +31,7 @@ def command(session: options.Session, cycle: int | None, target: float | None, w
 
     if target is not None:
         check_target(target)
-    with session.writing(wait) as context:
+    with session.lock_workspace(wait) as context:
         result = report(context, cycle, target)
     summary = result.summary
     session.console.result(
@@ -39,5 +39,5 @@ def command(session: options.Session, cycle: int | None, target: float | None, w
         f"Cycle {result.cycle}, {summary.images} images: {summary.file}\n{summary.outlook}".strip(),
     )
     if summary.missing:
-        session.console.say(f"{summary.missing} images cannot be read now; the page says so in their places.")
+        session.console.say(f"{summary.missing} images cannot be read now; the page shows a note in place of each.")
     return 0

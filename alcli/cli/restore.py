@@ -12,8 +12,8 @@ from alcli.cli._console import Console
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True, help="Folder of the new workspace.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
     """Create a new workspace from the backup in SOURCE; an existing workspace is never overwritten.
 

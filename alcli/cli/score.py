@@ -33,7 +33,7 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
     from alcli.cycle.score import score
 
     check_output(session.console, output)
-    with session.writing(wait) as context:
+    with session.lock_workspace(wait) as context:
         cycles = context.workspace.store.cycles()
         number = cycles[-1].number if cycles else 0
         result = score(context, number)
@@ -47,7 +47,7 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
     else:
         session.console.result(document)
         session.console.table(
-            f"The first of {len(rows)} images by {result.summary.strategy}, cycle {number}",
+            f"The first of {len(rows)} images, ranked by {result.summary.strategy}, cycle {number}",
             ("rank", "name", "score"),
             [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:10]],
         )

@@ -1,4 +1,4 @@
-"""Replay your labels: does a strategy beat random, and how surely?"""
+"""Replay your labels to test whether a strategy beats random."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Runs of each strategy; run i of all strategies starts alike.",
+    help="Runs of each strategy; run i starts alike for all of them.",
 )
 @click.option("--cycles", type=click.IntRange(1), default=5, show_default=True, help="Cycles per run.")
 @click.option("--start", type=click.IntRange(1), help="Images annotated at the start. Default: a tenth of the pool.")
@@ -81,7 +81,7 @@ def command(
     from alcli.workspace.database import machine_errors
 
     request = replay.Request(arms_of(strategies), seeds, cycles, start, budget, test, frozen, head_c, jobs, metric)
-    with session.writing() as context:
+    with session.lock_workspace() as context:
         simulation = replay.plan(context, request)
         code = session.exit_code(simulation.problems)
     with machine_errors(simulation.folder):

@@ -41,7 +41,7 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
 
     if listed is None and not undo:
         return _show(session)
-    with session.writing(wait) as context:
+    with session.lock_workspace(wait) as context:
         store = context.workspace.store
         names = _names(listed) if listed is not None else None
         if undo:
@@ -66,7 +66,7 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
 
 
 def _show(session: options.Session) -> int:
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         rows = [(skip.name, skip.folder, skip.since) for skip in workspace.store.skips()]
     header = ("name", "folder", "since")
     session.console.result({"skipped": [dict(zip(header, row, strict=True)) for row in rows]})

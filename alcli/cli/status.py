@@ -36,7 +36,7 @@ def command(session: options.Session, exit_code: bool) -> int:
     from alcli.curves.outlook import means_of, outlook
     from alcli.items import UNLABELED
 
-    with session.reading() as workspace:
+    with session.open_workspace() as workspace:
         counts = workspace.store.counts()
         cycles = history(workspace)
         refused = len(workspace.store.quarantine_entries())

@@ -10,6 +10,7 @@ from alcli.cli._console import metrics_in_words
 
 @click.command()
 @options.validation
+@options.allow_cold_start
 @options.setting("--epochs", "train.epochs", "Passes over the annotated training images.", type=click.IntRange(1))
 @options.wait
 @options.shared
@@ -26,7 +27,7 @@ def command(session: options.Session, wait: float) -> int:
     from alcli.cycle import open_cycle
     from alcli.cycle.train import train
 
-    with session.writing(wait) as context:
+    with session.lock_workspace(wait) as context:
         number = open_cycle(context)
         result = train(context, number)
         code = session.exit_code(result.problems)

@@ -11,6 +11,7 @@ its section: a class ``Options`` in the plug-in class that extends ``PlatformOpt
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -85,7 +86,7 @@ class Config(Section):
     cost: CostOptions = CostOptions()
 
     def options_of(self, section: str) -> Any:
-        """A section as the plug-in's own ``Options``, defaults filled in; UsageError where there is no such plug-in."""
+        """A section as the plug-in's own ``Options``, with defaults; raises UsageError for an unknown plug-in."""
         options = getattr(self, section)
         own = own_options(section, options.name)
         if isinstance(options, own):
@@ -93,17 +94,17 @@ class Config(Section):
         return own(**{key: getattr(options, key) for key in options.model_fields_set if key in own.model_fields})
 
     def complete(self) -> Config:
-        """The same with the own options of its platform, task and strategy, defaults filled in; imports all three."""
+        """A copy with the own options of platform, task and strategy, with defaults; may import all three."""
         return self.model_copy(update={section: self.options_of(section) for section in KINDS})
 
     def resolve_all(self, workspace: Path) -> Config:
-        """The same with every relative path taken from the workspace; raises UsageError for what is no path."""
+        """A copy with every relative path resolved against the workspace; raises UsageError for an invalid path."""
         return self.model_copy(
             update={name: getattr(self, name).resolve_paths(workspace, name) for name in Config.model_fields}
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as plain values: the options of two plug-ins together are a class that no module holds."""
+        """Pickle plain values: a class that combines the options of two plug-ins belongs to no module."""
         return check, (self.model_dump(),)
 
 
@@ -114,7 +115,7 @@ def load(
 
     Args:
         workspace: the folder with ``alcli.toml``.
-        overrides: ``section.key=text``, or (``section.key``, value); they win over file and environment.
+        overrides: ``section.key=text``, or (``section.key``, value); they override file and environment.
         environ: searched for ``ALCLI_SECTION_KEY``.
 
     Raises:
@@ -162,7 +163,7 @@ def own_options(section: str, name: str) -> type[Section]:
     shared = shared_options(section)
     own_classes: list[type[Section]] = []
     for part in name.split(":") if section == "strategy" else [name]:
-        own = getattr(plugins.load(KINDS[section], part), "Options", shared)
+        own = plugins.load_options(KINDS[section], part) or shared
         if not issubclass(own, shared):
             raise UsageError(f"The Options of the {section} {part} do not extend {shared.__name__}.")
         if own is not shared and own not in own_classes:
@@ -173,7 +174,7 @@ def own_options(section: str, name: str) -> type[Section]:
 
 
 def rename_strategy(options: StrategyOptions, name: str) -> StrategyOptions:
-    """The section for another strategy: own settings stay only of strategies that both names contain."""
+    """The section for another strategy: own settings are kept only for strategies that both names contain."""
     both = set(options.name.split(":")) & set(name.split(":"))
     kept = set(StrategyOptions.model_fields).union(*(fields_of_plug_in("strategy", part) for part in both))
     values = {key: getattr(options, key) for key in options.model_fields_set & kept}
@@ -196,7 +197,7 @@ def parse_override(text: str) -> tuple[str, Text]:
     """``"train.epochs=8"`` → ``("train.epochs", "8")``, to be read by the type of ``train.epochs``.
 
     Raises:
-        UsageError: there is no ``section.key=``.
+        UsageError: the text does not start with ``section.key=``.
     """
     setting, separator, value = text.partition("=")
     if not separator or setting.count(".") != 1:
@@ -205,7 +206,7 @@ def parse_override(text: str) -> tuple[str, Text]:
 
 
 def put(document: dict[str, Any], setting: str, value: Any) -> None:
-    """Set ``section.key`` of a document; a section that is no table is left for ``check`` to refuse."""
+    """Set ``section.key`` of a document; ``check`` refuses a section that is not a table."""
     section, key = setting.split(".", 1)
     table = document.setdefault(section, {})
     if isinstance(table, dict):
@@ -213,7 +214,7 @@ def put(document: dict[str, Any], setting: str, value: Any) -> None:
 
 
 def write(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write ``section.key`` settings as a new ``alcli.toml`` with every section's purpose beside it."""
+    """Write ``section.key`` settings as a new ``alcli.toml``, with each section's purpose as a comment."""
     document = tomlkit.document()
     document.add(tomlkit.comment("alcli: active learning for this annotation project. `alcli --help`"))
     for name, field in Config.model_fields.items():
@@ -231,10 +232,9 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _options_for(section: str, table: Any) -> type[Section]:
-    """What checks a section's table.
+    """The class that validates a section's table.
 
-    A plug-in is loaded only where the table holds a key that not all plug-ins of its kind share: the files of tasks
-    import torch, which commands that only look must not wait for.
+    A plug-in is loaded only if the table has a key that not all plug-ins of its kind share: importing one may be slow.
     """
     shared = shared_options(section)
     if section not in KINDS or not isinstance(table, Mapping) or set(table) <= set(shared.model_fields):
@@ -260,7 +260,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variable → ``section.key``, for every variable that begins like one of a section."""
+    """Map each variable that starts with ``ALCLI_SECTION_`` to its ``section.key``."""
     return {
         variable: f"{section}.{rest.lower() if rest == rest.upper() else rest}"
         for section in Config.model_fields
@@ -270,7 +270,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_variables(document: Mapping[str, Any], variables: Mapping[str, str]) -> None:
-    """Raises UsageError for a variable whose key its section does not have."""
+    """Raise UsageError for a variable that names an unknown key."""
     for variable, setting in variables.items():
         section, key = setting.split(".", 1)
         table = document.get(section)
@@ -295,10 +295,13 @@ def _complaint(section: str, options: type[Section], table: Any, detail: Any) ->
 
 
 def _owners(section: str, key: str) -> list[str]:
-    """The plug-ins that have this key of their own."""
-    if section not in KINDS:
-        return []
-    return [name for name in plugins.names(KINDS[section]) if key in fields_of_plug_in(section, name)]
+    """The plug-ins that add this key to the section."""
+    owners = []
+    for name in plugins.names(KINDS[section]) if section in KINDS else ():
+        with contextlib.suppress(UsageError):  # a plug-in that cannot be imported must not hide which key is wrong
+            if key in fields_of_plug_in(section, name):
+                owners.append(name)
+    return owners
 
 
 def _belongs(setting: str, owners: list[str], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The sections of ``alcli.toml``: what all platforms, tasks and strategies share, and what no plug-in adds to."""
+"""The sections of ``alcli.toml``: what all plug-ins of a kind share, and the sections that no plug-in extends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Section(BaseModel):
                 for key, value in table.items()}  # fmt: skip
 
     def resolve_paths(self, workspace: Path, name: str) -> Any:
-        """The same with every relative path taken from the workspace; raises UsageError for what is no path."""
+        """A copy with every relative path resolved against the workspace; raises UsageError for an invalid path."""
         update = {}
         for key, field in type(self).model_fields.items():
             value = getattr(self, key)
@@ -48,32 +48,32 @@ class Section(BaseModel):
 
 
 class PlatformOptions(Section):
-    """Where items and annotations live and where the list goes."""
+    """Where items and annotations come from, and where the list goes."""
 
     name: str = Field("folder", description="`alcli list platforms`")
-    prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes predicted with less are not uploaded")
+    prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes with a lower score are not uploaded")
 
 
 class TaskOptions(Section):
     """What the model has to learn."""
 
     name: str = Field("detection", description="`alcli list tasks`")
-    classes: tuple[str, ...] = Field((), description="class names; empty: those found in the annotations")
+    classes: tuple[str, ...] = Field((), description="class names; empty: those in the annotations")
     aggregate: Literal["mean", "sum", "max", "top-k"] = Field(
         "mean", description="how the uncertainties of boxes, joints or pixels become one number"
     )
-    top_k: int = Field(10, ge=1, description="aggregate = top-k: the mean of that many largest")
+    top_k: int = Field(10, ge=1, description="aggregate = top-k: average this many of the largest")
     count_power: float = Field(0.0, ge=0, le=1, description="divide by the expected objects to this power")
     dropout: float = Field(0.5, gt=0, lt=1, description="mutual_information: share of channels dropped")
     dropout_passes: int = Field(10, ge=2, description="mutual_information: number of thinned networks")
 
     def before_any_class(self) -> TaskOptions:
-        """The options for a network that is built before the classes are known; without what names a class."""
+        """The options for a network built before the classes are known: without settings that name classes."""
         return self
 
 
 class ModelOptions(Section):
-    """Which network, and what it starts from."""
+    """Which network, and its initial weights."""
 
     name: str = Field("", description="`alcli list models`; empty: the task's light model")
     weights: Annotated[str, PathUnless(("none", "imagenet"))] = Field(
@@ -103,10 +103,11 @@ class TrainOptions(Section):
     )
     init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
     freeze_backbone: bool = Field(False, description="train only the layers after the pretrained part")
+    allow_cold_start: bool = Field(False, description="rank without a model although no annotation can be used")
     validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
     augment: Literal["ssd", "flip", "crop", "rotate", "none"] = Field(
         "flip",
-        description="ssd: detection; crop: classification, segmentation; rotate: pose; what a task lacks means flip",
+        description="ssd: detection; crop: classification, segmentation; rotate: pose; a task without it uses flip",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU that has it, else float32"
@@ -116,9 +117,11 @@ class TrainOptions(Section):
         None, ge=0, description="processes that decode images; default: one per core, at most 8"
     )
     checkpoint_every: int = Field(
-        100, ge=0, description="steps between checkpoints, from which a killed training resumes; 0: only when stopped"
+        100,
+        ge=0,
+        description="steps between checkpoints for resuming; 0: only when a signal stops the training",
     )
-    seed: int = Field(0, ge=0, description="of initial weights, the order of images and augmentation")
+    seed: int = Field(0, ge=0, description="seed of the initial weights, the order of images and the augmentation")
 
 
 class ScoreOptions(Section):
@@ -147,12 +150,12 @@ class StrategyOptions(Section):
 
 
 class SelectionOptions(Section):
-    """How many items are asked for per cycle."""
+    """Which items are selected, and how many per cycle."""
 
-    budget: int = Field(100, ge=1, description="images asked for per cycle")
-    seed: int = Field(0, ge=0, description="of everything that chance decides in the list")
+    budget: int = Field(100, ge=1, description="images to annotate per cycle")
+    seed: int = Field(0, ge=0, description="seed of all random choices in the list")
     recheck_share: float = Field(
-        0.0, ge=0, le=0.5, description="share of the budget for suspicious annotations, to be looked at once more"
+        0.0, ge=0, le=0.5, description="share of the budget for reviewing suspicious annotations"
     )
     min_distance: float = Field(
         0.0,
@@ -161,15 +164,17 @@ class SelectionOptions(Section):
         description="cosine distance of features below which two images are near-duplicates; networks differ, try 0.01",
     )
     per_group: int = Field(
-        0, ge=0, description="most images asked for of one group (folder, and name without its last number); 0: any"
+        0,
+        ge=0,
+        description="most images selected per group (folder, and name without its last number); 0: no limit",
     )
 
 
 class ReportOptions(Section):
     """The page of a cycle."""
 
-    enabled: bool = Field(False, description="whether every cycle ends by writing its report")
-    gallery: int = Field(500, ge=1, le=500, description="most images of the list that are shown")
+    enabled: bool = Field(False, description="write the report at the end of every cycle")
+    gallery: int = Field(500, ge=1, le=500, description="largest number of images to show")
     target: float | None = Field(None, gt=0, le=1, description="the metric to reach, for the forecast")
     confidence: float = Field(
         0.3, ge=0, le=1, description="boxes predicted with less are not drawn or counted in the report"
@@ -177,14 +182,14 @@ class ReportOptions(Section):
 
 
 class CostOptions(Section):
-    """What annotating takes, for forecasts in hours."""
+    """Annotation times, for forecasts in hours."""
 
     seconds_per_item: float | None = Field(None, ge=0, description="to open, look at and submit one image")
     seconds_per_object: float | None = Field(None, ge=0, description="for each label, box, region or joint")
 
 
 def _resolve(workspace: Path, key: str, field: FieldInfo, value: Any) -> Any:
-    """The setting with its relative paths taken from the workspace; the value itself where it holds no path."""
+    """The value with its relative paths resolved against the workspace; the value itself if it holds no path."""
     if isinstance(value, Path):
         return _absolute(workspace, key, value)
     if isinstance(value, tuple | list) and any(isinstance(entry, Path) for entry in value):
@@ -201,5 +206,5 @@ def _absolute(workspace: Path, key: str, path: Path) -> Path:
     try:
         return (workspace / path).resolve()
     except (ValueError, RuntimeError, OSError) as error:
-        # A NUL, or a circle of links.
-        raise UsageError(f"{key} = {str(path)!r} is no path: {error}.", do="Correct it.") from None
+        # A NUL byte, or a cycle of symbolic links.
+        raise UsageError(f"{key} = {str(path)!r} is not a valid path: {error}.", do="Correct it.") from None

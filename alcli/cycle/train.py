@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
 
+from alcli import plugins
 from alcli.artifacts.checkpoints import StepCheckpoints, forget
 from alcli.artifacts.examples import Examples, prepare_examples
 from alcli.artifacts.trained import starting_model
@@ -17,7 +19,7 @@ from alcli.cycle._measure import evaluate_model
 from alcli.engine.training import Diverged
 from alcli.engine.training import train as run_epochs
 from alcli.errors import DataError
-from alcli.items import LABELED, Refusal
+from alcli.items import LABELED, Item, Refusal
 from alcli.models import storage
 from alcli.models.loss_head import LossHead
 from alcli.models.weights import load_strictly
@@ -30,7 +32,7 @@ from alcli.workspace.records import StepRecord, Training
 
 SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
 """Task options that change signals but no weights."""
-WITHOUT_EFFECT = ("workers", "checkpoint_every")
+WITHOUT_EFFECT = ("workers", "checkpoint_every", "allow_cold_start")
 """Training options that do not change a weight."""
 
 
@@ -38,10 +40,10 @@ WITHOUT_EFFECT = ("workers", "checkpoint_every")
 def train(context: Context, cycle: int) -> StepResult[Training]:
     """Train for one cycle; reuses an earlier model when nothing it depends on has changed.
 
-    Without a usable annotation there is nothing to train: the cycle is a cold start, and says so.
+    Without any annotation there is nothing to train: the cycle is a cold start, and says so.
 
     Raises:
-        DataError: weights that do not fit, or training diverged twice.
+        DataError: there are annotations and none can be used, weights do not fit, or training diverged twice.
     """
     examples = prepare_examples(context)
     inputs = sha256_of_text(examples.fingerprint, _settings(context.config))
@@ -79,13 +81,36 @@ def _settings(config: Config) -> str:
 
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult[Training]:
-    pool = context.workspace.store.pool(forgiving=("encoding", "training")).items.values()
-    labeled = sum(item.state == LABELED for item in pool)
-    why = f"None of the {labeled} annotations can be used" if labeled else "There are no annotations yet"
+    labeled = context.workspace.store.pool(forgiving=("encoding", "training", "image")).in_state(LABELED)
+    if labeled and not examples.held_out and not context.config.train.allow_cold_start:
+        raise _no_usable_annotation(context, labeled)
+    why = f"None of the {len(labeled)} annotations can be used" if labeled else "There are no annotations yet"
     context.progress.say(f"{why}, so there is no model: this cycle is a cold start.")
     summary = Training(held_out=len(examples.held_out), cold_start=True)
     context.workspace.finish_step(cycle, inputs, summary)
     return StepResult(cycle, summary, problems=examples.problems)
+
+
+def _no_usable_annotation(context: Context, labeled: Sequence[Item]) -> DataError:
+    """The error that names the commonest reason, and the class names if it is these that differ."""
+    reasons = Counter(entry.reason for entry in context.workspace.store.quarantine_entries())
+    task, options = plugins.load("tasks", context.config.task.name), context.config.options_of("task")
+    annotations = context.workspace.store.annotations(item.id for item in labeled)
+    names = Counter(name for annotation in annotations for name in task.vocabulary(annotation, options))
+    wanted = context.config.task.classes
+    what = f"None of the {len(labeled)} annotations can be used"
+    do = "Correct the annotations or the settings (alcli list quarantine), or rank without a model: --allow-cold-start."
+    if wanted and names and not names.keys() & set(wanted):
+        shown = ", ".join(f"{name} {count}×" for name, count in names.most_common(10))
+        what += f": their classes are {shown}; task.classes has {', '.join(wanted)}"
+        do = f"Did you mean --set task.classes={','.join(sorted(names))}? {do}"
+    elif reasons:
+        reason, count = reasons.most_common(1)[0]
+        what += f"; {count} of them: {reason}"
+    else:
+        what += ": they are all empty"
+        do = "If the images show none of the objects, name the classes in task.classes. " + do
+    return DataError(f"{what}.", kept="No list was made; the annotators' queue is unchanged.", do=do)
 
 
 @dataclass(frozen=True)

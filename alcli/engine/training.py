@@ -184,7 +184,7 @@ def _check_finite(*modules: nn.Module) -> None:
         raise Diverged
 
 
-# torch's swa_utils.update_bn also resets frozen norms, and takes batches of one, without autocast.
+# Not torch's update_bn: it also overwrites the norms of a frozen backbone, and a last batch of one image raises.
 def recompute_batch_norm(task: Task, model: nn.Module, examples: Sequence[Example], options: TrainOptions) -> None:
     """Recompute the running mean and variance of all trained batch norms with the final weights.
 
@@ -265,7 +265,7 @@ def _optimizer(model: nn.Module, loss_head: LossHead, options: TrainOptions) -> 
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
-# Not torch's SequentialLR: it computes each rate from the last, so the step number alone could not restore it exactly.
+# Not torch's SequentialLR: it rounds the warm-up to whole steps, and resumes only by repeating every step.
 def learning_rate_factor(step: int, steps: int, options: TrainOptions) -> float:
     """Factor of the learning rate at ``step`` of ``steps``: linear warm-up, then cosine to 0 or ×0.1 at milestones."""
     warmup = options.warmup * steps

@@ -12,10 +12,10 @@ from alcli.items import Item, QueryRow, QueuedItem, Receipt, Refusal
 
 
 class Platform(Protocol):
-    """What alcli asks of a platform; made as ``Platform(options: PlatformOptions, cache: Path)``.
+    """What alcli needs from a platform; constructed as ``Platform(options: PlatformOptions, cache: Path)``.
 
-    A platform may have ``Options``, settings of its own that extend ``PlatformOptions``; it is then made with an
-    instance of them.
+    A platform may have ``Options``, a subclass of ``PlatformOptions`` with its own settings; ``options`` is then an
+    instance of it.
     """
 
     def items(self) -> Iterator[Item | Refusal]:
@@ -70,11 +70,11 @@ class TaskAware(Protocol):
 
 
 class Checking(Protocol):
-    """A platform whose options `alcli init` checks before it makes a workspace."""
+    """A platform whose options `alcli init` checks before it creates a workspace."""
 
     @classmethod
     def check(cls, options: Any) -> None:
-        """Raises UsageError for options, paths resolved, with which no cycle can begin; asks no other machine."""
+        """Raise UsageError if no cycle can start with these options (paths resolved); contacts no other machine."""
         ...
 
 

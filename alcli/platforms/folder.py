@@ -33,7 +33,7 @@ class Folder(QueueFile):
         images: Path | None = Field(None, description="folder of images, searched recursively")
         annotations: Path | None = Field(None, description="folder or file of annotations")
         format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognizes it")
-        queue: Path | None = Field(None, description="where push writes; default: queue.csv beside the annotations")
+        queue: Path | None = Field(None, description="where push writes; default: queue.csv next to the annotations")
 
     @classmethod
     def check(cls, options: Options) -> None:
@@ -42,7 +42,7 @@ class Folder(QueueFile):
             if path is None:
                 raise UsageError(
                     f"The folder platform needs --{key}.",
-                    do="alcli init W --images photos --annotations labels (an empty folder before the first)",
+                    do="alcli init W --images photos --annotations labels (an empty folder is fine at the start)",
                 )
             if not path.exists():
                 raise UsageError(f"--{key}: there is no {path}.", do="Check the path, or make the folder first.")

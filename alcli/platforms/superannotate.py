@@ -40,9 +40,9 @@ class Superannotate:
 
     @classmethod
     def check(cls, options: SuperannotateOptions) -> None:
-        """Raises UsageError or AuthError unless project, token and address are complete; asks nothing."""
+        """Raise UsageError or AuthError unless project, token and address are complete; sends no request."""
         if options.images is not None and not options.images.exists():
-            raise UsageError(f"--images: there is no {options.images}.", do="Check the path, or leave it out.")
+            raise UsageError(f"--images: there is no {options.images}.", do="Check the path, or omit it.")
         cls(options, Path("cache"))
 
     def __init__(self, options: SuperannotateOptions, cache: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pycocotools.mask import iou
 from sklearn.isotonic import IsotonicRegression
 
 from alcli.annotations import Annotation, Box
@@ -72,7 +73,7 @@ def _of_labels(said: Annotation, seen: Annotation) -> Difference:
 
 def _of_boxes(said: Sequence[Box], seen: Sequence[Box]) -> Difference:
     """The surest of all differences; what the model is sure of counts most."""
-    overlaps = np.array([[overlap(ours, theirs) for theirs in seen] for ours in said]).reshape(len(said), len(seen))
+    overlaps = overlap(said, seen)
     differences: list[tuple[float, Difference]] = []
     for row, box in enumerate(said):
         differences += _of_box(box, seen, overlaps[row])
@@ -97,10 +98,9 @@ def _of_box(box: Box, seen: Sequence[Box], overlaps: np.ndarray) -> list[tuple[f
     return [] if near else [(SURE / 2, Difference(EXTRA, f"the model sees no {box.label} there"))]
 
 
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, in [0, 1]."""
-    width = min(one.x2, other.x2) - max(one.x1, other.x1)
-    height = min(one.y2, other.y2) - max(one.y1, other.y1)
-    both = max(width, 0.0) * max(height, 0.0)
-    areas = sum((box.x2 - box.x1) * (box.y2 - box.y1) for box in (one, other))
-    return both / (areas - both)
+def overlap(some: Sequence[Box], others: Sequence[Box]) -> np.ndarray:
+    """(some, others) intersection over union, in [0, 1]."""
+    # Not torchvision's box_iou: it gives the same numbers, but needs torch, which this file does not import.
+    left, right = ([(box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1) for box in side] for side in (some, others))
+    table = iou(np.array(left).reshape(-1, 4), np.array(right).reshape(-1, 4), [0] * len(right))
+    return np.array(table, dtype=np.float64).reshape(len(some), len(others))  # the library returns [] without boxes

@@ -1,4 +1,4 @@
-"""Query strategies: signals → acquisition scores. One file = one strategy, numpy only."""
+"""Query strategies: signals → acquisition scores. One file = one strategy, without torch."""
 
 from __future__ import annotations
 

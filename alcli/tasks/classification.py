@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from sklearn.metrics import accuracy_score, average_precision_score, recall_score
 from torch import Tensor
 from torchvision.transforms import v2
@@ -22,6 +21,7 @@ from alcli.models import classifiers, pixels
 from alcli.models.tapped import Tapped
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
+from alcli.tasks._classification_options import ClassificationOptions
 from alcli.tasks._tapped import TappedTask
 
 
@@ -36,14 +36,10 @@ class Classification(TappedTask):
     light_model = "mobilenet-v3-small"
     models = classifiers.MODELS
     unit = "labels"
-    _options: Options
+    Options = ClassificationOptions
+    _options: ClassificationOptions
 
-    class Options(TaskOptions):
-        """Settings of classification only."""
-
-        multi_label: bool = Field(False, description="an image may have several labels, or none")
-
-    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
+    def __init__(self, options: ClassificationOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model
@@ -56,7 +52,7 @@ class Classification(TappedTask):
         return self._options.multi_label
 
     @staticmethod
-    def check_frozen(options: Options) -> None:
+    def check_frozen(options: ClassificationOptions) -> None:
         """Raises UsageError if an image may have several labels."""
         if options.multi_label:
             raise UsageError(

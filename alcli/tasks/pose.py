@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pydantic import Field
 from torch import Tensor
 
 from alcli import images
@@ -26,6 +25,7 @@ from alcli.tasks import Batch, Example, _crops, _skeleton
 from alcli.tasks._checks import OVERHANG, clip_box, require_parts, upright
 from alcli.tasks._crops import Region
 from alcli.tasks._pose_metrics import oks_ap, pck
+from alcli.tasks._pose_options import PoseOptions
 from alcli.tasks._tapped import TappedTask, mean_by_image
 
 MOST_PEAKS, PEAK_DISTANCE = 5, 5
@@ -52,22 +52,10 @@ class Pose(TappedTask):
     # λ = 0.005 less than 1, with equally good loss ranking.
     loss_weight = 0.005
     unit = "joints"
-    _options: Options
+    Options = PoseOptions
+    _options: PoseOptions
 
-    class Options(TaskOptions):
-        """Settings of pose only."""
-
-        subject: str = Field("person", description="the class of what has the joints")
-        flip_pairs: tuple[tuple[str, str], ...] = Field(
-            (), description="joints that change places in a mirror; empty: left… and right… by name"
-        )
-        sigmas: dict[str, float] = Field({}, description="OKS sigmas by joint; default: COCO's and CrowdPose's")
-
-        def before_any_class(self) -> Pose.Options:
-            """These options without the settings that name joints."""
-            return self.model_copy(update={"flip_pairs": (), "sigmas": {}})
-
-    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
+    def __init__(self, options: PoseOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: joints in the order of the heatmaps; raises UsageError for an unknown model or joint."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model

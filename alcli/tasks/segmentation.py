@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from alcli import images
 from alcli.annotations import IGNORED, Annotation
-from alcli.config import ModelOptions, TaskOptions
+from alcli.config import ModelOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, segmenters
@@ -24,6 +23,7 @@ from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
 from alcli.tasks._label_maps import BACKGROUND, IGNORE, check, label_map, masks
+from alcli.tasks._segmentation_options import SegmentationOptions
 from alcli.tasks._tapped import TappedTask
 
 MOST_CLASSES = 254
@@ -45,14 +45,10 @@ class Segmentation(TappedTask):
     loss_weight = 0.1
     models = tuple(segmenters.MODELS)
     unit = "pixels"
-    _options: Options
+    Options = SegmentationOptions
+    _options: SegmentationOptions
 
-    class Options(TaskOptions):
-        """Settings of segmentation only."""
-
-        ignore_index: int = Field(255, ge=0, description="pixels of this id neither train nor count")
-
-    def __init__(self, options: Options, model: ModelOptions, classes: Sequence[str]) -> None:
+    def __init__(self, options: SegmentationOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""
         super().__init__(options, model, classes)
         self.model_name = model.name or self.light_model
@@ -65,7 +61,7 @@ class Segmentation(TappedTask):
         self.input_shape = (side, side)
 
     @staticmethod
-    def vocabulary(annotation: Annotation, options: Options) -> set[str]:
+    def vocabulary(annotation: Annotation, options: SegmentationOptions) -> set[str]:
         """The classes of polygons and masks, and ``background`` unless a mask file labels every pixel."""
         named = {
             mask.label for mask in annotation.masks if mask.label != IGNORED and mask.pixel_id != options.ignore_index

@@ -4,6 +4,9 @@ Sequential seeding updates all distances after each draw. Here a block of rows i
 start; each row is then accepted with probability (current distance) / (distance at the start), which gives exactly the
 distribution of sequential draws, and one matrix product updates all distances.
 
+Not scikit-learn's KMeans: where distances tie, its clusters differ between processors. Its mini-batches read a mapped
+array into memory, and its seeding needs the vectors, which ``Products`` never computes.
+
 Source: Arthur & Vassilvitskii, "k-means++", SODA 2007; Lloyd (1982); mini-batches: Sculley, WWW 2010.
 """
 

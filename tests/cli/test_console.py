@@ -54,7 +54,7 @@ def test_a_signal_stops_cleanly_and_the_next_run_goes_on(workspace, photos, numb
     process.send_signal(number)
     started = time.monotonic()
     rest = process.communicate(timeout=30)[1]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert process.returncode == code
     assert "Run the same command to resume." in rest
     assert "Traceback" not in rest

@@ -26,3 +26,19 @@ def test_a_plugin_that_cannot_be_imported_hides_no_other(what, key, name, alcli,
     assert "The strategies plugin 'broken' of another package cannot be imported: ModuleNotFoundError" in err
     names = {line[key] for line in json.loads(out)[what]}
     assert name in names and "broken" not in names
+
+
+def test_a_plugin_with_unusable_options_hides_no_other_setting(alcli, monkeypatch):
+    from alcli.strategies.entropy import Entropy
+
+    monkeypatch.setattr(Entropy, "Options", int, raising=False)
+    code, out, err = alcli("list", "settings", "--json")
+    assert code == 0
+    assert "The Options of the strategy entropy do not extend StrategyOptions." in err
+    assert "task.multi_label" in {line["name"] for line in json.loads(out)["settings"]}
+
+
+def test_a_broken_plugin_does_not_hide_a_misspelled_key(alcli, broken_plugin, tmp_path):
+    code, _, err = alcli("init", tmp_path / "W", "--set", "strategy.nane=entropy")
+    assert code == 2
+    assert "Unknown key 'strategy.nane'" in err and "broken" not in err

@@ -109,7 +109,8 @@ def test_a_relative_folder_in_set_starts_at_the_workspace(alcli, photos, tmp_pat
 
 
 def test_flags_of_a_run_are_values(alcli, workspace):
-    assert alcli("cycle", "-w", workspace, "--budget", 3, "--strategy", "random", "--set", "task.classes=1")[0] == 3
+    flags = ["--budget", 3, "--strategy", "random", "--set", "task.classes=1", "--allow-cold-start"]
+    assert alcli("cycle", "-w", workspace, *flags)[0] == 3
     kept = json.loads((workspace / "cycles/0001/config.json").read_text())
     assert (kept["selection"]["budget"], kept["strategy"]["name"], kept["task"]["classes"]) == (3, "random", ["1"])
     assert {"images", "annotations", "format", "queue", "prelabel_score"} <= set(kept["platform"])

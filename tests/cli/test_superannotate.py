@@ -160,7 +160,7 @@ def test_restore_puts_the_queue_back_that_was_there(server, team, alcli):
     assert alcli("push", "-w", team)[0] == 0
     assert server.queue() == wanted
     code, out, _ = alcli("push", "-w", team, "--restore")
-    assert code == 0 and out.startswith("Put back 6 images")
+    assert code == 0 and out.startswith("Restored 6 images")
     assert server.queue() == list(reversed(wanted))
     assert alcli("push", "-w", team, "--restore", "--top", "2")[0] == 2
 

@@ -188,11 +188,16 @@ def test_one_broken_mask_leaves_the_others(numbers, reason, cycle, tmp_path):
     assert said["pool"]["quarantined"] == 1
 
 
-def test_masks_that_all_fail_are_not_called_no_annotation(cycle, tmp_path):
+def test_annotations_that_all_fail_push_nothing_unless_it_is_allowed(cycle, alcli, tmp_path):
     images, labels = project(tmp_path, "segmentation")
     for name in NAMES[:LABELED]:
         Image.fromarray(np.full(SIZE[::-1], 77, dtype=np.uint8)).save(labels / name)
-    code, said, err = cycle("segmentation", images, labels)
+    code, _, err = cycle("segmentation", images, labels)
+    assert code == 5
+    assert f"{LABELED} of them: the mask has pixels of id 77, which the class list does not name" in err
+    assert not list(tmp_path.rglob("queue.csv"))
+    code, out, err = alcli("cycle", "-w", tmp_path / "W", "--allow-cold-start", "--json")
+    said = json.loads(out)
     assert code == 3
     assert f"None of the {LABELED} annotations can be used, so there is no model" in err
     assert said["steps"]["train"]["cold_start"]

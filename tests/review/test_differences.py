@@ -76,6 +76,7 @@ def test_labels():
 
 
 def test_overlap():
-    assert overlap(BOX, BOX) == 1
-    assert overlap(BOX, Box("cat", 30, 30, 40, 40)) == 0
-    assert overlap(BOX, Box("cat", 20, 10, 40, 30)) == pytest.approx(1 / 3)
+    others = [BOX, Box("cat", 30, 30, 40, 40), Box("cat", 20, 10, 40, 30)]
+    assert overlap([BOX], others)[0].tolist() == pytest.approx([1, 0, 1 / 3])
+    assert overlap([], others).shape == (0, 3)
+    assert overlap(others, []).shape == (3, 0)

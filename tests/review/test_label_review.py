@@ -23,7 +23,7 @@ def test_suspicious_annotations_take_their_share_of_the_budget_once(alcli, colou
     assert [row["rank"] for row in found] == ["2", "4"]
     assert (steps["score"]["scored"], steps["score"]["asked"]) == (3, 2)
     assert steps["push"]["rechecks"] == 2
-    assert "2 annotations to look at again." in alcli("push", "-w", colours)[1]
+    assert "2 annotations to review." in alcli("push", "-w", colours)[1]
     queue = (colours.parent / "queue.csv").read_text()
     assert all(name in queue for name in SWAPPED)
     assert "look at 2 annotations again" in report(alcli, colours, 3)
