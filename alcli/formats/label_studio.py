@@ -121,7 +121,7 @@ def _claims(path: Path) -> Iterator[Claim[list[dict[str, Any]]]]:
 
 
 def _image_keys(address: str) -> list[str]:
-    """The image's names in an address, such as ``/data/local-files/?d=sub/x.jpg`` or ``/data/upload/1a2b3c4d-x.jpg``."""
+    """Image names in an address, such as ``/data/local-files/?d=sub/x.jpg`` or ``/data/upload/1a2b3c4d-x.jpg``."""
     path = address.rpartition("?d=")[2]
     folder, slash, name = path.rpartition("/")
     bare = UPLOAD_PREFIX.sub("", name)
