@@ -1,7 +1,7 @@
 """Decode image files; the special cases of image formats are handled only here.
 
-EXIF orientation is applied here, once: all coordinates refer to the upright image that annotators see. Sixteen-bit
-images are scaled to eight bits, not clipped; transparent pixels are composed over black; the file name is ignored.
+EXIF orientation is applied here, once: all coordinates refer to the upright image that annotators see. Images of 10 to
+16 bits are scaled to eight, not clipped; transparent pixels are composed over black; the file name is ignored.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 50
 BITS_PER_SAMPLE = 258
+DEPTHS = (8, 10, 12, 14, 16)
 PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -126,7 +127,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(values: np.ndarray) -> Image.Image:
-    """Scale sixteen bits to eight; ``convert("RGB")`` would clip at 255."""
-    if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+    """Scale to eight bits from the smallest of 8, 10, 12, 14 and 16 bits that holds every value.
+
+    Cameras and scanners store 10 to 14 bits in 16-bit files; ``convert("RGB")`` would clip at 255.
+    """
+    largest = int(values.max(initial=0))
+    if values.min(initial=0) < 0 or largest > 65535:
         raise DataError("gray values are outside the 16-bit range")
-    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    depth = next(bits for bits in DEPTHS if largest < 1 << bits)
+    return Image.fromarray((values >> (depth - 8)).astype(np.uint8)).convert("RGB")

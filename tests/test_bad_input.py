@@ -34,6 +34,23 @@ def test_no_annotation_at_all_is_a_cold_start_said_plainly(alcli, workspace, pho
     assert alcli("cycle", "-w", workspace)[1].startswith("Nothing new")
 
 
+def test_annotations_that_are_all_empty_stop_the_cycle(alcli, workspace, photos):
+    for number in range(8):
+        photos.annotate(number, [])
+    code, out, err = alcli("cycle", "-w", workspace)
+    assert (code, out) == (5, "")
+    assert "None of the 8 annotations can be used: they are all empty." in err
+    assert "name the classes in task.classes" in err
+    assert not list(photos.root.rglob("queue.csv"))
+
+
+def test_other_class_names_are_suggested(alcli, workspace, photos):
+    code, _, err = alcli("cycle", "-w", workspace, "--set", "task.classes=Red,Green")
+    assert code == 5
+    assert "task.classes has Red, Green." in err
+    assert "Did you mean --set task.classes=blue,green,red?" in err
+
+
 def test_one_class_only_trains_and_is_mentioned(alcli, workspace, photos):
     for number in range(8):
         photos.annotate(number, [Box("cell", 5, 5, 40, 40)])

@@ -126,6 +126,13 @@ def test_sixteen_bits_keep_their_range(tmp_path):
     assert len(np.unique(grey)) == 256
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_fewer_bits_in_a_wide_file_are_stretched_to_white(bits, tmp_path):
+    ramp = np.linspace(0, 2**bits - 1, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(ramp).save(tmp_path / "x.png")
+    assert images.load(tmp_path / "x.png").getextrema() == ((0, 255),) * 3
+
+
 def test_floating_point_is_refused(tmp_path):
     Image.fromarray(np.zeros((16, 16), np.float32)).save(tmp_path / "x.tiff")
     with pytest.raises(DataError, match="no known range"):

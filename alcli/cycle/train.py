@@ -82,9 +82,16 @@ def _settings(config: Config) -> str:
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult[Training]:
     labeled = context.workspace.store.pool(forgiving=("encoding", "training", "image")).in_state(LABELED)
-    if labeled and not examples.held_out and not context.config.train.allow_cold_start:
+    usable = examples.classes and examples.held_out
+    if labeled and not usable and not context.config.train.allow_cold_start:
         raise _no_usable_annotation(context, labeled)
-    why = f"None of the {len(labeled)} annotations can be used" if labeled else "There are no annotations yet"
+    why = "There are no annotations yet"
+    if labeled:
+        why = (
+            f"All {len(examples.held_out)} usable annotations are in the held-out share"
+            if usable
+            else f"None of the {len(labeled)} annotations can be used"
+        )
     context.progress.say(f"{why}, so there is no model: this cycle is a cold start.")
     summary = Training(held_out=len(examples.held_out), cold_start=True)
     context.workspace.finish_step(cycle, inputs, summary)

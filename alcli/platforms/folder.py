@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -15,10 +14,8 @@ from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.formats import Format, Purpose, Purposeful, choose_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
+from alcli.platforms._image_files import list_images
 from alcli.platforms._queue_file import QueueFile
-from alcli.system.text import readable
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
 
 class Folder(QueueFile):
@@ -56,12 +53,12 @@ class Folder(QueueFile):
         self._queue = options.queue or _beside(options.annotations or options.images)
         self._labels: Format | None = None
         self._purpose = Purpose()
+        self._passed_over: Sequence[str] = ()
 
     @property
     def notes(self) -> Sequence[str]:
         """What was overlooked in the last listing and reading, one sentence for each kind."""
-        notes: Sequence[str] = getattr(self._labels, "notes", ())
-        return notes
+        return [*self._passed_over, *getattr(self._labels, "notes", ())]
 
     def set_task(self, task: TaskOptions) -> None:
         """Read only formats and parts that the task can use; ``task.classes`` name numbered classes."""
@@ -72,12 +69,16 @@ class Folder(QueueFile):
         """Every image in the folder; raises PlatformError if the folder does not exist."""
         if not self._images.is_dir():
             raise PlatformError(f"There is no folder {self._images}.", do="Is the disk mounted? See platform.images.")
-        images, refusals = _scan(self._images)
-        versions, orphans = self._open_labels().labeled(sorted(images)) if self._annotations else ({}, [])
-        for name, (path, version) in sorted(images.items()):
+        # Elsewhere a folder of annotations may hold images, such as the sorted ones of class folders.
+        masks = self._annotations if self._purpose.task == "segmentation" else None
+        listing = list_images(self._images, masks)
+        self._passed_over = listing.notes
+        names = sorted(listing.images)
+        versions, orphans = self._open_labels().labeled(names) if self._annotations else ({}, [])
+        for name, (path, version) in sorted(listing.images.items()):
             state = LABELED if name in versions else UNLABELED
             yield Item(name, name, path_to_uri(path), "", state, f"{version}/{versions.get(name, '')}")
-        yield from refusals
+        yield from listing.refusals
         yield from orphans
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
@@ -122,45 +123,3 @@ def uri_to_path(uri: str) -> Path:
 def _beside(annotations: Path) -> Path:
     folder = annotations if annotations.is_dir() else annotations.parent
     return folder / "queue.csv"
-
-
-def _scan(root: Path) -> tuple[dict[str, tuple[Path, str]], list[Refusal]]:
-    """Map image names below the root to (path, version); hidden files are skipped, linked folders are refused."""
-    images: dict[str, tuple[Path, str]] = {}
-    refusals: list[Refusal] = []
-    folders = [root]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                path = Path(entry.path)
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(path)
-                elif entry.is_symlink() and path.is_dir():
-                    # A link may point outside the folder, or back to one of its parents.
-                    name = readable(path.relative_to(root).as_posix())
-                    refusals.append(Refusal(name, name, "a linked folder is not entered"))
-                elif path.suffix.lower() in SUFFIXES:
-                    _add_image(entry, path, root, images, refusals)
-    return images, refusals
-
-
-def _add_image(
-    entry: os.DirEntry[str],
-    path: Path,
-    root: Path,
-    images: dict[str, tuple[Path, str]],
-    refusals: list[Refusal],
-) -> None:
-    name = readable(path.relative_to(root).as_posix())
-    try:
-        facts = entry.stat()
-    except OSError as error:
-        refusals.append(Refusal(name, name, f"cannot be opened: {error.strerror}"))
-        return
-    if not stat.S_ISREG(facts.st_mode):
-        # Opening a pipe would block forever.
-        refusals.append(Refusal(name, name, "not a regular file"))
-        return
-    images[name] = (path, f"{facts.st_size}-{facts.st_mtime_ns}")

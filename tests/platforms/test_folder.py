@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from alcli.annotations import Annotation
+from alcli.config import TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.items import Item, QueryRow, Refusal
 from alcli.platforms.folder import Folder, path_to_uri, uri_to_path
@@ -252,3 +254,19 @@ def test_the_root_of_a_voc_archive_may_be_given_for_both(tmp_path):
     ]
     assert refusals == {}
     assert list(platform.notes) == ["2 of 2 annotations matched after the prefix Annotations/ was dropped."]
+
+
+def test_overlays_and_the_folder_of_masks_are_no_images(tmp_path):
+    for name in ("a.jpg", "a.jpg___fuse.png", "b.jpg", "b_mask.png", "lone_mask.png", "masks/a.png", "c.JFIF"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / name, "PNG")
+    (tmp_path / "masks/classes.txt").write_text("ground\n")
+    for name in ("d.heic", "e.heic", "f.dcm"):
+        (tmp_path / name).write_bytes(b"x")
+    folder = Folder(Folder.Options(images=tmp_path, annotations=tmp_path / "masks"), tmp_path / "cache")
+    folder.set_task(TaskOptions(name="segmentation"))
+    assert sorted(item.name for item in folder.items()) == ["a.jpg", "b.jpg", "c.JFIF", "lone_mask.png"]
+    assert folder.notes[:2] == [
+        "2 overlays and masks among the images are no images to annotate.",
+        "3 files are of kinds that alcli does not read: .dcm 1, .heic 2.",
+    ]
