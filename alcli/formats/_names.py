@@ -24,21 +24,21 @@ PICTURES = frozenset(
 """Suffixes that an annotation's image name may have, and that may differ from the image's own."""
 
 
-def _as_written(text: str) -> str:
+def _same(text: str) -> str:
     return text
 
 
-def _composed(text: str) -> str:
+def _to_nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
 def _caseless(text: str) -> str:
-    return _composed(_composed(text).casefold())
+    return _to_nfc(_to_nfc(text).casefold())
 
 
 FOLDS: tuple[tuple[Callable[[str], str], str], ...] = (
-    (_as_written, ""),
-    (_composed, "in another Unicode form"),
+    (_same, ""),
+    (_to_nfc, "in another Unicode form"),
     (_caseless, "ignoring case"),
 )
 """How names are compared, strictest first, and what is said of it."""
@@ -103,10 +103,10 @@ class ImageNames:
         """Yield (with suffixes, number of the fold, change of the key, leniency in words), strictest first."""
         other = "" if self._keep else "with a suffix"
         forms: list[tuple[bool, Callable[[str], str], str]] = [
-            (self._keep, _as_written, ""),
-            (not self._keep, _as_written, other or "without suffix"),
+            (self._keep, _same, ""),
+            (not self._keep, _same, other or "without suffix"),
             (False, _without_picture_suffix, "without suffix"),
-            (True, _unquoted, "without percent escapes"),
+            (True, _without_escapes, "without percent escapes"),
         ]
         for suffixes, spell, words in forms:
             for number, (_, fold_words) in enumerate(FOLDS):
@@ -259,7 +259,7 @@ def _without_picture_suffix(name: str) -> str:
     return str(path.with_suffix("")) if path.suffix.lower() in PICTURES else ""
 
 
-def _unquoted(name: str) -> str:
+def _without_escapes(name: str) -> str:
     return unquote(name) if "%" in name else ""
 
 

@@ -37,7 +37,7 @@ def choose_format(path: Path, name: str, task: str) -> type:
         raise _wrong_task(path, recognized, formats, task)
     if path.is_dir() and not describe_files(path, QUEUE):
         return formats[AWAITED]
-    raise _unrecognized(path, formats, task)
+    raise _no_format(path, formats, task)
 
 
 def _load(name: str) -> Any:
@@ -58,7 +58,7 @@ def _wrong_task(path: Path, recognized: list[str], formats: dict[str, Any], task
     )
 
 
-def _unrecognized(path: Path, formats: dict[str, Any], task: str) -> UsageError:
+def _no_format(path: Path, formats: dict[str, Any], task: str) -> UsageError:
     usable = {name: each for name, each in formats.items() if _serves(each, task, formats)}
     listing = f"There are: {', '.join(plugins.names('formats'))}."
     if not path.is_dir():

@@ -115,7 +115,7 @@ def write(root: Path, name: str, annotation: Annotation, classes: Sequence[str])
 
 def _numbers(path: Path) -> np.ndarray:
     """(height, width) int64 class ids."""
-    with _opened(path) as image:
+    with _open_mask(path) as image:
         if image.mode not in MODES:
             raise DataError(f"{path.name}: a color image ({image.mode}); a mask has one class id per pixel")
         return np.asarray(image).astype(np.int64)
@@ -123,7 +123,7 @@ def _numbers(path: Path) -> np.ndarray:
 
 def _numbers_of_colors(path: Path, colors: Mapping[int, int]) -> np.ndarray:
     """(height, width) int64 class ids of a mask in color."""
-    with _opened(path) as image:
+    with _open_mask(path) as image:
         channels = np.asarray(image.convert("RGB")).astype(np.int64)  # (height, width, 3)
     codes, positions = np.unique(channels @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True)
     if unknown := [code for code in codes.tolist() if code not in colors]:
@@ -133,7 +133,7 @@ def _numbers_of_colors(path: Path, colors: Mapping[int, int]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _open_mask(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             yield image
