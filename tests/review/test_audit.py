@@ -13,7 +13,7 @@ def test_wrong_labels_stand_first_and_say_what_the_model_sees(alcli, colours):
     assert json.loads(out)["suspicious"] == len(rows)
     assert {row["name"] for row in rows[:2]} == set(SWAPPED)
     assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, len(rows) + 1)]
-    assert "labelled" in rows[0]["detail"] or "an earlier model" in rows[0]["detail"]
+    assert "labeled" in rows[0]["detail"] or "an earlier model" in rows[0]["detail"]
     assert SWAPPED[0] in (colours / "cycles/0002/report.html").read_text()
 
 

@@ -188,7 +188,7 @@ def _of_odd_pixels() -> dict[str, Kind]:
         "signed.tif": Kind(_signed_tiff(signed), pixels=in_three((signed >> 8).astype(np.uint8))),
         "sixteen.png": Kind(saved(WIDE, "PNG"), pixels=in_three((WIDE >> 8).astype(np.uint8))),
         "sixteen.tif": Kind(saved(WIDE, "TIFF"), pixels=in_three((WIDE >> 8).astype(np.uint8))),
-        "twelve.png": Kind(saved(WIDE >> 4, "PNG"), pixels=in_three((WIDE >> 12).astype(np.uint8))),
+        "twelve.png": Kind(saved(WIDE >> 4, "PNG"), pixels=in_three((WIDE >> 8).astype(np.uint8))),
         "cmyk.jpg": Kind(saved(rgb.convert("CMYK"), "JPEG", quality=100), pixels=PICTURE, off=8),
         "cmyk.tif": Kind(saved(rgb.convert("CMYK"), "TIFF"), pixels=PICTURE, off=2),
         "alpha.png": Kind(saved(np.dstack([PICTURE, alpha]), "PNG"), pixels=halved),
