@@ -43,7 +43,7 @@ def timed(work: Callable[[], np.ndarray], runs: int = 1) -> tuple[float, np.ndar
 
 
 def data(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """((count + labelled, width) float32 in overlapping groups, one for each class; classes)."""
+    """((count + labeled, width) float32 in overlapping groups, one for each class; classes)."""
     rng = np.random.default_rng(0)
     groups = rng.integers(0, CLASSES, count + LABELED)
     middles = 0.25 * rng.standard_normal((CLASSES, WIDTH))
@@ -74,7 +74,7 @@ def k_center(scale: float) -> None:
     count, budget = int(50_000 * scale), int(300 * scale)
     vectors, groups = data(count)
     known, pool = vectors[:LABELED], vectors[LABELED:]
-    print(f"k-center: {count:,} × {WIDTH}, {LABELED} labelled, budget {budget}")
+    print(f"k-center: {count:,} × {WIDTH}, {LABELED} labeled, budget {budget}")
     ours, picks = timed(lambda: kcenter.greedy(pool, budget, known).picks, 3)
     line("alcli", ours, ours)
     seconds, found = timed(lambda: plain_loop(pool, known, budget), 3)
@@ -164,7 +164,7 @@ def mapped_cover(path: Path) -> None:
     vectors = np.load(path, mmap_mode="r")
     seconds, picks = timed(lambda: kcenter.greedy(vectors[LABELED:], 1000, np.array(vectors[:LABELED])).picks)
     peak = peak_memory() / 2**30
-    print(f"k-center: {len(vectors) - LABELED:,} × 128 memory-mapped float16, {LABELED} labelled, budget {len(picks)}")
+    print(f"k-center: {len(vectors) - LABELED:,} × 128 memory-mapped float16, {LABELED} labeled, budget {len(picks)}")
     print(f"alcli {seconds:.1f} s, peak memory {peak:.2f} GiB with the map's pages (goal < 2)")
 
 

@@ -115,7 +115,7 @@ def measure_pull(server: Server, folder: Path) -> None:
         listing = sum("items/search" in line for line in server.requests)
         annotations = sum("annotations" in line for line in server.requests)
         print(
-            f"{PULLED} items, {LABELED} labelled, {what}: {len(server.requests)} requests "
+            f"{PULLED} items, {LABELED} labeled, {what}: {len(server.requests)} requests "
             f"({listing} of items, {annotations} of annotations), {seconds:.2f} s"
         )
     workspace.close()

@@ -152,7 +152,7 @@ class Plain(Dataset):
     """Images and targets made with torchvision and PIL alone."""
 
     def __init__(self, name: str, task, rows: Sequence[Example], training: bool) -> None:
-        self.make = {"classification": _labelled, "detection": _boxed, "segmentation": _masked, "pose": _posed}[
+        self.make = {"classification": _labeled, "detection": _boxed, "segmentation": _masked, "pose": _posed}[
             SETS[name].task
         ]
         self.task, self.rows, self.training = task, rows, training
@@ -174,7 +174,7 @@ def _float(picture: Tensor) -> Tensor:
     return NORMALISE(v2.functional.to_dtype(picture, torch.float32, scale=True).as_subclass(Tensor))
 
 
-def _labelled(task, example: Example, training: bool):
+def _labeled(task, example: Example, training: bool):
     picture = _picture(example, task)
     picture = v2.RandomHorizontalFlip()(picture) if training else picture
     return _float(picture), task.classes.index(example.annotation.labels[0])

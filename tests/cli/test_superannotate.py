@@ -118,8 +118,8 @@ def test_init_and_cycle_fill_the_queue_and_a_second_run_changes_nothing(server, 
 def test_a_second_push_changes_nothing_and_new_labels_start_a_new_cycle(server, team, alcli):
     code, out, _ = alcli("push", "-w", team, "--json")
     assert (code, json.loads(out)["changes"]) == (0, 0)
-    labelled = next(item_id for item_id, item in server.items.items() if item["name"] == names(team)[0])
-    server.annotate(labelled, [])
+    labeled = next(item_id for item_id, item in server.items.items() if item["name"] == names(team)[0])
+    server.annotate(labeled, [])
     code, out, _ = alcli("cycle", "-w", team, "--json")
     assert code == 0 and json.loads(out)["cycle"] == 2
     assert server.queue() == names(team, 2) and len(names(team, 2)) == 5

@@ -60,8 +60,8 @@ def test_a_token_found_in_a_file_is_found_by_this_test(tmp_path):
 
 
 def test_a_cycle_speaks_to_the_configured_host_only(server, team, alcli):  # noqa: F811
-    labelled = next(item_id for item_id, item in server.items.items() if item["annotation_status"] == 1)
-    server.annotate(labelled, [])
+    labeled = next(item_id for item_id, item in server.items.items() if item["annotation_status"] == 1)
+    server.annotate(labeled, [])
     with watched() as seen:
         for command in (("cycle",), ("push", "--prelabels"), ("doctor", "--online")):
             assert alcli(*command, "-w", team)[0] == 0

@@ -213,7 +213,7 @@ def test_a_class_folder_with_one_image_is_left_out(cycle, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["class-folders", "csv"])
-def test_an_image_labelled_twice_differently_is_left_out(kind, cycle, tmp_path):
+def test_an_image_labeled_twice_differently_is_left_out(kind, cycle, tmp_path):
     images, labels = project(tmp_path, kind)
     if kind == "csv":
         labels.write_text(labels.read_text() + f"{NAMES[0]},b\n")

@@ -119,9 +119,9 @@ def check_complete(server: Server, root: Path, order: list[int]) -> None:
     try:
         pool = workspace.store.pool()
         assert {int(item_id) for item_id in pool.items} == set(server.items)
-        labelled: list[Item] = pool.in_state(LABELED)
-        read = workspace.store.annotations(item.id for item in labelled)
-        assert [row.item_id for row in read] == [item.id for item in labelled]
+        labeled: list[Item] = pool.in_state(LABELED)
+        read = workspace.store.annotations(item.id for item in labeled)
+        assert [row.item_id for row in read] == [item.id for item in labeled]
         assert all(len(row.boxes) == 1 for row in read)
     finally:
         workspace.close()

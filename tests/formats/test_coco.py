@@ -27,7 +27,7 @@ def write(tmp_path: Path, document: object) -> Coco:
     return Coco(path)
 
 
-def test_listed_images_are_labelled_also_without_objects(tmp_path):
+def test_listed_images_are_labeled_also_without_objects(tmp_path):
     labels = write(tmp_path, good())
     versions, refusals = labels.labeled(["a.jpg", "b.jpg", "c.jpg"])
     assert set(versions) == {"a.jpg", "b.jpg"}

@@ -28,7 +28,7 @@ def rows(items: list[Item], asked: int = 1) -> list[QueryRow]:
     return [QueryRow(rank, item, 1.0 / rank, rank <= asked) for rank, item in enumerate(items, 1)]
 
 
-def test_an_image_is_labelled_when_its_xml_exists(photos):
+def test_an_image_is_labeled_when_its_xml_exists(photos):
     items, refusals = split(folder(photos))
     assert [item.state for item in items.values()] == ["labeled"] * 8 + ["unlabeled"] * 4
     assert refusals == {}

@@ -74,7 +74,7 @@ def test_a_hostile_name_is_only_text(server, connect, name):
     assert [place.name for place in platform.queue()] == [name]
 
 
-def test_custom_statuses_decide_what_is_labelled_and_what_is_asked_for(server, connect):
+def test_custom_statuses_decide_what_is_labeled_and_what_is_asked_for(server, connect):
     server.statuses = ["Fresh", "Working", "Approved"]
     server.add("a.jpg", status="Fresh")
     server.add("b.jpg", status="Approved")

@@ -1,4 +1,4 @@
-"""Dark and bright images in two cycles, two of them labelled wrongly."""
+"""Dark and bright images in two cycles, two of them labeled wrongly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST, LAST = 36, 60
 
 
 def label(folder, count, wrong=()):
-    """The first images labelled, dark or bright; some of them wrongly."""
+    """The first images labeled, dark or bright; some of them wrongly."""
     names = [f"img_{number:02}.png" for number in range(count)]
     said = [("dark", "bright")[number % 2 != (name in wrong)] for number, name in enumerate(names)]
     lines = (f"{name},{label}" for name, label in zip(names, said, strict=True))

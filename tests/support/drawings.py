@@ -1,4 +1,4 @@
-"""Tiny labelled drawings for every task, made in the test that needs them."""
+"""Tiny labeled drawings for every task, made in the test that needs them."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def picture(path: Path, number: int) -> Path:
 
 
 def examples(case: Case, folder: Path, count: int) -> list[Example]:
-    """Labelled drawings, encoded by the case's task."""
+    """Labeled drawings, encoded by the case's task."""
     task = make_task(case)
     return [task.encode(*_given(folder, number), case.draw(number)) for number in range(count)]
 
