@@ -16,6 +16,8 @@ DESCRIPTIONS = {
     "least_confidence": "(n,) in [0, 1), 1 − largest probability, aggregated; high = uncertain",
     "embedding": "(n, ≤ 256) float16, pooled features, by a fixed random projection where there are more",
     "class_scores": "(n, classes) in [0, 1], how much of each class the model sees, as the task says",
+    "class_uncertainty": "(n, classes) ≥ 0, entropy of the predictions in nats, shared among the classes by their "
+    "probabilities; summed over boxes, a mean over pixels, labels and joints",
     "expected_objects": "(n,) ≥ 0, number of objects (labels, boxes, joints, classes) that the model expects",
     "tie": "(n, 5) for the box with the smallest gap between its two likeliest classes: both class indices, 1 − the "
     "gap, and the center (x, y) as fractions of the image; zeros without an uncertain box",
@@ -23,6 +25,9 @@ DESCRIPTIONS = {
     "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }
 """All signals; only those that a strategy needs are computed. Aggregated by sum, they may exceed 1."""
+UNKNOWN = -1.0
+"""The uncertainty of an item in which the model sees no object: it may be blind there, or sure."""
+UNCERTAINTIES = ("entropy", "margin", "least_confidence", "mutual_information", "output_discrepancy")
 BLOCK = 65536
 
 
@@ -85,6 +90,16 @@ class Signals:
                 rows = slice(start, start + BLOCK)
                 mask[rows] &= np.isfinite(array[rows]).all(axis=tuple(range(1, array.ndim)))
         return mask
+
+    def with_typical_for_unknown(self) -> Signals:
+        """Replace unknown uncertainties by the median of the known ones: neither asked for first nor put off."""
+        arrays = dict(self.arrays)
+        for name in UNCERTAINTIES:
+            values = arrays.get(name)
+            if values is not None and (values < 0).any():
+                known = values[values >= 0]
+                arrays[name] = np.where(values < 0, np.median(known) if len(known) else 0, values).astype(values.dtype)
+        return replace(self, arrays=arrays)
 
     def take(self, rows: np.ndarray) -> Signals:
         """Select rows by (k,) integer positions or an (n,) mask, in that order; ``labeled`` is unchanged."""

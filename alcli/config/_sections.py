@@ -144,8 +144,9 @@ class StrategyOptions(Section):
     random_share: float | None = Field(
         None, ge=0, le=1, description="share of the budget drawn at random as a control; default: the strategy's own"
     )
-    cold_start: Literal["auto", "random", "typiclust"] = Field(
-        "auto", description="order before the first annotation; auto: typiclust with pretrained weights, else random"
+    cold_start: Literal["auto", "random", "facility-location", "typiclust"] = Field(
+        "auto",
+        description="order before the first annotation; auto: facility-location with pretrained weights, else random",
     )
 
 

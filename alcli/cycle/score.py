@@ -75,7 +75,7 @@ def _cold_start(config: Config) -> str:
     chosen = config.strategy.cold_start
     if chosen != "auto":
         return chosen
-    return "random" if config.model.weights == "none" else "typiclust"
+    return "random" if config.model.weights == "none" else "facility-location"
 
 
 def _plan(context: Context, training: StepRecord[Training], name: str) -> ScorePlan:

@@ -38,6 +38,7 @@ def near_zero_output(inputs: int, outputs: int) -> nn.Conv2d:
 class MobileNetV2Pyramid(Tapped):
     """Outputs (rows, outputs, H / 4, W / 4); taps the four stages and the decoder's map."""
 
+    trunk_map = -2
     predictors = ("output",)
 
     def __init__(self, outputs: int, weights: str) -> None:

@@ -21,6 +21,7 @@ from alcli.models.weights import load_trunk
 class Lraspp(Tapped):
     """torchvision's LR-ASPP; outputs at an eighth of the resolution, taps backbone low and high, decoder."""
 
+    trunk_map = 1
     predictors = ("head.low_classifier", "head.high_classifier")
 
     def __init__(self, classes: int, weights: str) -> None:
@@ -46,6 +47,7 @@ class Lraspp(Tapped):
 class Deeplab(Tapped):
     """torchvision's DeepLabV3; outputs at a sixteenth of the resolution, taps backbone low and high, decoder."""
 
+    trunk_map = 1
     predictors = ("output",)
 
     def __init__(self, classes: int, weights: str) -> None:

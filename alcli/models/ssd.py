@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,19 @@ def forward(model: SSD, images: Tensor) -> Outputs:
     one_image = ImageList(images[:1], [(height, width)])
     anchors = model.anchor_generator(one_image, [feature[:1] for feature in features])[0]
     return Outputs(features, head["cls_logits"].float(), head["bbox_regression"].float(), anchors)
+
+
+def trunk(model: SSD) -> nn.Module:
+    """The layers that pretrained weights fill; the extra layers behind them are random at birth."""
+    backbone: Any = model.backbone
+    part: nn.Module = backbone.trunk if hasattr(backbone, "trunk") else backbone.features
+    return part
+
+
+def trunk_map(model: SSD, features: list[Tensor]) -> Tensor:
+    """The trunk's last source map: torchvision's trunks have two of them, those built here say how many."""
+    backbone: Any = model.backbone
+    return features[len(backbone.trunk) - 1 if hasattr(backbone, "trunk") else 1]
 
 
 def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]]) -> Tensor:

@@ -19,6 +19,8 @@ class Tapped(nn.Module):
 
     trunk: Any
     predictors: tuple[str, ...]
+    trunk_map: int | None = None
+    """Which of the maps is the trunk's last, whose mean is the embedding; None: the last layer's inputs."""
 
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Normalized (rows, 3, H, W) → maps [(rows, C_i, H_i, W_i)] for the loss head, and ``predict``'s inputs."""

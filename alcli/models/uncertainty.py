@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from alcli.config import TaskOptions
+from alcli.signals import UNKNOWN
 
 EMBEDDING_WIDTH = 256
 SEED = 20190616
@@ -32,6 +33,11 @@ def least_confidence(probabilities: Tensor) -> Tensor:
     return 1 - probabilities.amax(dim=-1)
 
 
+def class_uncertainty(probabilities: Tensor) -> Tensor:
+    """Share each distribution's entropy among its classes: (…, classes) → (…, classes) in nats."""
+    return entropy(probabilities).unsqueeze(-1) * probabilities
+
+
 UNCERTAINTIES: dict[str, Callable[[Tensor], Tensor]] = {
     "entropy": entropy,
     "margin": margin,
@@ -45,6 +51,7 @@ SIGNALS = frozenset(
         *UNCERTAINTIES,
         "embedding",
         "class_scores",
+        "class_uncertainty",
         "expected_objects",
         "mutual_information",
         "output_discrepancy",
@@ -57,7 +64,7 @@ def aggregate(parts: Sequence[Tensor], expected: Tensor, options: TaskOptions) -
     """Aggregate the uncertainties of each image's boxes, joints or pixels to one number: (batch,).
 
     Args:
-        parts: one (k,) tensor per image; k = 0 gives 0.
+        parts: one (k,) tensor per image; k = 0 gives ``signals.UNKNOWN``.
         expected: (batch,) expected objects; the result is divided by ``expected ** count_power``, because sums
             favor crowded images.
         options: ``aggregate`` mean, sum, max or top-k (mean of the ``top_k`` largest), ``count_power``.
@@ -68,7 +75,7 @@ def aggregate(parts: Sequence[Tensor], expected: Tensor, options: TaskOptions) -
 
 def _aggregate_image(part: Tensor, options: TaskOptions) -> Tensor:
     if len(part) == 0:
-        return part.new_zeros(())
+        return part.new_full((), UNKNOWN)
     if options.aggregate == "top-k":
         return part.topk(min(options.top_k, len(part)), sorted=False).values.mean()
     number: Tensor = getattr(part, options.aggregate)()

@@ -39,7 +39,8 @@ def rank(
         grounds: what reasons are made from; without them rows get none.
     """
     budget = options.budget - len(rechecks)
-    query = select(strategy, signals.only(strategy.needs), items, budget, draw.seed, draw.random_share)
+    usable = signals.only(strategy.needs).with_typical_for_unknown()
+    query = select(strategy, usable, items, budget, draw.seed, draw.random_share)
     query = move_near_duplicates(query, budget, signals, options.min_distance, options.per_group)
     if grounds is not None:
         query = replace(query, rows=add_reasons(query.rows, grounds))

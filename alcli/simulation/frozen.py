@@ -196,7 +196,9 @@ class _Head:
         if name == "expected_objects":
             return np.ones(len(rows), dtype=np.float32)
         probabilities = torch.from_numpy(self.probabilities(rows))  # (k, classes)
-        if name in uncertainty.UNCERTAINTIES:
+        if name == "class_uncertainty":
+            values = uncertainty.class_uncertainty(probabilities)
+        elif name in uncertainty.UNCERTAINTIES:
             values = uncertainty.UNCERTAINTIES[name](probabilities)
         elif name == "mutual_information":
             values = uncertainty.mutual_information(self._dropout_probabilities(rows, config))

@@ -1,47 +1,57 @@
-"""The default: uncertain and diverse items, in the worst case as representative as a random sample."""
+"""The default: cover the uncertain part of the pool, in the worst case the pool itself."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from alcli.signals import Signals
-from alcli.strategies.clue import uncertain_centers
-from alcli.vectors.ranking import picks_first, top_k
+from alcli.strategies.herding import kernel_width
+from alcli.vectors.coverage import cosine, gaussian, pick_covering, unit_rows
+from alcli.vectors.ranking import picks_first
 
-CANDIDATES = 5
-"""Candidates per item of the budget; tuned on labels that no published figure uses."""
+FLOOR = 0.1
+"""Share of the mean weight that every item has at least: it can still be chosen to cover its like."""
 ALIKE = 1e-3
 """Range of expected objects below which, up to rounding, every item has the same number: one."""
 
 
 class Auto:
-    """Cluster the least certain items, weighted by margin, and pick the item nearest to each center.
+    """Pick items one by one, each like many uncertain items that no annotated item and no earlier pick is like.
 
-    With one object per item (classification) the candidates are the 5 · budget least certain items. Margins averaged
-    over boxes, joints or pixels are less informative, so for other tasks the whole pool is clustered. If margins carry
-    no information, k-means of the pool remains, which is as representative as a random sample. Before the first
-    annotation alcli uses `typiclust` if the network is pretrained. A share of every list (`strategy.random_share`, 5 %)
-    is drawn at random as a control group.
-    Needs: embedding (n, d), margin (n,), expected_objects (n,). Score: picks first, then by margin.
-    Cost: that of `clue`; with one object per item k-means of the candidates, O(d · budget²) per pass, at most 30.
-    Source: the weighting of Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings",
-    ICCV 2021, section 3, with the margin of Scheffer et al. (2001) in place of the entropy, on candidates as in Yang,
-    Huang & Crowley, "Plug and Play Active Learning for Object Detection", CVPR 2024.
+    With one object per item (classification) this is `herding`: an item is worth its margin. With boxes, joints or
+    pixels, the margin of an image says little about what the model gets wrong; an item is then worth its class
+    uncertainty, rare classes counting more: √((mean + 1) / (count of the class + 1)) of what the model sees of each
+    class on the annotated items; likeness is the cosine. No item is worth less than a tenth of the mean: where the
+    uncertainties say nothing, the pool is covered as by `facility-location`.
+    A share of every list (`strategy.random_share`, 5 %) is drawn at random as a control group.
+    Needs: embedding (n, d) and class_scores of the pool and of annotated items, margin (n,), class_uncertainty (n,
+    classes), expected_objects (n,). Score: picks first, then by worth. Cost: that of `facility-location`.
+    Source: Bae, Oh, Yeo & Sutherland, "Uncertainty Herding: One Active Learning Method for All Label Budgets", ICLR
+    2025, equation 5; the classes' weights as in Sharma et al., "PAL", CVPR 2026, in another form.
     """
 
-    needs = frozenset({"embedding", "margin", "expected_objects"})
+    needs = frozenset({"embedding", "margin", "class_uncertainty", "expected_objects"})
+    needs_labeled = frozenset({"embedding", "class_scores"})
     default_random_share = 0.05
+    order_in_words = "like many uncertain images that none annotated is like"
     otherwise = "learned-loss"
-    """For tasks of other packages without embedding or margin; every task has a loss head."""
+    """For tasks of other packages without these signals; every task has a loss head."""
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
-        """(n,) picks first, the unpicked by margin."""
-        margin = signals["margin"].astype(np.float64)
+        """(n,) picks first, the unpicked by worth."""
+        vectors = unit_rows(signals.matrix("embedding"))
+        labeled = unit_rows(signals.labeled_matrix("embedding"))
         single = np.ptp(signals["expected_objects"]) < ALIKE if len(signals) else True
-        # Sorted, so that the result does not depend on the order of equal margins.
-        rows = np.sort(top_k(margin, CANDIDATES * budget)) if single else np.arange(len(margin))
-        if not len(rows):
-            return margin
-        scores = uncertain_centers(signals.matrix("embedding")[rows], margin[rows], budget, rng)
-        picks = np.argsort(-scores, kind="stable")[:budget]
-        return picks_first(rows[picks], margin)
+        worth = signals["margin"].astype(np.float64) if single else _class_worth(signals)
+        weights = np.maximum(worth, FLOOR * worth.mean()) if worth.any() else np.ones(len(worth))
+        kernel = gaussian(kernel_width(labeled)) if single else cosine
+        return picks_first(pick_covering(vectors, budget, labeled, weights, kernel, rng), weights)
+
+
+def _class_worth(signals: Signals) -> np.ndarray:
+    """(n,) class uncertainties, summed with the rarity of the classes as weights."""
+    uncertainty = signals.matrix("class_uncertainty").astype(np.float64)  # (n, classes)
+    counts = np.zeros(uncertainty.shape[1])
+    if signals.labeled is not None and len(signals.labeled):
+        counts = signals.labeled.matrix("class_scores").astype(np.float64).sum(axis=0)
+    return np.asarray(uncertainty @ np.sqrt((counts.mean() + 1) / (counts + 1)))

@@ -38,6 +38,10 @@ class TappedTask:
         """Evidence of each class (rows, classes), in [0, 1]."""
         raise NotImplementedError
 
+    def class_uncertainty(self, outputs: Tensor) -> Tensor:
+        """Each class's share of the entropy, a mean over the things: (rows, classes) in nats."""
+        return uncertainty.class_uncertainty(self.distributions(outputs)).mean(dim=1)
+
     def object_count(self, outputs: Tensor) -> Tensor:
         """Expected number of objects to annotate (rows,), ≥ 0; the sum of the evidence by default."""
         return self.evidence(outputs).sum(dim=1)
@@ -56,7 +60,8 @@ class TappedTask:
         features, deep = model.maps(self.normalize(model, batch))
         signals: dict[str, Tensor] = {}
         if "embedding" in needs:
-            signals["embedding"] = uncertainty.embedding(mean_by_image(pool_maps(deep), batch))
+            last = deep if model.trunk_map is None else [features[model.trunk_map]]
+            signals["embedding"] = uncertainty.embedding(mean_by_image(pool_maps(last), batch))
         if needs - {"predicted_loss", "embedding", "output_discrepancy"}:
             signals |= self._output_signals(model, deep, batch, needs)
         return signals, _per_image(features, batch)
@@ -83,6 +88,8 @@ class TappedTask:
         outputs = model.predict(deep).float()
         counts = self._object_counts(outputs, batch)
         signals = {"class_scores": mean_by_image(self.evidence(outputs), batch), "expected_objects": counts}
+        if "class_uncertainty" in needs:
+            signals["class_uncertainty"] = mean_by_image(self.class_uncertainty(outputs), batch)
         measures: dict[str, Callable[[], Tensor]] = {
             name: lambda measure=measure: measure(self.distributions(outputs))  # type: ignore[misc]
             for name, measure in uncertainty.UNCERTAINTIES.items()

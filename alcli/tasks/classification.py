@@ -17,7 +17,7 @@ from alcli.annotations import Annotation
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
-from alcli.models import classifiers, pixels
+from alcli.models import classifiers, pixels, uncertainty
 from alcli.models.tapped import Tapped
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
@@ -121,6 +121,12 @@ class Classification(TappedTask):
             presence = outputs.sigmoid()  # (rows, classes)
             return torch.stack([presence, 1 - presence], dim=2)
         return outputs.softmax(dim=1).unsqueeze(1)
+
+    def class_uncertainty(self, outputs: Tensor) -> Tensor:
+        """(rows, classes) in nats; with several labels the entropy of presence and absence."""
+        if self._options.multi_label:
+            return uncertainty.entropy(self.distributions(outputs))
+        return super().class_uncertainty(outputs)
 
     def evidence(self, outputs: Tensor) -> Tensor:
         """Probabilities (rows, classes)."""

@@ -65,8 +65,8 @@ class Detection:
         return ssd.build(self.model_name, len(self.classes), self._model.weights, self._model.input_size)
 
     def backbone(self, model: SSD) -> nn.Module:
-        """The trunk and the extra layers."""
-        return model.backbone
+        """The trunk, without the extra layers behind it."""
+        return ssd.trunk(model)
 
     def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
         """Build an example; boxes that exceed the image by up to two pixels are clipped.
@@ -120,9 +120,10 @@ class Detection:
         """The signals of each image; the box predictors run only if a signal needs them.
 
         Uncertainties are computed over classes and background for each distinct box with a foreground probability
-        ≥ 0.05, aggregated by ``task.aggregate`` and divided by expected objects^``task.count_power``; 0 without such a
-        box. ``class_scores``: each class's largest probability in any box. ``expected_objects``: sum of the foreground
-        probabilities. ``tie``: the box whose two most probable classes are closest. ``embedding``: pooled source maps.
+        ≥ 0.05, aggregated by ``task.aggregate`` and divided by expected objects^``task.count_power``; −1, unknown,
+        without such a box. ``class_scores``: each class's largest probability in any box. ``class_uncertainty``: each
+        box's entropy, shared among its classes. ``expected_objects``: sum of the foreground probabilities. ``tie``: the
+        box whose two most probable classes are closest. ``embedding``: the pooled last map of the trunk.
         """
         if needs <= {"predicted_loss", "embedding", "output_discrepancy"}:
             signals, features = {}, self.features(model, batch)
@@ -131,7 +132,7 @@ class Detection:
             features = outputs.features
             signals = self._output_signals(model, features, outputs, needs)
         if "embedding" in needs:
-            signals["embedding"] = uncertainty.embedding(pool_maps(features))
+            signals["embedding"] = uncertainty.embedding(pool_maps([ssd.trunk_map(model, features)]))
         return signals, features
 
     def discrepancy(self, model: SSD, previous: SSD, batch: Batch) -> Tensor:
@@ -193,6 +194,8 @@ class Detection:
             "expected_objects": counts,
             "class_scores": torch.stack([torch.cat([blank, part[:, 1:]]).amax(dim=0) for part in probabilities]),
         }
+        if "class_uncertainty" in needs:
+            signals["class_uncertainty"] = torch.stack([_class_uncertainty(part) for part in probabilities])
         if "tie" in needs:
             boxes = ssd.boxes_at(model, outputs, anchors)
             pairs = zip(probabilities, boxes, strict=True)
@@ -254,6 +257,12 @@ class Detection:
             }
             for box in annotation.boxes
         ]
+
+
+def _class_uncertainty(probabilities: Tensor) -> Tensor:
+    """Σ over boxes of entropy × P(class | object): (boxes, 1 + classes) → (classes,) in nats."""
+    objects = probabilities[:, 1:]
+    return (uncertainty.entropy(probabilities)[:, None] * objects / objects.sum(dim=1, keepdim=True)).sum(dim=0)
 
 
 def _at_anchors(probabilities: Tensor, anchors: Sequence[Tensor]) -> list[Tensor]:

@@ -18,7 +18,7 @@ from alcli.annotations import Pose as Person
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
-from alcli.models import hrnet
+from alcli.models import hrnet, uncertainty
 from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example, _crops, _skeleton
@@ -138,6 +138,10 @@ class Pose(TappedTask):
         """The heatmap's positive part, normalized to sum 1: (people, joints, positions)."""
         positive = outputs.flatten(2).clamp(min=1e-6)
         return positive / positive.sum(dim=2, keepdim=True)
+
+    def class_uncertainty(self, outputs: Tensor) -> Tensor:
+        """Entropy over each joint's peaks: (people, joints) in nats."""
+        return uncertainty.entropy(self.distributions(outputs))
 
     def evidence(self, outputs: Tensor) -> Tensor:
         """Height of each heatmap's highest peak, clipped to [0, 1]: (people, joints)."""

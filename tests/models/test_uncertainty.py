@@ -7,6 +7,7 @@ from sklearn.metrics import mutual_info_score
 
 from alcli.config import TaskOptions
 from alcli.models import uncertainty
+from alcli.signals import UNKNOWN
 from alcli.signals import DESCRIPTIONS
 
 SURE, TORN = [0.98, 0.01, 0.01], [0.4, 0.4, 0.2]
@@ -37,7 +38,7 @@ def test_many_become_one_as_the_option_says(how, whole):
     expected = torch.tensor([4.0, 0.2])
     options = TaskOptions(aggregate=how, top_k=2)
     numbers = uncertainty.aggregate([VALUES, VALUES[:0]], expected, options)
-    assert numbers.tolist() == pytest.approx([whole, 0.0])
+    assert numbers.tolist() == pytest.approx([whole, UNKNOWN])
     divided = uncertainty.aggregate([VALUES, VALUES], expected, options.model_copy(update={"count_power": 0.5}))
     assert divided.tolist() == pytest.approx([whole / 2, whole])
 

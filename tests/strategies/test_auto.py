@@ -1,42 +1,84 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from alcli.signals import Signals
-from alcli.strategies.auto import CANDIDATES, Auto
+from alcli.strategies.auto import Auto
+from alcli.strategies.facility_location import FacilityLocation
+from alcli.strategies.herding import Herding, kernel_width
+
+GROUPS, EACH = 8, 25
+CLASSES = 2
 
 
-def made(objects: np.ndarray) -> Signals:
-    """Two hundred items on a line; the right half is certain, the left is not."""
-    place = np.arange(200.0)
-    margin = np.where(place < 100, 0.9 - place / 1000, 0.2)
-    arrays = {"embedding": place[:, None], "margin": margin, "expected_objects": objects}
-    return Signals([f"{n:03}" for n in range(200)], arrays)
+def make_signals(objects: np.ndarray, labeled_groups: tuple[int, ...] = (), **arrays: np.ndarray) -> Signals:
+    """Eight groups of likenesses, one after the other; one labeled item in each of some groups."""
+    rng = np.random.default_rng(0)
+    centers = np.eye(GROUPS, 16)
+    groups = np.repeat(np.arange(GROUPS), EACH)
+    count = len(groups)
+    vectors = centers[groups] + 0.02 * rng.normal(size=(count, 16))
+    defaults = {
+        "embedding": vectors,
+        "margin": np.full(count, 0.5),
+        "class_uncertainty": np.ones((count, CLASSES)),
+        "expected_objects": objects,
+    }
+    of_labels = {
+        "embedding": centers[list(labeled_groups)],
+        "class_scores": np.tile([1.0, 0.0], (len(labeled_groups), 1)),
+    }
+    labeled = Signals([f"l{number}" for number in labeled_groups], of_labels)
+    return Signals([f"{number:03}" for number in range(count)], {**defaults, **arrays}, labeled)
 
 
-def picks(signals: Signals, budget: int) -> np.ndarray:
-    scores = Auto().score(signals, budget, np.random.default_rng(0))
-    return np.argsort(-scores, kind="stable")[:budget]
+def groups_of_picks(strategy, signals: Signals, budget: int) -> list[int]:
+    scores = strategy.score(signals, budget, np.random.default_rng(0))
+    assert np.isfinite(scores).all()
+    return (np.argsort(-scores, kind="stable")[:budget] // EACH).tolist()
 
 
-def test_with_one_object_an_item_only_the_least_certain_are_candidates_and_picks_are_spread_over_them():
-    found = picks(made(np.ones(200)), 4)
-    assert found.max() < CANDIDATES * 4
-    assert len(set((found // 5).tolist())) == 4
+ONE, MANY = np.ones(GROUPS * EACH), np.linspace(1, 9, GROUPS * EACH)
 
 
-def test_with_many_objects_the_whole_pool_is_looked_at():
-    found = picks(made(np.linspace(1, 9, 200)), 4)
-    assert found.max() >= 100
-    assert (found < 100).sum() >= 2
+@pytest.mark.parametrize("objects", [ONE, MANY], ids=["one object", "many objects"])
+def test_what_a_labeled_image_covers_is_not_asked_for(objects):
+    assert sorted(groups_of_picks(Auto(), make_signals(objects, (0, 1, 2)), 5)) == [3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("strategy", [Auto, Herding, FacilityLocation])
+def test_without_labels_every_group_is_asked_for_once(strategy):
+    assert sorted(groups_of_picks(strategy(), make_signals(ONE), GROUPS)) == list(range(GROUPS))
+
+
+def test_with_one_object_an_item_uncertain_groups_come_first():
+    margin = np.where(np.arange(GROUPS * EACH) // EACH < 3, 0.9, 0.1)
+    assert sorted(groups_of_picks(Auto(), make_signals(ONE, margin=margin), 3)) == [0, 1, 2]
+    assert sorted(groups_of_picks(Herding(), make_signals(ONE, margin=margin), 3)) == [0, 1, 2]
+
+
+def test_with_many_objects_rare_classes_count_more():
+    # The first class is on all five labeled images, the second on none.
+    first_groups = np.arange(GROUPS * EACH) // EACH < 3
+    uncertainty = np.where(first_groups[:, None], [0.0, 1.0], [1.0, 0.0])
+    signals = make_signals(MANY, (3, 4, 5, 6, 7), class_uncertainty=uncertainty)
+    assert sorted(groups_of_picks(Auto(), signals, 3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("objects", [ONE, MANY], ids=["one object", "many objects"])
+def test_uncertainties_that_say_nothing_leave_the_cover_of_the_pool(objects):
+    silent = make_signals(objects, margin=np.zeros(GROUPS * EACH), class_uncertainty=np.zeros((GROUPS * EACH, CLASSES)))
+    assert sorted(groups_of_picks(Auto(), silent, GROUPS)) == list(range(GROUPS))
 
 
 def test_rounding_does_not_make_one_object_many():
-    signals = made(1 + np.random.default_rng(0).normal(0, 1e-6, 200))
-    assert picks(signals, 4).max() < CANDIDATES * 4
+    rounded = 1 + np.random.default_rng(0).normal(0, 1e-6, GROUPS * EACH)
+    uncertain_last = np.where(np.arange(GROUPS * EACH) // EACH == 7, 0.9, 0.0)
+    assert groups_of_picks(Auto(), make_signals(rounded, margin=uncertain_last), 1) == [7]
 
 
-def test_margins_that_say_nothing_leave_a_spread_over_the_pool():
-    signals = made(np.linspace(1, 9, 200))
-    flat = Signals(signals.item_ids, {**signals.arrays, "margin": np.zeros(200)})
-    assert sorted((picks(flat, 4) // 50).tolist()) == [0, 1, 2, 3]
+def test_the_kernel_narrows_with_the_labels():
+    assert kernel_width(np.zeros((0, 3), np.float32)) == kernel_width(np.eye(3, dtype=np.float32)[:1]) == 1.0
+    assert kernel_width(np.eye(3, dtype=np.float32)) == pytest.approx(2**0.5)
+    assert kernel_width(np.ones((5, 3), np.float32) / 3**0.5) == pytest.approx(1e-3)
