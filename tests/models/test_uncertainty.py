@@ -7,8 +7,7 @@ from sklearn.metrics import mutual_info_score
 
 from alcli.config import TaskOptions
 from alcli.models import uncertainty
-from alcli.signals import UNKNOWN
-from alcli.signals import DESCRIPTIONS
+from alcli.signals import DESCRIPTIONS, UNKNOWN
 
 SURE, TORN = [0.98, 0.01, 0.01], [0.4, 0.4, 0.2]
 VALUES = torch.tensor([0.5, 2.0, 1.0])
