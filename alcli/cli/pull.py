@@ -21,6 +21,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
       alcli pull -w W --dry-run
     """
     from alcli.cycle.pull import pull
+    from alcli.system.text import quantity
 
     with session.lock_workspace(wait) as context:
         result = pull(context, dry_run, accept_shrink)
@@ -33,8 +34,8 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
             **summary.document(),
             "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
         },
-        f"{summary.items} images, {summary.labeled} annotated; {summary.new_items} new, "
-        f"{summary.vanished_items} vanished, {summary.annotations_read} annotations read."
+        f"{quantity(summary.items, 'image')}, {summary.labeled} annotated; {summary.new_items} new, "
+        f"{summary.vanished_items} vanished, {quantity(summary.annotations_read, 'annotation')} read."
         + (" Nothing was changed." if dry_run else ""),
     )
     return code
