@@ -91,7 +91,7 @@ def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -
         why = (
             f"All usable annotations ({len(examples.held_out)}) are in the held-out share"
             if usable
-            else f"None of {quantity(len(labeled), 'annotation')} can be used"
+            else f"None of the {quantity(len(labeled), 'annotation')} can be used"
         )
     # Where nothing is annotated, the end of the cycle says what that means.
     say = context.progress.say if labeled else context.progress.detail

@@ -69,7 +69,7 @@ def log_run(folder: Path, command: Sequence[str]) -> Iterator[Run]:
 
 
 def newest_message(folder: Path) -> str:
-    """The last message of the run that logs now; empty if there is none, or if the last run has ended."""
+    """The last message that the run which logs now has shown; empty if there is none, or if the last run has ended."""
     try:
         with (folder / FILE_NAME).open("rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
@@ -80,7 +80,8 @@ def newest_message(folder: Path) -> str:
     for line in reversed(lines[:-1]):
         with contextlib.suppress(ValueError, TypeError, KeyError):
             record = json.loads(line)
-            return "" if record["event"] in ("start", "end") else str(record["message"])
+            if record["level"] != "debug":
+                return "" if record["event"] in ("start", "end") else str(record["message"])
     return ""
 
 
