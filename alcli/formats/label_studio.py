@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from alcli.annotations import Annotation, Box, Polygon
 from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._files import annotation_files, file_version
-from alcli.formats._names import Claim, ImageNames, Matched, match_claims
+from alcli.formats._names import Claim, ImageNames, Matched, match_claims, without_upload_marks
 from alcli.items import Refusal
 from alcli.system.hashing import sha256_of_text
 from alcli.system.text import is_text
 
-UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the name of an uploaded file."""
 WITHOUT_SHAPE = frozenset({"relation", "textarea", "rating", "number"})
 Size = tuple[int, int]
 Part = Box | Polygon | tuple[str, ...]
@@ -123,9 +120,8 @@ def _claims(path: Path) -> Iterator[Claim[list[dict[str, Any]]]]:
 def _image_keys(address: str) -> list[str]:
     """Image names in an address, such as ``/data/local-files/?d=sub/x.jpg`` or ``/data/upload/1a2b3c4d-x.jpg``."""
     path = address.rpartition("?d=")[2]
-    folder, slash, name = path.rpartition("/")
-    bare = UPLOAD_PREFIX.sub("", name)
-    return [path] if bare == name else [path, f"{folder}{slash}{bare}"]
+    bare = without_upload_marks(path)
+    return [path, bare] if bare else [path]
 
 
 def _read_rectangle(value: dict[str, Any], size: Size) -> Box | Polygon:
