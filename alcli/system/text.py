@@ -33,7 +33,7 @@ def quantity(count: float, noun: str) -> str:
         stem = noun.removesuffix("y")
         # "day" has "days", "strategy" has "strategies".
         ies = stem != noun and stem[-1] not in "aeou"
-        noun = f"{stem}ies" if ies else f"{noun}es" if noun.endswith(("s", "x", "ch")) else f"{noun}s"
+        noun = f"{stem}ies" if ies else f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
     return f"{f'{count:g}' if isinstance(count, float) else count} {noun}"
 
 

@@ -20,7 +20,7 @@ def test_metrics_have_the_names_of_the_field_and_unknown_ones_their_own():
     [
         (1, "image", "1 image"), (0, "image", "0 images"), (2, "class", "2 classes"), (3, "box", "3 boxes"),
         (2, "strategy", "2 strategies"), (7.0, "day", "7 days"), (1.5, "hour", "1.5 hours"),
-        (2_000_000, "new image", "2000000 new images"), (2, "patch", "2 patches"),
+        (2_000_000, "new image", "2000000 new images"), (30, "epoch", "30 epochs"),
     ],
 )  # fmt: skip
 def test_a_number_and_its_noun(count, noun, text):
