@@ -61,7 +61,8 @@ def _short_strategies(verbose: bool, header: tuple[str, ...], rows: list[tuple[A
     ordered = sorted(rows, key=lambda row: row[0] != default)
     kept = range(len(header)) if verbose else (0, len(header) - 1)
     lines = [
-        [f"{row[column]}{' (default)' * (column == 0 and row[0] == default)}" for column in kept] for row in ordered
+        [f"{row[column]}{' (use this first)' * (column == 0 and row[0] == default)}" for column in kept]
+        for row in ordered
     ]
     return tuple(header[column] for column in kept), [tuple(line) for line in lines]
 
