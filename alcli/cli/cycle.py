@@ -101,9 +101,9 @@ def describe(result: CycleResult) -> str:
 
 def _first_list(scored: Scored) -> str:
     """What the list of a cold start is."""
-    from alcli.strategies import order_in_words
+    from alcli.cycle.export import first_list_in_words
 
-    order = order_in_words(scored.strategy)
+    order = first_list_in_words(scored)
     return f"nothing to train on yet, the list is {order}. Annotate its first images, then run alcli cycle again"
 
 
