@@ -61,7 +61,7 @@ def command(session: options.Session, exit_code: bool) -> int:
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
     _show_cycles(session.console, cycles)
-    if left_out := _left_out(counts, {entry.item_id for entry in entries}):
+    if left_out := _exclusions(counts, {entry.item_id for entry in entries}):
         session.console.line(f"{left_out}; reasons: alcli list quarantine")
     if running:
         session.console.line(_running_in_words(running))
@@ -71,7 +71,7 @@ def command(session: options.Session, exit_code: bool) -> int:
     return ENOUGH if exit_code and ahead.advice == "stop" else DONE
 
 
-def _left_out(counts: Mapping[str, int], ids: Collection[str]) -> str:
+def _exclusions(counts: Mapping[str, int], ids: Collection[str]) -> str:
     """What is left out, so that it agrees with the counts: images of the pool, and all else."""
     from alcli.items import QUARANTINED
     from alcli.system.text import quantity
