@@ -142,7 +142,7 @@ def test_a_cold_start_has_a_report_without_a_model(alcli, workspace, photos):
         path.unlink()
     assert alcli("cycle", "-w", workspace)[0] == 0
     page = report(alcli, workspace)
-    assert "without any annotation yet, they were chosen as a seeded random sample" in page.text
+    assert "without any annotation yet, they were chosen as a random sample" in page.text
     assert "Nothing is annotated yet." in page.text
     assert "No cycle has measured its model yet" in page.text
     assert len(page.all("img")) == 2 + 8
@@ -152,7 +152,7 @@ def test_everything_annotated_leaves_nothing_to_ask_for(alcli, workspace, photos
     for number in range(8, 12):
         photos.annotate(number)
     alcli("cycle", "-w", workspace)
-    assert "there is nothing left to ask for" in report(alcli, workspace).text
+    assert "there is nothing left to annotate" in report(alcli, workspace).text
 
 
 def test_what_was_left_out_is_said_with_its_reason(alcli, workspace, photos):
