@@ -116,7 +116,7 @@ def _dry_run(session: options.Session, context: Context, accept_shrink: bool) ->
     from alcli.cycle.pull import pull
 
     summary = pull(context, dry_run=True, accept_shrink=accept_shrink).summary.document()
-    text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
+    text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items() if isinstance(value, int))
     session.console.result(
         {"dry_run": True, "pull": summary}, f"The cycle would start with: {text}. Nothing was changed."
     )

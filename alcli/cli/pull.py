@@ -20,12 +20,14 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
       alcli pull
       alcli pull -w W --dry-run
     """
+    from alcli.annotations import passed_over_in_words
     from alcli.cycle.pull import pull
 
     with session.lock_workspace(wait) as context:
         result = pull(context, dry_run, accept_shrink)
         code = session.exit_code(result.problems)
     summary = result.summary
+    passed_over = passed_over_in_words(summary.contents.passed_over)
     session.console.problems(result.problems)
     session.console.result(
         {
@@ -35,6 +37,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
         },
         f"{summary.items} images, {summary.labeled} annotated; {summary.new_items} new, "
         f"{summary.vanished_items} vanished, {summary.annotations_read} annotations read."
+        + (f"\nPassed over: {passed_over}." if passed_over else "")
         + (" Nothing was changed." if dry_run else ""),
     )
     return code

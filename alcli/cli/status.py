@@ -49,7 +49,7 @@ def command(session: options.Session, exit_code: bool) -> int:
         "left_out": refused,
         "advice": ahead.advice or None,
         "outlook": as_document(ahead),
-        "next": _next(cycles),
+        "next": _next(cycles, counts[UNLABELED]),
     }
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
@@ -104,9 +104,11 @@ def _cells(cycle: CycleFacts) -> tuple[Any, ...]:
     )
 
 
-def _next(cycles: list[CycleFacts]) -> str:
+def _next(cycles: list[CycleFacts], unlabeled: int) -> str:
     if cycles and cycles[-1].finished is None:
         return "alcli cycle    (resumes the open cycle)"
     if not cycles:
         return "alcli cycle"
+    if not unlabeled:
+        return "add images, because all are annotated or left out; then: alcli cycle"
     return "annotate the first images of the queue, then: alcli cycle"
