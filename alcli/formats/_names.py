@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,10 @@ PICTURES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".dcm"}
 )
 """Suffixes that an annotation's image name may have, and that may differ from the image's own."""
+UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
+"""What Label Studio puts before the name of an uploaded file."""
+ROBOFLOW = re.compile(r"_([A-Za-z]{3,4})\.rf\.[0-9A-Za-z]{16,40}(?=\.|$)")
+"""What Roboflow puts between the name of an uploaded file and its suffix."""
 
 
 def _same(text: str) -> str:
@@ -107,6 +112,7 @@ class ImageNames:
             (not self._keep, _same, other or "without suffix"),
             (False, _without_picture_suffix, "without suffix"),
             (True, _without_escapes, "without percent escapes"),
+            (False, _uploaded_stem, "without what the annotation tool added to the name"),
         ]
         for suffixes, spell, words in forms:
             for number, (_, fold_words) in enumerate(FOLDS):
@@ -261,6 +267,18 @@ def _without_picture_suffix(name: str) -> str:
 
 def _without_escapes(name: str) -> str:
     return unquote(name) if "%" in name else ""
+
+
+def without_upload_marks(name: str) -> str:
+    """The name of the file that was uploaded to Label Studio or Roboflow; empty if neither added anything."""
+    folder, slash, last = name.rpartition("/")
+    bare = ROBOFLOW.sub("", UPLOAD.sub("", last))
+    return f"{folder}{slash}{bare}" if bare and bare != last else ""
+
+
+def _uploaded_stem(name: str) -> str:
+    bare = without_upload_marks(name)
+    return _without_picture_suffix(bare) or bare
 
 
 def _tails(path: str) -> Iterator[tuple[str, str]]:

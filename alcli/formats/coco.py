@@ -12,6 +12,7 @@ from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats import _coco_parts as parts
 from alcli.formats._coco_entries import Entry, coco_document, load_document, read_entries
+from alcli.formats._coco_listings import Listing, merge_listings
 from alcli.formats._files import annotation_files, file_version
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.formats._objects import Objects, turned_box
@@ -62,12 +63,13 @@ class Coco:
         Raises:
             DataError: a file is not COCO; the message says where.
         """
-        claims: list[Claim[Entry]] = []
+        listings: list[Listing] = []
         refusals: list[Refusal] = []
         for source, folder, document in self._documents():
             entries, broken = read_entries(document, source)
-            claims += [_claim(entry, folder) for entry in entries]
+            listings += [Listing(source, folder, entry) for entry in entries]
             refusals += broken
+        claims = [_claim(listing) for listing in merge_listings(listings)]
         advice = "write the folder into file_name"
         self._matched = match_claims(ImageNames(names, suffixes=True), claims, ambiguous=advice)
         return self._matched.versions, [*self._matched.refusals, *refusals]
@@ -116,12 +118,14 @@ class Coco:
                 yield path.name, readable(path.parent.relative_to(self._path).as_posix()), content
 
 
-def _claim(entry: Entry, folder: str) -> Claim[Entry]:
+def _claim(listing: Listing) -> Claim[Entry]:
     """An entry's claim on its image; the hash leaves out positions in the file, which change with its order."""
+    entry, folder = listing.entry, listing.folder
     content = [(raw, category.content) for _, raw, category in entry.objects]
     version = sha256_of_text(json.dumps({**entry.content, "annotations": content}, sort_keys=True))
     keys = [f"{folder}/{entry.file_name}", entry.file_name] if folder != "." else [entry.file_name]
-    return Claim(f"coco:{entry.id}", entry.file_name, keys, entry, version)
+    identifier = f"{listing.source}: {entry.id}" if listing.source else entry.id
+    return Claim(f"coco:{identifier}", entry.file_name, keys, entry, version)
 
 
 def write(path: Path, annotations: Mapping[str, Annotation]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,12 @@ from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._brush import decode_brush
 from alcli.formats._files import annotation_files, file_version
-from alcli.formats._names import Claim, ImageNames, Matched, match_claims
+from alcli.formats._names import Claim, ImageNames, Matched, match_claims, without_upload_marks
 from alcli.formats._objects import Objects, ellipse, line, turn
 from alcli.items import MOST_PIXELS, Refusal
 from alcli.system.hashing import sha256_of_text
 from alcli.system.text import is_text
 
-UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the name of an uploaded file."""
 WITHOUT_SHAPE = frozenset({"relation", "textarea", "rating", "number"})
 Size = tuple[int, int]
 Part = Box | Polygon | Mask | Pose | tuple[str, ...]
@@ -124,9 +121,8 @@ def _claims(path: Path) -> Iterator[Claim[list[dict[str, Any]]]]:
 def _image_keys(address: str) -> list[str]:
     """Image names in an address, such as ``/data/local-files/?d=sub/x.jpg`` or ``/data/upload/1a2b3c4d-x.jpg``."""
     path = address.rpartition("?d=")[2]
-    folder, slash, name = path.rpartition("/")
-    bare = UPLOAD_PREFIX.sub("", name)
-    return [path] if bare == name else [path, f"{folder}{slash}{bare}"]
+    bare = without_upload_marks(path)
+    return [path, bare] if bare else [path]
 
 
 def _read_rectangle(value: dict[str, Any], size: Size) -> Box | Polygon:

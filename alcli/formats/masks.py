@@ -19,6 +19,7 @@ from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 
+IMAGE_SETS = "ImageSets"
 MODES = ("1", "L", "P", "I", "I;16")
 """Modes with one number per pixel; the number is the class id, a palette's colors are ignored."""
 
@@ -40,10 +41,14 @@ class Masks:
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the folder contains a class list and PNG files, and no other text files, which YOLO's labels are."""
+        """Whether the folder contains a class list and PNG files, and no other text files, which YOLO's labels are.
+
+        CVAT also writes lists of the images, in ``ImageSets``.
+        """
         if not path.is_dir() or not find_class_list(path) or not has_files(path, ".png"):
             return False
-        return all(file.name.lower() in NOT_LABELS for file in annotation_files(path, ".txt"))
+        texts = [file for file in annotation_files(path, ".txt") if IMAGE_SETS not in file.relative_to(path).parts]
+        return all(file.name.lower() in NOT_LABELS for file in texts)
 
     @classmethod
     def lacks(cls, path: Path) -> str:

@@ -207,3 +207,34 @@ def test_orphans_ambiguous_and_double_entries_are_refused(tmp_path):
         "gone.jpg": "annotation without an image",
         "x.jpg": "could belong to p/x.jpg or q/x.jpg; write the folder into file_name",
     }
+
+
+def split_files(tmp_path: Path, **documents: dict) -> Coco:
+    for name, document in documents.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    return Coco(tmp_path)
+
+
+def test_several_files_that_say_the_same_of_an_image_are_one(tmp_path):
+    person = good()
+    person["categories"][0]["keypoints"] = ["nose"]
+    person["annotations"][0] |= {"keypoints": [5, 6, 2], "num_keypoints": 1}
+    bare = {"images": good()["images"], "annotations": [], "categories": []}
+    labels = split_files(tmp_path, instances_train=good(), person_keypoints_train=person, image_info_train=bare)
+    versions, refusals = labels.labeled(["a.jpg", "b.jpg"])
+    assert (set(versions), refusals) == ({"a.jpg", "b.jpg"}, [])
+    assert labels.read("b.jpg").boxes == ()
+    labels.purpose = Purpose("pose")
+    annotation = labels.read("a.jpg")
+    assert [(box.label, box.x1, box.y1, box.x2, box.y2) for box in annotation.boxes] == [("cat", 1, 2, 31, 42)]
+    assert [(point.name, point.x, point.y) for point in annotation.poses[0].keypoints] == [("nose", 5, 6)]
+
+
+def test_files_that_contradict_each_other_are_refused(tmp_path):
+    other = good()
+    other["annotations"][0]["bbox"] = [1, 2, 30, 41]
+    labels = split_files(tmp_path, first=good(), second=other)
+    versions, _ = labels.labeled(["a.jpg", "b.jpg"])
+    assert "b.jpg" in versions
+    with pytest.raises(DataError, match=r"claimed by 2 annotations: coco:first\.json: 1 and coco:second\.json: 1"):
+        labels.read("a.jpg")

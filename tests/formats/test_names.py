@@ -11,6 +11,7 @@ from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 
 COMPOSED, DECOMPOSED = "M\u00fcller.jpg", "Mu\u0308ller.jpg"
 
+TOOL = "without what the annotation tool added to the name"
 MATCHES = {
     "its path": ("a/x.jpg", "a/x.jpg", ""),
     "a bare name": ("y.jpg", "deep/down/y.jpg", ""),
@@ -25,6 +26,13 @@ MATCHES = {
     "no suffix": ("y", "deep/down/y.jpg", "without suffix"),
     "case and suffix": ("Y.PNG", "deep/down/y.jpg", "without suffix, ignoring case"),
     "percent escapes": ("a%20b.jpg", "a b.jpg", "without percent escapes"),
+    "Label Studio's upload": (
+        "images/0a1b2c3d-y.jpg",
+        "deep/down/y.jpg",
+        f"after the prefix images/ was dropped, {TOOL}",
+    ),
+    "Roboflow's upload": (f"y_jpg.rf.{'0a1b2c3d' * 4}.jpg", "deep/down/y.jpg", TOOL),
+    "Roboflow's upload of a PNG": (f"scan.0001_png.rf.{'0a1b2c3d' * 4}.jpg", "scan.0001.png", TOOL),
 }
 IMAGES = ["a/x.jpg", "b/x.jpg", "deep/down/y.jpg", DECOMPOSED, "a b.jpg", "100%25.jpg", "scan.0001.png"]
 
@@ -40,6 +48,11 @@ def test_an_image_is_found_by(what):
                                             ("scan.0001", "scan.0001.png"), ("100%25", "100%25.jpg")])  # fmt: skip
 def test_an_annotation_file_finds_its_image(key, image):
     assert ImageNames(IMAGES, suffixes=False).find(key) == [image]
+
+
+def test_a_label_file_of_an_upload_finds_its_image():
+    assert ImageNames(IMAGES, suffixes=False).find("labels/0a1b2c3d-y") == ["deep/down/y.jpg"]
+    assert ImageNames(IMAGES, suffixes=False).find(f"train/y_jpg.rf.{'0a1b2c3d' * 4}") == ["deep/down/y.jpg"]
 
 
 @pytest.mark.parametrize("key", ["z.jpg", "scan.0002", "", "/", "..", "yy.jpg"])
