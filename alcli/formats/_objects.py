@@ -13,6 +13,8 @@ from alcli.formats import Purpose
 
 Shape = Polygon | Mask | Pose
 Size = tuple[int, int]
+WITHOUT_BOXES = frozenset({"", "classification", "pose", "segmentation"})
+"""Tasks for which shapes give no box; a task of another package may be a detector."""
 ELLIPSE_CORNERS = 36
 LINE = "line "
 """The joints of a line are named by this and their number."""
@@ -45,9 +47,9 @@ class Objects:
         boxes = [part for part in parts if isinstance(part, Box)]
         shapes = [part for part in parts if part is not None and not isinstance(part, Box)]
         outlines = [shape for shape in shapes if not isinstance(shape, Pose)]
-        if self._task == "detection" and shapes and not boxes:
+        if self._task not in WITHOUT_BOXES and shapes and not boxes:
             boxes = [box for shape in shapes if (box := hull(shape, self._size))][:1]
-            if not boxes:
+            if not boxes and self._task == "detection":
                 self.pass_over(_kind(shapes[0]))
                 return
         if self._task == "segmentation" and not outlines:
@@ -85,7 +87,8 @@ class Objects:
             DataError: for segmentation, some objects have outlines and others only boxes.
         """
         if self._without_outline and (self._polygons or self._masks):
-            raise DataError(f"{self._without_outline} boxes have no outline: boxes cannot train pixels")
+            boxes = "1 box has" if self._without_outline == 1 else f"{self._without_outline} boxes have"
+            raise DataError(f"{boxes} no outline: boxes cannot train pixels")
         return Annotation(
             name,
             tuple(self._boxes),
@@ -143,7 +146,13 @@ def turned_box(label: str, corners: tuple[float, float, float, float], degrees: 
 
 
 def turn(points: Iterable[tuple[float, float]], center: tuple[float, float], degrees: float) -> tuple[float, ...]:
-    """The points turned around a center, as a flat ring; positive angles turn clockwise, since y grows downwards."""
+    """The points turned around a center, as a flat ring; positive angles turn clockwise, since y grows downwards.
+
+    Raises:
+        DataError: the angle is not finite.
+    """
+    if not math.isfinite(degrees):
+        raise DataError("the angle is not finite")
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     ring: list[float] = []
     for x, y in points:

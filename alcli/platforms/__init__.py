@@ -75,7 +75,7 @@ class FileBased(Protocol):
 
     @property
     def orphans(self) -> Sequence[Refusal]:
-        """After a listing, the annotations that belong to no image."""
+        """After a listing, all annotations if none of them belongs to an image; else empty."""
         ...
 
     @property

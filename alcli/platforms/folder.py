@@ -72,7 +72,7 @@ class Folder(QueueFile):
 
     @property
     def orphans(self) -> Sequence[Refusal]:
-        """The annotations that belong to no image, in the last listing."""
+        """All annotations, if none of them belonged to an image in the last listing."""
         return self._orphans
 
     @property
@@ -99,7 +99,8 @@ class Folder(QueueFile):
         listing = list_images(self._images, masks)
         self._passed_over = listing.notes
         names = sorted(listing.images)
-        versions, self._orphans = self._open_labels().labeled(names) if self._annotations else ({}, [])
+        versions, orphans = self._open_labels().labeled(names) if self._annotations else ({}, [])
+        self._orphans = () if versions else orphans
         # The setting changes what is read from the same file.
         stamp = "/crowds" if self._crowds else ""
         for name, (path, version) in sorted(listing.images.items()):
@@ -107,7 +108,7 @@ class Folder(QueueFile):
             suffix = stamp if name in versions else ""
             yield Item(name, name, path_to_uri(path), "", state, f"{version}/{versions.get(name, '')}{suffix}")
         yield from listing.refusals
-        yield from self._orphans
+        yield from orphans
 
     def annotations(self, items: Sequence[Item]) -> Iterator[Annotation | Refusal]:
         """The annotation of each item, read from its file; an unreadable one becomes a refusal."""

@@ -238,6 +238,18 @@ def test_crowd_regions_are_passed_over_or_objects(tmp_path):
     assert [mask.label for mask in annotation.masks] == ["cat", "cat"]
 
 
+def test_an_angle_must_be_finite(tmp_path):
+    with pytest.raises(DataError, match="object 0: the angle is not finite"):
+        read(voc(tmp_path, rbox(cx=25, cy=35, w=30, h=30, angle=math.inf)))
+
+
+def test_a_detector_of_another_package_gets_boxes_and_keeps_points(tmp_path):
+    point = {"type": "point", "x": 1, "y": 2}
+    annotation = read(superannotate(tmp_path, point, {"type": "polygon", "points": RING}), "my-detector")
+    assert annotation.boxes == (Box("cat", *HULL),)
+    assert len(annotation.poses) == 1 and annotation.passed_over == ()
+
+
 def test_the_parts_of_an_object_are_counted(tmp_path):
     annotation = read(voc(tmp_path, bndbox(*HULL) + f"<part><name>head</name>{bndbox(1, 2, 3, 4)}</part>"))
     assert annotation.boxes == (Box("cat", *HULL),)
@@ -258,7 +270,7 @@ BOX_AND_OUTLINE = {
 @pytest.mark.parametrize("case", BOX_AND_OUTLINE)
 def test_segmentation_refuses_a_box_among_outlines(tmp_path, case):
     make, *contents = BOX_AND_OUTLINE[case]
-    with pytest.raises(DataError, match="1 boxes have no outline: boxes cannot train pixels"):
+    with pytest.raises(DataError, match="1 box has no outline: boxes cannot train pixels"):
         read(make(tmp_path, *contents), "segmentation")
 
 
