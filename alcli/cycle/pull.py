@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from alcli.annotations import CROWD, Annotation, passed_over_in_words
+from alcli.annotations import CROWD, Annotation, passed_over_in_words, sum_by_kind
 from alcli.context import Context, StepResult, logged_step
 from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
@@ -60,10 +60,10 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
         vanished_items=len(set(before) - ids),
         annotations_read=len(annotations),
         refused=len(refused) + len(unreadable),
-        contents=_contents(context),
+        contents=_contents_read(annotations) if dry_run else _contents(context),
         new_classes=new_classes,
     )
-    if annotations:
+    if annotations and not dry_run:
         _say_contents(context, summary)
     return StepResult(None, summary, problems=tuple(problems))
 
@@ -138,6 +138,14 @@ def _new_classes(context: Context, annotations: Sequence[tuple[Item, Annotation]
         return ()
     images = Counter(name for _, annotation in annotations for name in annotation.class_names() - known)
     return tuple(NewClass(name, count) for name, count in sorted(images.items()))
+
+
+def _contents_read(annotations: Sequence[tuple[Item, Annotation]]) -> Contents:
+    """What the annotations of a dry run hold, of which nothing is stored."""
+    return Contents(
+        passed_over=sum_by_kind(group for _, annotation in annotations for group in annotation.passed_over),
+        empty=sum(annotation.is_empty and not annotation.passed_over for _, annotation in annotations),
+    )
 
 
 def _contents(context: Context) -> Contents:
