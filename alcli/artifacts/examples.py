@@ -102,7 +102,7 @@ def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Pat
     """Fetch images; returns local files by item id, and the items whose pixels the platform cannot give."""
     paths: dict[str, Path] = {}
     refusals = []
-    with context.progress.track("Fetching images", len(items)) as advance:
+    with context.progress.track("Fetching", len(items)) as advance:
         for item, answer in zip(items, _in_threads(context.platform.image, items), strict=True):
             if isinstance(answer, Refusal):
                 refusals.append(answer)
@@ -140,7 +140,7 @@ def _decode_images(
     new = [item for item in items if item.id not in facts]
     refusals: list[Refusal] = []
     inspected: list[tuple[Item, ImageFacts]] = []
-    with context.progress.track("Inspecting images", len(new)) as advance:
+    with context.progress.track("Inspecting", len(new)) as advance:
         # At least one process: a decoder that crashes on an image must not take the run with it.
         workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
         for item, answer in zip(

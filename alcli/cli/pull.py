@@ -22,6 +22,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
     """
     from alcli.annotations import passed_over_in_words
     from alcli.cycle.pull import pull
+    from alcli.system.text import quantity
 
     with session.lock_workspace(wait) as context:
         result = pull(context, dry_run, accept_shrink)
@@ -35,8 +36,8 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
             **summary.document(),
             "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
         },
-        f"{summary.items} images, {summary.labeled} annotated; {summary.new_items} new, "
-        f"{summary.vanished_items} vanished, {summary.annotations_read} annotations read."
+        f"{quantity(summary.items, 'image')}, {summary.labeled} annotated; {summary.new_items} new, "
+        f"{summary.vanished_items} vanished, {quantity(summary.annotations_read, 'annotation')} read."
         + (f"\nPassed over: {passed_over}." if passed_over else "")
         + (" Nothing was changed." if dry_run else ""),
     )

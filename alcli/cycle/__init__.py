@@ -54,6 +54,29 @@ class CycleResult:
         return [*self.unreported, *(refusal for step in self.steps for refusal in step.problems)]
 
 
+def due_cycle(context: Context, inputs: str) -> tuple[int, str] | None:
+    """The cycle that would run now and why; None if nothing is new.
+
+    Args:
+        inputs: of the pool, the annotations and the settings as they are now.
+    """
+    cycles = context.workspace.store.cycles()
+    if not cycles:
+        return 1, "it is the first one"
+    last = cycles[-1]
+    if last.finished is None:
+        return last.number, "an interrupted run left it open"
+    if last.inputs != inputs:
+        return last.number + 1, "images, annotations or settings have changed"
+    return None if _is_current(context, last.number) else (last.number, "its list is missing or changed")
+
+
+def preview_cycle(context: Context) -> tuple[int, str] | None:
+    """The cycle that would run after a pull and why, None if nothing is new; the context has pulled already."""
+    _check_names(context)
+    return due_cycle(context, _inputs(context))
+
+
 def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     """Pull, train, score, export, push; what an earlier, interrupted run finished is not done again."""
     from alcli.cycle.pull import pull
@@ -65,10 +88,11 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     _check_pool(context, pulled.summary)
     cycles = context.workspace.store.cycles()
     inputs = _inputs(context)
-    if cycles and cycles[-1].finished and cycles[-1].inputs == inputs:
-        number = cycles[-1].number
-        if _is_current(context, number):
-            return CycleResult(number, True, (pulled,))
+    due = due_cycle(context, inputs)
+    if due is None:
+        return CycleResult(cycles[-1].number, True, (pulled,))
+    number, _ = due
+    if cycles and cycles[-1].finished and number == cycles[-1].number:
         context.progress.say(f"Cycle {number}'s list is missing or changed: making it again.")
     else:
         number = open_cycle(context)

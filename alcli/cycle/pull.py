@@ -11,6 +11,7 @@ from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
 from alcli.platforms import FileBased
 from alcli.system.clock import now
+from alcli.system.text import quantity
 from alcli.workspace.records import Contents, NewClass, Pulled
 from alcli.workspace.store import Store
 
@@ -86,7 +87,7 @@ def _read(context: Context, items: Sequence[Item]) -> tuple[list[tuple[Item, Ann
     """
     annotations: list[tuple[Item, Annotation]] = []
     unreadable: list[Refusal] = []
-    with context.progress.track("Reading annotations", len(items)) as advance:
+    with context.progress.track("Reading", len(items), "annotation") as advance:
         for item, answer in zip(items, context.platform.annotations(items), strict=True):
             if isinstance(answer, Annotation):
                 annotations.append((item, answer))
@@ -102,7 +103,7 @@ def _check_size(count: int, before: Collection[str]) -> None:
     """A broken listing looks like an emptied project: only people can tell them apart."""
     if 2 * count <= len(before):
         raise DataError(
-            f"The platform lists {count} images; the last pull saw {len(before)}.",
+            f"The platform lists {quantity(count, 'image')}; the last pull saw {len(before)}.",
             kept="What was pulled before is kept.",
             do="If they were really removed, run this once with --accept-shrink.",
         )

@@ -22,6 +22,7 @@ from alcli.signals import Signals
 from alcli.strategies import control_share, make_strategy, supported_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
+from alcli.system.text import quantity
 from alcli.workspace.records import Scored, StepRecord, Training
 
 UNFINISHED = ""
@@ -117,7 +118,7 @@ def _rank(context: Context, cycle: int, trained: TrainedModel, name: str, plan: 
         None if cold else _grounds(context, training, plan, signals),
     )
     if query.put_off:
-        context.progress.say(f"{query.put_off} near-duplicates moved below the budget.")
+        context.progress.say(f"{quantity(query.put_off, 'near-duplicate')} moved below the budget.")
     if query.all_equal and not cold:
         context.progress.say("All scores are equal: the list is in the order of the names and means nothing.")
     return query
@@ -151,7 +152,7 @@ def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> 
     check_reachable(items, refusals)
     if query.unscored and not query.rows:
         raise DataError(
-            f"None of {len(items)} images got a score that is a number.",
+            f"None of {quantity(len(items), 'image')} got a score that is a number.",
             kept="The queue and the earlier list are kept.",
             do="Train again: alcli train --set train.init=scratch",
         )

@@ -46,7 +46,8 @@ class Folder(QueueFile):
             if path is None:
                 raise UsageError(
                     f"The folder platform needs --{key}.",
-                    do="alcli init W --images photos --annotations labels (an empty folder is fine at the start)",
+                    do="alcli init W --images photos --annotations labels. If nothing is annotated yet, name an empty "
+                    "folder.",
                 )
             if not path.exists():
                 raise UsageError(f"--{key}: there is no {path}.", do="Check the path, or make the folder first.")

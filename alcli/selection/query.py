@@ -12,7 +12,7 @@ from alcli.items import AL, RANDOM, Item, QueryRow, Refusal
 from alcli.signals import Signals
 from alcli.strategies import QueryStrategy
 
-CONTROL = "random control"
+CONTROL = "drawn at random, to measure the gain"
 """The reason of a row that chance chose, so that what the strategy gains over chance can be measured."""
 
 
@@ -54,7 +54,7 @@ def select(
         budget: how many of the first rows are marked as asked for.
         seed: of the strategy's random numbers.
         random_share: share of the budget that is drawn uniformly from all items and spread evenly over the budget, so
-            that a list worked through in part holds the same share. Such rows have ``random control`` as their reason.
+            that a list worked through in part holds the same share. Such rows have ``CONTROL`` as their reason.
 
     Raises:
         DataError: the strategy returned an array of another shape than (n,).

@@ -183,9 +183,10 @@ class Segmentation(TappedTask):
         unknown -= {self._options.ignore_index}
         if unknown:
             listed = ", ".join(str(number) for number in sorted(unknown))
+            mend = "name it, or ignore it" if len(unknown) == 1 else "name them, or ignore one of them"
             raise DataError(
-                f"the mask has pixels of id {listed}, which the class list does not name and task.ignore_index = "
-                f"{self._options.ignore_index} does not ignore"
+                f"the mask has pixels of id {listed}, which the class list does not name; {mend}: "
+                f"--set task.ignore_index={min(unknown)}"
             )
 
 

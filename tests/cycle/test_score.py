@@ -72,7 +72,7 @@ def test_a_share_of_autos_list_is_a_random_control_that_says_so(alcli, workspace
     code, _, err = alcli("cycle", "-w", workspace, "--set", "strategy.random_share=0.5", "--set", "selection.budget=4")
     assert code == 0, err
     rows = read(workspace / "cycles/0001/priorities.wide.csv")
-    control = [row for row in rows if row["reason"] == "random control"]
+    control = [row for row in rows if row["reason"] == "drawn at random, to measure the gain"]
     assert len(control) == 2
     assert all(row["asked"] == "yes" and row["strategy"] == "auto" for row in control)
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
@@ -98,11 +98,11 @@ def test_without_annotations_pretrained_features_choose_typical_images(alcli, tm
     assert code == 0, err
     code, out, err = alcli("cycle", "-w", tmp_path / "W")
     assert code == 0, err
-    assert "cold start" in out
+    assert "the list is typical images, one of each kind." in out
     rows = read(tmp_path / "W/cycles/0001/priorities.wide.csv")
     assert len(rows) == 24
     assert {row["strategy"] for row in rows} == {"typiclust"}
-    assert {row["reason"] for row in rows} == {"cold start: the most typical of each cluster"}
+    assert {row["reason"] for row in rows} == {"first list: typical images, one of each kind"}
     # Three colours, three images asked for: one of each.
     assert len({int(row["name"][:2]) % 3 for row in rows if row["asked"] == "yes"}) == 3
     assert alcli("cycle", "-w", tmp_path / "W")[1].startswith("Nothing new")

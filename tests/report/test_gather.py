@@ -133,8 +133,8 @@ def test_images_gone_since_the_list_was_made_have_a_placeholder(alcli, workspace
 def test_one_cycle_says_what_a_forecast_needs(alcli, workspace):
     alcli("cycle", "-w", workspace)
     page = report(alcli, workspace, "--target", "0.9")
-    assert "A forecast needs the metric of 2 cycles" in page.text
-    assert "Not known yet: it takes at least three images" in page.text
+    assert "A forecast comes after the next cycle; it is useful after four." in page.text
+    assert "Not known yet: at least three images must be annotated" in page.text
 
 
 def test_a_cold_start_has_a_report_without_a_model(alcli, workspace, photos):
