@@ -147,7 +147,7 @@ def _dry_run(session: options.Session, accept_shrink: bool) -> int:
     with session.copy_workspace() as context:
         summary = pull(context, accept_shrink=accept_shrink).summary.document()
         due = preview_cycle(context)
-    text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
+    text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items() if isinstance(value, int))
     verdict = f"Cycle {due[0]} would run: {due[1]}" if due else "No cycle would run: nothing is new"
     document = {"dry_run": True, "pull": summary, "would_run": due is not None, "cycle": due and due[0]}
     session.console.result(document, f"Pull: {text}.\n{verdict}. Nothing was changed.")

@@ -56,7 +56,7 @@ def command(session: options.Session, exit_code: bool) -> int:
         "left_out": len(entries),
         "advice": ahead.advice or None,
         "outlook": as_document(ahead),
-        "next": _next(cycles, running),
+        "next": _next(cycles, running, counts[UNLABELED]),
     }
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
@@ -140,11 +140,13 @@ def _cells(cycle: CycleFacts) -> tuple[Any, ...]:
     )
 
 
-def _next(cycles: Sequence[CycleFacts], running: Running | None) -> str:
+def _next(cycles: Sequence[CycleFacts], running: Running | None, unlabeled: int) -> str:
     if running:
         return "nothing until the run ends"
     if cycles and cycles[-1].finished is None:
         return "alcli cycle    (resumes the open cycle)"
     if not cycles:
         return "alcli cycle"
+    if not unlabeled:
+        return "add images, because all are annotated or left out; then: alcli cycle"
     return "annotate the first images of the queue, then: alcli cycle"

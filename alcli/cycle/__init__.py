@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alcli import plugins
+from alcli.annotations import passed_over_in_words
 from alcli.context import Context, StepResult, describe_problems
 from alcli.errors import UsageError
 from alcli.items import LABELED, UNLABELED, Refusal, fingerprint
+from alcli.platforms import FileBased
 from alcli.strategies import make_strategy
 from alcli.system.clock import now
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
-from alcli.workspace.records import Exported, Kind, Scored, Summary, Training
+from alcli.workspace.records import Exported, Kind, Pulled, Scored, Summary, Training
 
 WITHOUT_EFFECT: Any = {
     "train": {"workers", "checkpoint_every"},
@@ -81,6 +83,9 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
 
     _check_names(context)
     pulled = pull(context, accept_shrink=accept_shrink)
+    if pulled.summary.annotations_read and pulled.summary.contents.passed_over:
+        context.progress.say(f"Passed over: {passed_over_in_words(pulled.summary.contents.passed_over)}.")
+    _check_pool(context, pulled.summary)
     cycles = context.workspace.store.cycles()
     inputs = _inputs(context)
     due = due_cycle(context, inputs)
@@ -137,6 +142,26 @@ def open_cycle(context: Context) -> int:
     with atomic_write(context.workspace.cycle_folder(number) / "config.json") as stream:
         stream.write(json.dumps(context.config.complete().model_dump(mode="json"), indent=2) + "\n")
     return number
+
+
+def _check_pool(context: Context, pulled: Pulled) -> None:
+    """Raise UsageError if listed images without objects empty the pool, and nobody has said what they mean.
+
+    Only before the first list: later, an empty pool means that everything is annotated.
+    """
+    platform, empty = context.platform, pulled.contents.empty
+    undecided = isinstance(platform, FileBased) and platform.empty_is_undecided
+    if not empty or not undecided or context.workspace.store.counts()[UNLABELED]:
+        return
+    if any(record.summary.scored for record in context.workspace.all_steps(Scored)):
+        return
+    raise UsageError(
+        f"All {pulled.labeled} images are listed as annotated, but {empty} of them hold no object, and no image is left"
+        " to annotate.",
+        kept="What was pulled is kept; the annotators' queue is unchanged.",
+        do="If nobody has opened them yet: --set platform.empty=pool. If somebody has, and there is nothing in them:"
+        " --set platform.empty=labeled",
+    )
 
 
 def _check_names(context: Context) -> None:

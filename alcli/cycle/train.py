@@ -82,7 +82,7 @@ def _settings(config: Config) -> str:
 
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult[Training]:
-    labeled = context.workspace.store.pool(forgiving=("encoding", "training", "image")).in_state(LABELED)
+    labeled = context.workspace.store.pool(forgiving=("reading", "encoding", "training", "image")).in_state(LABELED)
     usable = examples.classes and examples.held_out
     if labeled and not usable and not context.config.train.allow_cold_start:
         raise _no_usable_annotation(context, labeled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,6 +88,12 @@ def insert_rechecks(query: Query, rechecks: Sequence[QueryRow]) -> Query:
     again, rest = iter(rechecks), iter(query.rows)
     ordered = [next(again) if position in positions else next(rest) for position in range(count)]
     return replace(query, rows=number_rows(ordered, asked))
+
+
+def remove_rows(query: Query, item_ids: Collection[str]) -> Query:
+    """Remove rows; as many as before are asked for, as far as there are others. Ranks are 1..n again."""
+    kept = [row for row in query.rows if row.item.id not in item_ids]
+    return replace(query, rows=number_rows(kept, sum(row.asked for row in query.rows)))
 
 
 def number_rows(rows: Sequence[QueryRow], asked: int) -> list[QueryRow]:
