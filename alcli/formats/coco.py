@@ -31,6 +31,7 @@ class Coco:
     have no box; the pixels of their masks are ignored. Parts that the task does not read may be invalid.
     """
 
+    title = "COCO"
     tasks = frozenset({"detection", "pose", "segmentation"})
     looks_like = "COCO JSON files"
     purpose = Purpose()

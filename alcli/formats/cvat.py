@@ -34,6 +34,7 @@ class Cvat:
     outlines give their bounding boxes: otherwise these objects would be taught as background.
     """
 
+    title = "CVAT"
     tasks = frozenset({"classification", "detection", "segmentation"})
     looks_like = "XML files of CVAT for images"
     purpose = Purpose()

@@ -31,6 +31,7 @@ class LabelStudio:
     Rectangles, polygons and choices are read; turned rectangles are polygons, which for detection give their boxes.
     """
 
+    title = "Label Studio"
     tasks = frozenset({"classification", "detection", "segmentation"})
     looks_like = "Label Studio's JSON export"
     purpose = Purpose()

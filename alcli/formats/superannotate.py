@@ -30,6 +30,7 @@ class Superannotate:
         ignored: number of skipped objects by kind; no task supports these kinds.
     """
 
+    title = "SuperAnnotate"
     looks_like = "SuperAnnotate JSON files, one per image"
 
     def __init__(self, path: Path) -> None:

@@ -22,6 +22,7 @@ class Voc:
     ``x`` in any folder. Corners are read as written, without the one-pixel shift of the 2007 tools.
     """
 
+    title = "Pascal VOC"
     tasks = frozenset({"detection"})
     looks_like = "XML files, one per image"
 
