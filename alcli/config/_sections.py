@@ -76,8 +76,8 @@ class ModelOptions(Section):
     """Which network, and its initial weights."""
 
     name: str = Field("", description="`alcli list models`; empty: the task's light model")
-    weights: Annotated[str, PathUnless(("none", "imagenet"))] = Field(
-        "none", description="none, imagenet, or a path to a safetensors file"
+    weights: Annotated[str, PathUnless(("auto", "none", "imagenet"))] = Field(
+        "auto", description="auto: imagenet if it can be had, else none; none, imagenet, or a safetensors file"
     )
     input_size: int | None = Field(None, ge=64, le=2048, description="side in pixels; default: the model's own")
 
@@ -152,7 +152,9 @@ class StrategyOptions(Section):
 class SelectionOptions(Section):
     """Which items are selected, and how many per cycle."""
 
-    budget: int = Field(100, ge=1, description="images to annotate per cycle")
+    budget: int | None = Field(
+        None, ge=1, description="images to annotate per cycle; default: a tenth of the pool, from 10 to 100"
+    )
     seed: int = Field(0, ge=0, description="seed of all random choices in the list")
     recheck_share: float = Field(
         0.0, ge=0, le=0.5, description="share of the budget for reviewing suspicious annotations"
@@ -168,6 +170,10 @@ class SelectionOptions(Section):
         ge=0,
         description="most images selected per group (folder, and name without its last number); 0: no limit",
     )
+
+    def budget_of(self, pool: int) -> int:
+        """The budget for a pool of this many unlabeled images."""
+        return self.budget or min(100, max(10, pool // 10))
 
 
 class ReportOptions(Section):
