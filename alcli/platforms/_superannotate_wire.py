@@ -188,11 +188,16 @@ class Carrier(HTTPAdapter):
 def _read(response: requests.Response) -> None:
     """Read the body, as ``requests`` would, but not without a limit."""
     too_large = PlatformError(f"The service's answer is larger than {LARGEST_ANSWER >> 20} MiB.", kept=KEPT, do=AGAIN)
-    length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > LARGEST_ANSWER:
-        raise too_large
-    # A private name, but requests has no public one for a body that somebody else has read.
-    response._content = b"".join(limited(response.iter_content(PIECE), LARGEST_ANSWER, too_large, Clock(math.inf)))
+    try:
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > LARGEST_ANSWER:
+            raise too_large
+        pieces = limited(response.iter_content(PIECE), LARGEST_ANSWER, too_large, Clock(math.inf))
+        # A private name, but requests has no public one for a body that somebody else has read.
+        response._content = b"".join(pieces)
+    except BaseException:
+        response.close()
+        raise
 
 
 def new_session() -> requests.Session:
