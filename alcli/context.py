@@ -9,8 +9,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from alcli import plugins
 from alcli.config import Config, Section
-from alcli.items import Refusal
-from alcli.platforms import Platform, TaskAware
+from alcli.items import Item, Refusal
+from alcli.platforms import Downloading, Platform, TaskAware
 from alcli.system.progress import Progress
 from alcli.workspace import Workspace
 from alcli.workspace.records import Summary
@@ -45,6 +45,10 @@ class Context:
         if isinstance(platform, TaskAware):
             platform.set_task(self.config.task)
         return platform
+
+    def drop_image(self, item: Item) -> bool:
+        """Drop the download of an image that cannot be decoded; whether the platform will ask for it again."""
+        return isinstance(self.platform, Downloading) and self.platform.drop_image(item)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alcli.artifacts import signal_parts
-from alcli.artifacts.examples import fetch_images
+from alcli.artifacts.examples import ask_again, fetch_images
 from alcli.context import Context
 from alcli.errors import UsageError
 from alcli.items import ImageFacts, Item, Refusal, fingerprint
@@ -164,6 +164,7 @@ class ScoringPass:
                 trained.task, trained.model, trained.loss_head, rest, names, options, advance, previous
             )
             for file, (signals, refused) in zip(missing, stream, strict=True):
+                refused = ask_again(self.context, refused)
                 if any(refusal.transient for refusal in refused):
                     unfinished[file] = (signals, refused)
                 else:

@@ -6,6 +6,7 @@ With ``--json``, stdout is exactly one JSON document, also on failure.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class Console:
     def __init__(self, as_json: bool, quiet: bool, verbose: bool) -> None:
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
         self.run_id = ""
+        _show_warnings(self)
 
     def result(self, document: dict[str, Any], text: str = "") -> None:
         """Print the document with ``--json``; otherwise print the text, unless ``--quiet``."""
@@ -118,6 +120,27 @@ class Console:
             # A closed terminal must not end the run.
             with contextlib.suppress(OSError):
                 echo(visible(redact(text)), err=True)
+
+
+class _Warnings(logging.Handler):
+    """Shows what is said where no ``Progress`` is at hand."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one line."""
+        if record.levelno == logging.WARNING:
+            self._console._print_to_stderr(record.getMessage())
+
+
+def _show_warnings(console: Console) -> None:
+    from alcli.system.progress import LOG
+
+    for handler in [handler for handler in LOG.handlers if isinstance(handler, _Warnings)]:
+        LOG.removeHandler(handler)
+    LOG.addHandler(_Warnings(console))
 
 
 def metrics_in_words(metrics: Mapping[str, float]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("alcli", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "superannotate")
 FREE_GIB = 2.0
+FREE_MEMORY_GIB = 1.0
 OK, WARN, FAULT = "ok", "WARN", "FAULT"
 Check = tuple[str, str, str]
 """Name, one of ok, WARN and FAULT, and details."""
@@ -80,7 +81,46 @@ def _machine() -> list[Check]:
         ("versions", OK, versions),
         ("device", OK, f"{device()}, {cores} cores, {torch.get_num_threads()} torch threads"),
         ("bfloat16", OK, _bfloat16()),
+        _memory(),
+        _shared_memory(),
+        _open_files(),
     ]
+
+
+def _memory() -> Check:
+    """Of this machine, or less where a container has a limit."""
+    from alcli.system.machine import available_memory
+
+    free = available_memory()
+    if free is None:
+        return ("memory", OK, "unknown")
+    return ("memory", OK if free >= FREE_MEMORY_GIB * 2**30 else WARN, f"{free / 2**30:.1f} GiB available")
+
+
+def _shared_memory() -> Check:
+    """alcli itself needs none; torch may, where it is told to."""
+    import shutil
+
+    try:
+        usage = shutil.disk_usage("/dev/shm")
+    except OSError:
+        return ("shared memory", OK, "no /dev/shm; alcli needs none")
+    return (
+        "shared memory",
+        OK,
+        f"/dev/shm: {usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB free; not needed",
+    )
+
+
+def _open_files() -> Check:
+    from alcli.system.processes import MOST_WORKERS
+    from alcli.system.workers import DESCRIPTORS_EACH, free_descriptors
+
+    free, needed = free_descriptors(), MOST_WORKERS * DESCRIPTORS_EACH
+    fact = f"{free} more may be opened"
+    if free < needed:
+        fact += f"; {MOST_WORKERS} decoding processes need {needed}: fewer are started. Raise it: ulimit -n 1024"
+    return ("open files", OK if free >= needed else WARN, fact)
 
 
 def _bfloat16() -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 from alcli.artifacts.scores import current_list, last_scores
 from alcli.context import Context, StepResult, logged_step
 from alcli.cycle.handover import Handover, hand_over
-from alcli.errors import QueueDiffers, UsageError
+from alcli.errors import PlatformError, QueueDiffers, UsageError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms import Dispatching, QueueSharing
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import read, write_rows
 from alcli.system.text import quantity
-from alcli.workspace.records import Pushed, Restored
+from alcli.workspace.records import Pushed, Restored, Scored, StepRecord
 
 BEFORE = "queue-before.csv"
 BEFORE_COLUMNS = ("position", "id", "name")
@@ -89,10 +89,12 @@ def push(
     Raises:
         UsageError: nothing has been scored, or the platform cannot do what the handover says.
         QueueDiffers: the queue that is read back has another order.
+        PlatformError: most of the queue would be lost, because its images could not be loaded.
     """
     scored = last_scores(context, cycle)
     handover.check(context.platform)
     difference = compare(context, current_list(context, scored, top))
+    _check_loss(context, scored, difference)
     summary = replace(difference.summary(), **asdict(handover))
     if dry_run:
         return StepResult(scored.cycle, summary)
@@ -154,6 +156,25 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     ]
     new, leaving = len(after - queued.keys()), len(queued.keys() - after)
     return Difference(kept, left_out, states, before, new, moved, leaving, again)
+
+
+def _check_loss(context: Context, scored: StepRecord[Scored], difference: Difference) -> None:
+    """Raise PlatformError if the list lacks more than half of the queued images that still wait for an annotation.
+
+    The list ranks the whole pool: what it lacks could not be loaded or scored. Annotators would run out of work.
+    """
+    pool = context.workspace.store.pool(forgiving=("image",)).items
+    waiting = [entry for entry in difference.before if entry.item_id in pool]
+    waiting = [entry for entry in waiting if pool[entry.item_id].state == UNLABELED]
+    ranked = {row.item.id for row in current_list(context, scored, None)}
+    lost = [entry for entry in waiting if entry.item_id not in ranked]
+    if 2 * len(lost) > len(waiting):
+        raise PlatformError(
+            f"{len(lost)} of the {len(waiting)} queued images could not be scored, like {lost[0].name}.",
+            kept="The annotators' queue is unchanged; the list is kept in the cycle's folder.",
+            do="`alcli list quarantine` says why. Run the same command when their host answers again; if they are gone "
+            "for good, leave them out: alcli skip LIST",
+        )
 
 
 def _all_rechecked(context: Context, cycle: int, difference: Difference) -> tuple[str, ...]:

@@ -61,6 +61,15 @@ class Dispatching(Protocol):
 
 
 @runtime_checkable
+class Downloading(Protocol):
+    """A platform that keeps downloads."""
+
+    def drop_image(self, item: Item) -> bool:
+        """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
+        ...
+
+
+@runtime_checkable
 class TaskAware(Protocol):
     """A platform whose annotations are read differently for different tasks."""
 

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
 from alcli.platforms import _superannotate_sdk as sdk
+from alcli.platforms._http import OutOfTime
 from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_token import find_credentials
-from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, pause, register
+from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, out_of_time_error, pause, register
 from alcli.system.redaction import redact
 from alcli.system.text import did_you_mean
 
@@ -318,6 +319,8 @@ class Client:
         except Exception as error:
             if self.wire.failure:
                 raise self.wire.failure from None
+            if isinstance(error, TimeoutError):
+                raise out_of_time_error(what, OutOfTime(f"no whole answer in {self._options.deadline:g} s")) from None
             text = redact(f"{type(error).__name__}: {error}").strip().rstrip(".")
             if type(error).__name__ == "SAAuthError":
                 raise AuthError(

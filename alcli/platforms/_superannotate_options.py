@@ -23,8 +23,9 @@ class SuperannotateOptions(PlatformOptions):
     labeled_statuses: tuple[str, ...] = Field(("Completed",), description="statuses of annotated items")
     pool_statuses: tuple[str, ...] = Field(("NotStarted",), description="statuses of items to rank; others are skipped")
     timeout: float = Field(60, gt=0, description="seconds without a byte after which a request has failed")
-    deadline: float = Field(120, gt=0, description="seconds for which a failing request is repeated")
+    deadline: float = Field(120, gt=0, description="seconds for one request in all, with repetitions and its body")
     backoff: float = Field(0.5, ge=0, description="seconds before the first repetition; doubled each time, with jitter")
+    allow_private_hosts: bool = Field(False, description="fetch images from addresses in private networks, too")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Superannotate:
         project_name(options)
         self._options = options
         self._client = Client(options, cache.parent / "logs")
-        self._downloads = Downloads(cache / "images", options)
+        self._downloads = Downloads(cache / "images", options, self._client.credentials.url)
         self._listed: list[Row] | None = None
         self._purpose = Purpose()
 
@@ -92,9 +92,12 @@ class Superannotate:
         if self._options.images is not None:
             return mirror_path(self._options.images, item)
         if item.uri.startswith(STORED):
-            return self._downloads.file(item.uri, lambda: self._client.original(item.folder, int(item.id)))
-        # Signed addresses change with each listing, but only in their query.
-        return self._downloads.file(f"{item.id} {item.uri.partition('?')[0]}", lambda: (item.uri, {}))
+            return self._downloads.file(_key(item), lambda: self._client.original(item.folder, int(item.id)))
+        return self._downloads.file(_key(item), lambda: (item.uri, {}))
+
+    def drop_image(self, item: Item) -> bool:
+        """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
+        return self._options.images is None and self._downloads.drop(_key(item))
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Set the priority of every row, and zero for every other queued item; at most 100 per request."""
@@ -226,6 +229,11 @@ def mirror_path(root: Path, item: Item) -> Path:
         if path.is_file():
             return path
     raise DataError(f"there is no {Path(item.folder) / item.name} in {root}")
+
+
+def _key(item: Item) -> str:
+    """What identifies an image: signed addresses change with each listing, but only in their query."""
+    return item.uri if item.uri.startswith(STORED) else f"{item.id} {item.uri.partition('?')[0]}"
 
 
 def _priority(listing: Mapping[str, Row], item_id: str) -> float | None:

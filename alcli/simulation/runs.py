@@ -18,8 +18,8 @@ import threadpoolctl
 from alcli.errors import WorkspaceDamaged
 from alcli.simulation.plan import Arm, Plan
 from alcli.system.files import atomic_write
-from alcli.system.processes import end_with_parent
 from alcli.system.progress import Advance, Progress
+from alcli.system.workers import end_with_parent
 
 SECONDS_BETWEEN_LOOKS = 1.0
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

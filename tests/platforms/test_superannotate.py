@@ -298,11 +298,12 @@ def test_the_annotation_stream_checks_certificates_and_follows_nobody(server, co
 
     async def send(session, method, url, **options):
         given.update(options)
-        return SimpleNamespace(status=200, headers={})
+        return SimpleNamespace(status=200, headers={}, content_length=2, content=None)
 
     asyncio.run(send_request(send, None, "post", f"{server.url}/x", ssl=False, timeout=None))
     assert given["ssl"].verify_mode is ssl.CERT_REQUIRED and given["ssl"].check_hostname
     assert given["allow_redirects"] is False and given["timeout"].sock_read == 2
+    assert 0 < given["timeout"].total <= 20
 
 
 def test_every_service_of_another_host_is_taken_below_it():
@@ -324,18 +325,18 @@ def test_the_public_typed_dict_calls_of_the_sdk_work_on_every_python(server, con
 
 def test_images_come_from_their_address_from_storage_or_from_a_mirror(server, connect, tmp_path):
     item_id = server.add("../a.jpg", "pool")
-    server.images[f"{item_id}.jpg"] = b"pixels"
+    server.images[f"{item_id}.jpg"] = b"\xff\xd8\xffpixels"
     platform = connect()
     (item,) = platform.items()
     path = platform.image(item)
-    assert path.read_bytes() == b"pixels" and path.is_relative_to(tmp_path / "W" / "cache")
+    assert path.read_bytes() == b"\xff\xd8\xffpixels" and path.is_relative_to(tmp_path / "W" / "cache")
     server.images.clear()
     assert platform.image(item) == path  # once
-    server.images[f"{item_id}.jpg"] = b"stored pixels"
+    server.images[f"{item_id}.jpg"] = b"\xff\xd8\xffstored pixels"
     server.project["upload_state"] = 2
     platform = connect()
     (item,) = platform.items()
-    assert platform.image(item).read_bytes() == b"stored pixels"
+    assert platform.image(item).read_bytes() == b"\xff\xd8\xffstored pixels"
     with pytest.raises(DataError, match="points outside"):
         connect(images=tmp_path).image(item)
 
