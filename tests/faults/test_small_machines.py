@@ -39,8 +39,8 @@ def test_with_a_long_name_of_the_temporary_folder(machine):
 def test_doctor_sees_few_descriptors(machine):
     code, out, err = machine.ending(machine.start(machine.place / "W", "doctor", "--json", before=FEW_FILES))
     checks = {row["check"]: row for row in json.loads(out)["checks"]}
-    assert code == 2, err
-    assert not checks["open files"]["ok"]
+    assert code == 0, err
+    assert checks["open files"]["level"] == "warn"
     assert "ulimit -n" in checks["open files"]["found"]
     assert checks["memory"]["found"].endswith("GiB available")
     assert "/dev/shm" in checks["shared memory"]["found"]
