@@ -76,11 +76,24 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     values = {setting: content[setting.split(".")[0]][setting.split(".")[1]] for setting in requested}
     chosen = {setting: value for setting, value in values.items() if value is not None}
     Workspace.create(workspace, chosen).close()
-    Console(as_json, quiet, False).result(
+    console = Console(as_json, quiet, False)
+    _confirm(checked, workspace, console)
+    console.result(
         {"workspace": str(workspace), "settings": chosen},
         f"Created workspace {workspace}. Settings: {workspace / config.FILE_NAME}\nNext: alcli cycle -w {workspace}",
     )
     return 0
+
+
+def _confirm(checked: Config, workspace: Path, console: Console) -> None:
+    """Whoever creates a workspace confirms its addresses and paths; without a home, each run must give them again."""
+    from alcli.config import trusted
+    from alcli.errors import AuthError, MachineError
+
+    try:
+        trusted.confirm(checked.resolve_all(workspace.resolve()), workspace)
+    except (AuthError, MachineError) as error:
+        console.say(f"Not confirmed for later runs: {error.what} {error.do}")
 
 
 def _check_settings(requested: dict[str, Any], workspace: Path) -> Config:

@@ -53,6 +53,13 @@ class PlatformOptions(Section):
     name: str = Field("folder", description="`alcli list platforms`")
     prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes with a lower score are not uploaded")
 
+    def outside_effects(self, workspace: Path) -> dict[str, str]:
+        """What the settings do outside the workspace that its owner must have confirmed: a sentence by key.
+
+        Such a setting is refused if only ``alcli.toml`` says it; see ``alcli.config.trusted``. Paths are resolved.
+        """
+        return {}
+
 
 class TaskOptions(Section):
     """What the model has to learn."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from alcli.errors import DataError
+from alcli.errors import DataError, UsageError
 from alcli.items import QueryRow, QueuedItem, Receipt
 from alcli.priorities import priorities
 from alcli.system.files import SHARED, atomic_write, remove_leftovers
@@ -21,6 +22,7 @@ class QueueFile:
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Replace the queue with these rows, in order."""
+        check_target(self._queue)
         remove_leftovers(self._queue.parent)
         with atomic_write(self._queue, permissions=SHARED) as stream:
             pairs = zip(query, priorities(len(query)), strict=True)
@@ -31,6 +33,7 @@ class QueueFile:
 
     def queue(self) -> Sequence[QueuedItem]:
         """The queue in the file; empty when there is no file yet."""
+        check_target(self._queue)
         if not self._queue.is_file():
             return []
         try:
@@ -41,3 +44,22 @@ class QueueFile:
                 f"{self._queue} was not written by alcli, or it has been edited.",
                 do="Move it away, then push again.",
             ) from None
+
+
+def queue_effects(queue: Path | None, *folders: Path | None) -> dict[str, str]:
+    """The effect of ``platform.queue``: it is harmless only as a CSV file below one of these folders."""
+    if queue is None:
+        return {}
+    inside = any(folder is not None and queue.is_relative_to(folder) for folder in folders)
+    return {} if inside and queue.suffix.lower() == ".csv" else {"queue": f"The queue would be written to {queue}."}
+
+
+def check_target(path: Path) -> None:
+    """Raise UsageError if the queue is a link, or anything but a regular file."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind):
+        name = "a link" if stat.S_ISLNK(kind) else "no regular file"
+        raise UsageError(f"The queue {path} is {name}.", do="Remove it, or set platform.queue to another file.")

@@ -15,7 +15,7 @@ from alcli.errors import DataError, PlatformError, UsageError
 from alcli.formats import Format, Purpose, Purposeful, choose_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._image_files import list_images
-from alcli.platforms._queue_file import QueueFile
+from alcli.platforms._queue_file import QueueFile, queue_effects
 
 
 class Folder(QueueFile):
@@ -31,6 +31,11 @@ class Folder(QueueFile):
         annotations: Path | None = Field(None, description="folder or file of annotations")
         format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognizes it")
         queue: Path | None = Field(None, description="where push writes; default: queue.csv next to the annotations")
+
+        def outside_effects(self, workspace: Path) -> dict[str, str]:
+            """The queue is not a CSV file below the workspace, the images or the annotations."""
+            labels = self.annotations.parent if self.annotations and self.annotations.is_file() else self.annotations
+            return queue_effects(self.queue, workspace, self.images, labels)
 
     @classmethod
     def check(cls, options: Options) -> None:

@@ -29,7 +29,7 @@ def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
     The lock belongs to this process: it is released when the process ends, and forked workers do not inherit it. The
     text in the file only informs people; it never decides who holds the lock.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         _acquire(descriptor, wait)
         since = now()
