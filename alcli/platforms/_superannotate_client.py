@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
+from alcli.items import Refusal
 from alcli.platforms import _superannotate_sdk as sdk
 from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_token import find_credentials
@@ -59,6 +60,7 @@ class Client:
         self._options, self._logs = options, logs
         self.credentials = find_credentials(options)
         self.wire = register(Wire(self.credentials, options))
+        self.refusals: list[Refusal] = []
 
     @functools.cached_property
     def account(self) -> Any:
@@ -123,15 +125,22 @@ class Client:
             )
 
     def rows(self) -> list[Row]:
-        """All items of the configured folders; raises PlatformError if the list is incomplete."""
+        """All items of the configured folders; raises PlatformError if the list is incomplete.
+
+        Items that the service describes in an unusable way are in ``refusals`` afterwards.
+        """
         uploaded = self.project.upload_state == UPLOADED
         folders, statuses = self.folders, self.statuses
+        rows: list[Row] = []
+        self.refusals = []
         with self._reporting_errors("the list of items"):
-            return [
-                _row(name, content, statuses, uploaded)
-                for name, folder in folders.items()
-                for content in self._all(folder)
-            ]
+            for name, folder in folders.items():
+                for content in self._all(folder):
+                    try:
+                        rows.append(_row(name, content, statuses, uploaded))
+                    except (TypeError, ValueError, KeyError, AttributeError) as error:
+                        self.refusals.append(_refusal(name, content, error))
+        return rows
 
     def annotations(self, item_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """The annotation JSON of each item by id; raises PlatformError naming items without an answer."""
@@ -239,7 +248,7 @@ class Client:
             if attempt:
                 pause(self._options.backoff * 2**attempt)
             contents, total = self._pages(folder)
-            if len({content["id"] for content in contents}) == len(contents) == total:
+            if len(set(map(_key, contents))) == len(contents) == total:
                 return contents
         raise PlatformError(
             f"The list of folder {folder.name!r} changed while it was being read, in {PASSES} attempts.",
@@ -250,12 +259,12 @@ class Client:
     def _pages(self, folder: Any) -> tuple[list[dict[str, Any]], int]:
         """(items, total number or ``CHANGED``); a short page does not count as the last one."""
         contents: list[dict[str, Any]] = []
-        seen: set[int] = set()
+        seen: set[str] = set()
         totals: set[int] = set()
         while True:
             page, total = self._page(folder, len(contents))
             contents += page
-            new = {content["id"] for content in page} - seen
+            new = set(map(_key, page)) - seen
             seen |= new
             totals.add(total)
             if len(totals) > 1:
@@ -366,6 +375,19 @@ def _item_of(document: Any) -> int | None:
         return int(document["metadata"]["id"])
     except (TypeError, KeyError, ValueError, IndexError, OverflowError):
         return None
+
+
+def _key(content: dict[str, Any]) -> str:
+    """What tells an item from the others of its folder: its id, or its name where the service sends no id."""
+    item_id = content.get("id")
+    return f"name {content.get('name')!r}" if item_id is None else str(item_id)
+
+
+def _refusal(folder: str, content: dict[str, Any], error: Exception) -> Refusal:
+    name = str(content.get("name") or "an item without a name")
+    item_id = content.get("id")
+    reason = "the service lists it without an id" if item_id is None else f"the service describes it wrongly: {error}"
+    return Refusal(f"{folder}/{name}" if item_id is None else str(item_id), name, reason)
 
 
 def _row(folder: str, content: dict[str, Any], statuses: dict[int, str], uploaded: bool) -> Row:

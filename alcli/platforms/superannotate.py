@@ -37,6 +37,8 @@ class Superannotate:
     """
 
     Options = SuperannotateOptions
+    most_queued = 1_000_000
+    """The largest priority that the service stores, and so the largest number of items in order."""
 
     @classmethod
     def check(cls, options: SuperannotateOptions) -> None:
@@ -64,6 +66,7 @@ class Superannotate:
         for status in (*self._options.labeled_statuses, *self._options.pool_statuses):
             self._client.check_status(status)
         self._listed = self._client.rows()
+        yield from self._client.refusals
         for row in self._listed:
             try:
                 yield self._item(row)
