@@ -48,10 +48,9 @@ def prepare_examples(context: Context) -> Examples:
     items = store.pool(forgiving=("encoding", "training")).in_state(LABELED)
     annotations = {row.item_id: row for row in store.annotations(item.id for item in items)}
     items = [item for item in items if item.id in annotations]
-    paths, unreachable = fetch_images(context, items)
-    facts, undecodable = _inspect_images(context, [item for item in items if item.id in paths], paths)
-    check_reachable(items, [*unreachable, *undecodable])
-    problems = store.quarantine("image", [*unreachable, *undecodable], now(), complete=False)
+    paths, facts, broken = inspect_images(context, items)
+    check_reachable(items, broken)
+    problems = store.quarantine("image", broken, now(), complete=False)
     classes = class_names(context.config, annotations.values())
     task = make_task(context.config, classes)
     examples, refusals = _encode(task, items, paths, facts, annotations)
@@ -67,8 +66,7 @@ def annotated_examples(context: Context, task: Task, items: Sequence[Item]) -> l
     """Make examples of the items whose image and annotation the task can use; skip the others."""
     annotations = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
     items = [item for item in items if item.id in annotations]
-    paths, _ = fetch_images(context, items)
-    facts, _ = _inspect_images(context, [item for item in items if item.id in paths], paths)
+    paths, facts, _ = inspect_images(context, items)
     return _encode(task, items, paths, facts, annotations)[0]
 
 
@@ -104,7 +102,7 @@ def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Pat
     """Fetch images; returns local files by item id, and the items whose pixels the platform cannot give."""
     paths: dict[str, Path] = {}
     refusals = []
-    with context.progress.track("Fetching images", len(items)) as advance:
+    with context.progress.track("Fetching", len(items)) as advance:
         for item, answer in zip(items, _in_threads(context.platform.image, items), strict=True):
             if isinstance(answer, Refusal):
                 refusals.append(answer)
@@ -124,7 +122,16 @@ def check_reachable(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
         )
 
 
-def _inspect_images(
+def inspect_images(
+    context: Context, items: Sequence[Item]
+) -> tuple[dict[str, Path], dict[str, ImageFacts], list[Refusal]]:
+    """Fetch and decode images; returns local files and facts by item id, and what cannot be read or decoded."""
+    paths, unreachable = fetch_images(context, items)
+    facts, undecodable = _decode_images(context, [item for item in items if item.id in paths], paths)
+    return paths, facts, [*unreachable, *undecodable]
+
+
+def _decode_images(
     context: Context, items: Sequence[Item], paths: dict[str, Path]
 ) -> tuple[dict[str, ImageFacts], list[Refusal]]:
     """Collect facts by item id, and refusals; each version of an image is decoded once in its life."""
@@ -133,7 +140,7 @@ def _inspect_images(
     new = [item for item in items if item.id not in facts]
     refusals: list[Refusal] = []
     inspected: list[tuple[Item, ImageFacts]] = []
-    with context.progress.track("Inspecting images", len(new)) as advance:
+    with context.progress.track("Inspecting", len(new)) as advance:
         # At least one process: a decoder that crashes on an image must not take the run with it.
         workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
         for item, answer in zip(

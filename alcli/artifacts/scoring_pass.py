@@ -158,8 +158,7 @@ class ScoringPass:
         trained, options = self.trained, self.context.config.score
         previous = self._previous if COMPARING in names else None
         unfinished: dict[Path, Part] = {}
-        with self.context.progress.track("Scoring", total) as advance:
-            advance(total - len(rest))
+        with self.context.progress.track("Scoring", total, start=total - len(rest)) as advance:
             # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
             stream = inference.signals(
                 trained.task, trained.model, trained.loss_head, rest, names, options, advance, previous

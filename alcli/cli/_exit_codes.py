@@ -70,7 +70,9 @@ def _fail_with_report(error: Exception, as_json: bool) -> int:
 
 
 def _fail(error: Ending, as_json: bool) -> int:
-    _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_message(error), err=True))
+    from alcli.cli._tables import echo
+
+    _report(error.parts(), error.exit_code, as_json, lambda: echo(_message(error), err=True))
     return error.exit_code
 
 

@@ -22,6 +22,7 @@ def command(session: options.Session, destination: Path) -> int:
     Examples:
       alcli backup -w W /backups/cells-2026-11-22
     """
+    from alcli.system.text import quantity
     from alcli.workspace.backup import backup
     from alcli.workspace.database import machine_errors
 
@@ -29,6 +30,7 @@ def command(session: options.Session, destination: Path) -> int:
         count = backup(workspace, destination)
     session.console.result(
         {"destination": str(destination), "files": count},
-        f"Copied the database and {count} files to {destination}.\nTo restore it: alcli restore {destination} -w NEW",
+        f"Copied the database and {quantity(count, 'file')} to {destination}.\n"
+        f"To restore: alcli restore {destination} -w NEW",
     )
     return 0

@@ -152,13 +152,14 @@ def _clock(root: Path) -> Check:
 def _configuration(session: options.Session, workspace: Workspace, online: bool) -> list[Check]:
     from alcli.context import Context
     from alcli.system.progress import Silent
+    from alcli.system.text import quantity
 
     try:
         config = workspace.configuration(session.overrides)
     except AlcliError as error:
         return [("configuration", False, error.what)]
     context = Context(workspace, config, Silent())
-    settings = f"{config.task.name}, {config.strategy.name}, {config.selection.budget} images per cycle"
+    settings = f"{config.task.name}, {config.strategy.name}, {quantity(config.selection.budget, 'image')} per cycle"
     checks = [("configuration", True, settings), _model(config)]
     return [*checks, *_platform(context, config.platform.name, online)]
 
@@ -177,11 +178,12 @@ def _platform(context: Context, name: str, online: bool) -> Iterator[Check]:
     """Run a remote platform's own checks, up to the first fault; count the images of a local one."""
     from alcli.items import Item
     from alcli.platforms import Examinable
+    from alcli.system.text import quantity
 
     try:
         if not isinstance(context.platform, Examinable):
             count = sum(isinstance(item, Item) for item in context.platform.items())
-            yield ("platform", count > 0, f"{name}: {count} images")
+            yield ("platform", count > 0, f"{name}: {quantity(count, 'image')}")
         elif online:
             yield from context.platform.checks()
         else:

@@ -59,6 +59,8 @@ def _text_ahead(document: dict[str, Any]) -> str:
 
 
 def _text(document: dict[str, Any], code: int, max_age: float) -> str:
+    from alcli.system.clock import span
+
     if code == 0:
         return f"Healthy: the last successful run ended {document['last_success']}."
     if document["consecutive_failures"]:
@@ -68,5 +70,4 @@ def _text(document: dict[str, Any], code: int, max_age: float) -> str:
             f"Failing: {runs}, at {document['last_run']}, "
             f"ended with exit code {code}: {document['message']} Last successful run: {document['last_success']}."
         )
-    hours = f"{max_age / 3600:g} hours"
-    return f"Stale: no run has succeeded in the last {hours}. Last successful run: {document['last_success']}."
+    return f"Stale: the last successful run, {document['last_success']}, is older than {span(max_age)}."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli._console import Console
+from alcli.cli._options import complete_names
 
 if TYPE_CHECKING:
     from alcli.config import Config
@@ -29,8 +30,18 @@ class Weights(click.ParamType):
 
 @click.command()
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--task", "task__name", help="detection (default); `alcli list tasks`.")
-@click.option("--platform", "platform__name", help="folder (default); `alcli list platforms`.")
+@click.option(
+    "--task",
+    "task__name",
+    help="detection (default); `alcli list tasks`.",
+    shell_complete=complete_names("tasks"),
+)
+@click.option(
+    "--platform",
+    "platform__name",
+    help="folder (default); `alcli list platforms`.",
+    shell_complete=complete_names("platforms"),
+)
 @click.option("--images", "platform__images", type=FROM_HERE, help="Folder of images, searched recursively.")
 @click.option(
     "--annotations",

@@ -47,8 +47,24 @@ def command(session: options.Session, what: str) -> int:
     if what == "settings":
         return _show_settings(session, header, rows)
     session.console.result({what.replace("-", "_"): [dict(zip(header, row, strict=True)) for row in rows]})
+    if what == "strategies":
+        header, rows = _short_strategies(session.console.verbose, header, rows)
     session.console.table(what, header, rows)
     return 0
+
+
+def _short_strategies(verbose: bool, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
+    """For people: the default first; what the strategies need and cost only with ``--verbose``."""
+    from alcli.config import StrategyOptions
+
+    default = StrategyOptions().name
+    ordered = sorted(rows, key=lambda row: row[0] != default)
+    kept = range(len(header)) if verbose else (0, len(header) - 1)
+    lines = [
+        [f"{row[column]}{' (use this first)' * (column == 0 and row[0] == default)}" for column in kept]
+        for row in ordered
+    ]
+    return tuple(header[column] for column in kept), [tuple(line) for line in lines]
 
 
 def _plugins(kind: str) -> Callable[[options.Session], Table]:
@@ -80,7 +96,8 @@ def _load_each(session: options.Session, kind: str, load: Callable[[str], Any]) 
 
 
 def _first_sentence(plugin: Any) -> str:
-    return str(plugin.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    """The start of a docstring, without the marks of code."""
+    return " ".join(str(plugin.__doc__ or "").split("\n\n")[0].replace("``", "").split())
 
 
 def _strategies(session: options.Session) -> Table:

@@ -20,12 +20,15 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
       alcli pull
       alcli pull -w W --dry-run
     """
+    from alcli.annotations import passed_over_in_words
     from alcli.cycle.pull import pull
+    from alcli.system.text import quantity
 
     with session.lock_workspace(wait) as context:
         result = pull(context, dry_run, accept_shrink)
         code = session.exit_code(result.problems)
     summary = result.summary
+    passed_over = passed_over_in_words(summary.contents.passed_over)
     session.console.problems(result.problems)
     session.console.result(
         {
@@ -33,8 +36,9 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
             **summary.document(),
             "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
         },
-        f"{summary.items} images, {summary.labeled} annotated; {summary.new_items} new, "
-        f"{summary.vanished_items} vanished, {summary.annotations_read} annotations read."
+        f"{quantity(summary.items, 'image')}, {summary.labeled} annotated; {summary.new_items} new, "
+        f"{summary.vanished_items} vanished, {quantity(summary.annotations_read, 'annotation')} read."
+        + (f"\nPassed over: {passed_over}." if passed_over else "")
         + (" Nothing was changed." if dry_run else ""),
     )
     return code

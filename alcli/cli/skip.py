@@ -38,6 +38,7 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
       alcli skip
     """
     from alcli.system.clock import now
+    from alcli.system.text import quantity
 
     if listed is None and not undo:
         return _show(session)
@@ -55,10 +56,9 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
             missing = _unknown(names or [], [(item.folder, item.name) for item in items])
             if not dry_run:
                 store.skip(items, now())
-    subject = "1 image is" if len(ids) == 1 else f"{len(ids)} images are"
-    text = f"{subject} {'no longer excluded' if undo else 'excluded from now on'}." + (
-        " Nothing was changed." if dry_run else ""
-    )
+    change = "no longer excluded" if undo else "excluded from now on"
+    text = f"{quantity(len(ids), 'image')} {'is' if len(ids) == 1 else 'are'} {change}."
+    text += " Nothing was changed." if dry_run else ""
     session.console.result({"undo": undo, "dry_run": dry_run, "images": len(ids), "unknown": missing}, text)
     for name in missing[:5]:
         session.console.say(f"  unknown name: {name}")

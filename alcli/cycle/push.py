@@ -15,6 +15,7 @@ from alcli.platforms import Dispatching
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import read, write_rows
+from alcli.system.text import quantity
 from alcli.workspace.records import Pushed, Restored
 
 BEFORE = "queue-before.csv"
@@ -164,7 +165,7 @@ def _set_apart(context: Context, again: Sequence[QueryRow]) -> None:
     """Add re-checks to a named set: such a platform's queue holds only what nobody has annotated yet."""
     if again and isinstance(context.platform, Dispatching):
         context.platform.add_to_subset(again, RECHECKS)
-        context.progress.say(f"{len(again)} annotations to look at again are in the subset {RECHECKS!r}.")
+        context.progress.say(f"Subset {RECHECKS!r} holds {quantity(len(again), 'annotation')} to look at again.")
 
 
 def _has_to_move(entry: QueuedItem, row: QueryRow) -> bool:
@@ -223,7 +224,7 @@ def _send(context: Context, cycle: int, difference: Difference) -> dict[str, Rec
 
 def _differences(now: Difference) -> str:
     examples = [f"{row.item.name} is at {position} instead of {row.rank}" for row, position in now.moved[:SHOWN]]
-    counts = f"{len(now.moved)} items have another position, {now.new} are missing, {now.leaving} too many"
+    counts = f"moved: {len(now.moved)}, missing: {now.new}, too many: {now.leaving}"
     return f"{counts} ({'; '.join(examples)})" if examples else counts
 
 

@@ -58,6 +58,11 @@ class Masks:
         return f"PNG masks need {CLASS_LIST}, with a class name per line in the order of the ids"
 
     @property
+    def listed_classes(self) -> Sequence[str]:
+        """The classes of the class list."""
+        return self._classes.names
+
+    @property
     def notes(self) -> list[str]:
         """What was overlooked in matching names."""
         return self._matched.notes

@@ -71,6 +71,26 @@ class TaskAware(Protocol):
         ...
 
 
+@runtime_checkable
+class FileBased(Protocol):
+    """A platform whose annotations are files, which may name other images and classes than those that occur."""
+
+    @property
+    def orphans(self) -> Sequence[Refusal]:
+        """After a listing, all annotations if none of them belongs to an image; else empty."""
+        ...
+
+    @property
+    def listed_classes(self) -> Sequence[str]:
+        """After a listing, the classes that the annotations should hold; empty: any."""
+        ...
+
+    @property
+    def empty_is_undecided(self) -> bool:
+        """Whether nobody has said what a listed image without objects means."""
+        ...
+
+
 class Checking(Protocol):
     """A platform whose options `alcli init` checks before it creates a workspace."""
 

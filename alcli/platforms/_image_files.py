@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcli.items import Refusal
-from alcli.system.text import readable
+from alcli.system.text import quantity, readable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 UNREAD_SUFFIXES = frozenset(
@@ -47,7 +47,7 @@ class Listing:
             notes.append(f"{self.overlays} overlays and masks among the images are no images to annotate.")
         if self.unread:
             kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(self.unread.items()))
-            notes.append(f"{self.unread.total()} files are of kinds that alcli does not read: {kinds}.")
+            notes.append(f"{quantity(self.unread.total(), 'file')} of kinds that alcli does not read: {kinds}.")
         return notes
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from alcli.annotations import Annotation
+from alcli.config import TaskOptions
 from alcli.errors import DataError, UsageError
+from alcli.formats import Purpose
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
@@ -31,9 +33,6 @@ class Superannotate:
 
     If a project assigns items automatically by priority score, annotators receive the pool's items in order of falling
     priority. The queue is therefore every item in a pool status with a priority above zero.
-
-    Attributes:
-        ignored: number of skipped objects by kind; no task supports these kinds.
     """
 
     Options = SuperannotateOptions
@@ -53,7 +52,11 @@ class Superannotate:
         self._client = Client(options, cache.parent / "logs")
         self._downloads = Downloads(cache / "images", options)
         self._listed: list[Row] | None = None
-        self.ignored: Counter[str] = Counter()
+        self._purpose = Purpose()
+
+    def set_task(self, task: TaskOptions) -> None:
+        """For detection, objects without a box give one."""
+        self._purpose = Purpose(task.name, task.classes)
 
     # The platform's contract
 
@@ -79,12 +82,9 @@ class Superannotate:
             documents = self._client.annotations([int(item.id) for item in page])
             for item in page:
                 try:
-                    annotation, ignored = parse(item.id, documents[int(item.id)])
+                    yield parse(item.id, documents[int(item.id)], self._purpose)
                 except DataError as error:
                     yield Refusal(item.id, item.name, error.what, item.version)
-                else:
-                    self.ignored += ignored
-                    yield annotation
 
     def image(self, item: Item) -> Path:
         """The item's pixels: from the mirror folder, its address, or the platform's storage.

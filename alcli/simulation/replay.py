@@ -23,6 +23,7 @@ from alcli.simulation.runs import Engine, Job, execute, threads_for
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Progress
+from alcli.system.text import quantity
 
 PLAN_FILE = "plan.json"
 
@@ -71,7 +72,8 @@ class Simulation:
         """A title for people."""
         model = make_task(self.config, self.labels.classes).model_name
         kind = f"frozen features of {model}" if self.plan.frozen else model
-        return f"{self.config.task.name}, {kind}: {len(self.labels.pool)} images, {len(self.labels.test)} to test on"
+        images = quantity(len(self.labels.pool), "image")
+        return f"{self.config.task.name}, {kind}: {images}, {len(self.labels.test)} to test on"
 
 
 def plan(context: Context, request: Request) -> Simulation:
@@ -117,8 +119,8 @@ def run(simulation: Simulation, progress: Progress) -> Results:
     missing = [job for job in simulation.jobs if not job.is_complete]
     if missing:
         progress.say(
-            f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} trainings, {len(missing)} to do, "
-            f"{min(processes, len(missing))} at a time; in {simulation.folder}"
+            f"{_runs_in_words(simulation, len(missing))}, {simulation.plan.cycles + 1} trainings each, "
+            f"{min(processes, len(missing))} at a time"
         )
         engine = _engine(simulation, processes, progress)
         execute(simulation.jobs, engine, processes, simulation.threads, progress)
@@ -127,6 +129,13 @@ def run(simulation: Simulation, progress: Progress) -> Results:
     results = summarize(curves, request.arms, simulation.labels.unit, request.metric)
     write(simulation, results)
     return results
+
+
+def _runs_in_words(simulation: Simulation, missing: int) -> str:
+    strategies = quantity(len(simulation.request.arms), "strategy")
+    runs = quantity(len(simulation.jobs), "run")
+    rest = f", {missing} of them to do" if missing < len(simulation.jobs) else ""
+    return f"{strategies} × {quantity(simulation.request.seeds, 'seed')} = {runs}{rest}"
 
 
 def write(simulation: Simulation, results: Results) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import re
 import socket
 import struct
 import sys
@@ -19,6 +20,8 @@ from alcli.system.clock import now
 SECONDS_BETWEEN_TRIES = 0.2
 SECONDS_TO_SAY_WHO = 0.5
 """How long to wait for a run that has just acquired the lock to write its name."""
+HOLDER = re.compile(r"pid (?P<pid>\d+) on (?P<host>\S+) since (?P<since>\S+): (?P<command>.*)", re.DOTALL)
+"""What the holder of a lock writes into its file."""
 FLOCK = "hhqqi4x"
 """C's struct flock on Linux; other systems order its fields differently."""
 

@@ -1,4 +1,4 @@
-"""Text for people: safe display of untrusted names, and suggestions for misspelled ones."""
+"""Text for people: safe display of untrusted names, suggestions for misspelled ones, and singular or plural."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def quantity(count: float, noun: str) -> str:
+    """A number with its noun: ``1 image``, ``2 images``, ``0 classes``, ``3 strategies``, ``1.5 hours``."""
+    if count != 1:
+        stem = noun.removesuffix("y")
+        # "day" has "days", "strategy" has "strategies".
+        ies = stem != noun and stem[-1] not in "aeou"
+        noun = f"{stem}ies" if ies else f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
+    return f"{f'{count:g}' if isinstance(count, float) else count} {noun}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

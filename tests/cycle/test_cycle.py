@@ -157,7 +157,7 @@ def test_each_step_stands_alone(alcli, workspace, photos, tmp_path):
     assert alcli("train", "-w", workspace, "--epochs", 2)[0] == 0
     code, out, _ = alcli("score", "-w", workspace, "--strategy", "entropy", "--budget", 3, "--top", 2)
     assert code == 0
-    assert "The first of 2 images, ranked by entropy, cycle 1" in out
+    assert "The first 2 of 2 images, ranked by entropy, cycle 1" in out
     code, out, _ = alcli("export-csv", "-w", workspace, "--top", 3, "-o", "-")
     assert (code, out.count("\n"), out.splitlines()[0]) == (0, 4, "name,entropy_value")
     code, out, _ = alcli("push", "-w", workspace, "--dry-run")

@@ -268,5 +268,5 @@ def test_overlays_and_the_folder_of_masks_are_no_images(tmp_path):
     assert sorted(item.name for item in folder.items()) == ["a.jpg", "b.jpg", "c.JFIF", "lone_mask.png"]
     assert folder.notes[:2] == [
         "2 overlays and masks among the images are no images to annotate.",
-        "3 files are of kinds that alcli does not read: .dcm 1, .heic 2.",
+        "3 files of kinds that alcli does not read: .dcm 1, .heic 2.",
     ]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from alcli.annotations import Annotation, Box
+from alcli.annotations import Annotation, Box, PassedOver
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
 from alcli.items import LABELED, SKIPPED, UNLABELED, Refusal
 from tests.platforms.conftest import ranked
@@ -110,13 +110,13 @@ def test_annotations_come_in_pages_in_the_order_asked_for(server, connect):
 
 def test_an_annotation_that_is_broken_is_refused_and_unknown_kinds_are_counted(server, connect):
     good, broken = server.add("good.jpg"), server.add("broken.jpg")
-    server.annotate(good, [CAT, {"type": "cuboid", "className": "cat"}, {"type": "comment"}])
+    server.annotate(good, [CAT, {"type": "blob", "className": "cat"}, {"type": "comment"}])
     server.annotate(broken, [{"type": "bbox", "className": "cat", "points": {"x1": 1}}])
     platform = connect()
     answers = list(platform.annotations(list(platform.items())))
     assert isinstance(answers[0], Annotation) and len(answers[0].boxes) == 1
     assert isinstance(answers[1], Refusal) and "instance 0 (bbox)" in answers[1].reason
-    assert platform.ignored == {"cuboid": 1, "comment": 1}
+    assert answers[0].passed_over == (PassedOver("blob"), PassedOver("comment"))
 
 
 def test_an_annotation_that_never_arrives_is_an_error_that_names_it(server, connect):
