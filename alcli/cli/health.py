@@ -24,7 +24,8 @@ STALE = 6
 def command(session: options.Session, max_age: float) -> int:
     """Report whether `alcli cycle` has succeeded recently.
 
-    Exit code 0: it has. 6: no run has succeeded within --max-age, or the last one is said to be in the future. Otherwise: the exit code of the last, failed run.
+    Exit code 0: it has. 6: no run has succeeded within --max-age, or the last one ended in the future. Otherwise: the
+    exit code of the last, failed run.
 
     \b
     Examples:
@@ -47,14 +48,16 @@ def command(session: options.Session, max_age: float) -> int:
         "consecutive_failures": beat.failures,
         "message": beat.message,
     }
-    session.console.result(document, _text_ahead(document) if ahead and code == STALE else _text(document, code, max_age))
+    session.console.result(
+        document, _text_ahead(document) if ahead and code == STALE else _text(document, code, max_age)
+    )
     return code
 
 
 def _text_ahead(document: dict[str, Any]) -> str:
     return (
-        f"Unknown: the last run ended {document['last_run']}, which lies in the future, so a clock was wrong then or is "
-        "wrong now. Correct the clock; the next run of `alcli cycle` settles it."
+        f"Unknown: the last run ended {document['last_run']}, which lies in the future, so a clock was wrong then "
+        "or is wrong now. Correct the clock; the next run of `alcli cycle` settles it."
     )
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +13,7 @@ from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageE
 from alcli.items import Refusal
 from alcli.platforms import _superannotate_sdk as sdk
 from alcli.platforms._superannotate_options import SuperannotateOptions
+from alcli.platforms._superannotate_rows import Row, describe_refusal, item_key, read_row
 from alcli.platforms._superannotate_token import find_credentials
 from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, pause, register
 from alcli.system.redaction import redact
@@ -29,28 +28,6 @@ CHANGED = -1
 UPLOADED = 2
 """The upload state of a project with uploaded images; its items have no address of their own."""
 Part = TypeVar("Part")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One item as the service lists it.
-
-    Attributes:
-        status: the name of its status, "" when it is not in the project's workflow.
-        priority: orders the queue; None if it is not set.
-        url: the address of the image, "" for uploaded images.
-        assignees: ids of the assigned users, sorted.
-    """
-
-    id: int
-    name: str
-    folder: str
-    status: str
-    priority: float | None
-    url: str
-    assignees: tuple[str, ...]
-    created: str
-    updated: str
 
 
 class Client:
@@ -137,9 +114,9 @@ class Client:
             for name, folder in folders.items():
                 for content in self._all(folder):
                     try:
-                        rows.append(_row(name, content, statuses, uploaded))
+                        rows.append(read_row(name, content, statuses, uploaded))
                     except (TypeError, ValueError, KeyError, AttributeError) as error:
-                        self.refusals.append(_refusal(name, content, error))
+                        self.refusals.append(describe_refusal(name, content, error))
         return rows
 
     def annotations(self, item_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
@@ -248,7 +225,7 @@ class Client:
             if attempt:
                 pause(self._options.backoff * 2**attempt)
             contents, total = self._pages(folder)
-            if len(set(map(_key, contents))) == len(contents) == total:
+            if len(set(map(item_key, contents))) == len(contents) == total:
                 return contents
         raise PlatformError(
             f"The list of folder {folder.name!r} changed while it was being read, in {PASSES} attempts.",
@@ -264,7 +241,7 @@ class Client:
         while True:
             page, total = self._page(folder, len(contents))
             contents += page
-            new = set(map(_key, page)) - seen
+            new = set(map(item_key, page)) - seen
             seen |= new
             totals.add(total)
             if len(totals) > 1:
@@ -375,35 +352,3 @@ def _item_of(document: Any) -> int | None:
         return int(document["metadata"]["id"])
     except (TypeError, KeyError, ValueError, IndexError, OverflowError):
         return None
-
-
-def _key(content: dict[str, Any]) -> str:
-    """What tells an item from the others of its folder: its id, or its name where the service sends no id."""
-    item_id = content.get("id")
-    return f"name {content.get('name')!r}" if item_id is None else str(item_id)
-
-
-def _refusal(folder: str, content: dict[str, Any], error: Exception) -> Refusal:
-    name = str(content.get("name") or "an item without a name")
-    item_id = content.get("id")
-    reason = "the service lists it without an id" if item_id is None else f"the service describes it wrongly: {error}"
-    return Refusal(f"{folder}/{name}" if item_id is None else str(item_id), name, reason)
-
-
-def _row(folder: str, content: dict[str, Any], statuses: dict[int, str], uploaded: bool) -> Row:
-    assignees = sorted(str(person.get("user_id", "")) for person in content.get("assignments") or ())
-    url = "" if uploaded else (content.get("metadata") or {}).get("path") or content.get("url") or ""
-    priority = content.get("entropy_value")
-    if priority is not None and not math.isfinite(priority):
-        raise ValueError(f"the priority of item {content['id']} is {priority}")
-    return Row(
-        id=int(content["id"]),
-        name=str(content.get("name") or ""),
-        folder=folder,
-        status=statuses.get(content.get("annotation_status"), ""),  # type: ignore[arg-type]
-        priority=priority,
-        url=str(url),
-        assignees=tuple(assignees),
-        created=str(content.get("createdAt") or ""),
-        updated=str(content.get("updatedAt") or ""),
-    )

@@ -25,9 +25,11 @@ class SuperannotateOptions(PlatformOptions):
     token_file: Path | None = Field(None, description="file with the token, readable by its owner only")
     labeled_statuses: tuple[str, ...] = Field(("Completed",), description="statuses of annotated items")
     pool_statuses: tuple[str, ...] = Field(("NotStarted",), description="statuses of items to rank; others are skipped")
-    timeout: float = Field(60, gt=0, description="seconds without a byte after which a request has failed")
-    deadline: float = Field(120, gt=0, description="seconds for which a failing request is repeated")
-    backoff: float = Field(0.5, ge=0, description="seconds before the first repetition; doubled each time, with jitter")
+    timeout: float = Field(60, gt=0, le=86_400, description="seconds without a byte after which a request has failed")
+    deadline: float = Field(120, gt=0, le=86_400, description="seconds for which a failing request is repeated")
+    backoff: float = Field(
+        0.5, ge=0, le=3_600, description="seconds before the first repetition; doubled each time, with jitter"
+    )
 
     def outside_effects(self, workspace: Path) -> dict[str, str]:
         """A token goes to another host than SuperAnnotate's, or a file is sent as a token."""

@@ -13,8 +13,9 @@ from alcli.formats import Purpose
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
-from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
+from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, parts, project_name
 from alcli.platforms._superannotate_options import SuperannotateOptions
+from alcli.platforms._superannotate_rows import Row
 from alcli.priorities import priorities
 from alcli.system.clock import LARGEST_SKEW
 
