@@ -85,7 +85,8 @@ def _acquire(descriptor: int, wait: float) -> None:
 
 def _acquire_folder(folder: int, path: Path, wait: float) -> None:
     """Lock the folder, too: somebody may have deleted the file of a run that still holds it."""
-    deadline = time.monotonic() + wait
+    # A worker that outlived its run has the folder open for a moment after its start.
+    deadline = time.monotonic() + max(wait, SECONDS_TO_SAY_WHO)
     while True:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
