@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from alcli import plugins
-from alcli.config import Config, trusted
+from alcli.config import Config, Section, trusted
 from alcli.items import Refusal
 from alcli.platforms import Platform, TaskAware
 from alcli.system.progress import Progress
@@ -27,6 +27,13 @@ class Context:
     workspace: Workspace
     config: Config
     progress: Progress
+
+    def with_settings(self, **sections: Section) -> Context:
+        """The same context, and the same platform, with other sections of settings."""
+        other = Context(self.workspace, self.config.model_copy(update=sections), self.progress)
+        if "platform" in self.__dict__:
+            other.__dict__["platform"] = self.platform
+        return other
 
     @functools.cached_property
     def platform(self) -> Platform:

@@ -18,6 +18,9 @@ from tests.support.scenes import Photos
 if "PYTEST_XDIST_WORKER" in os.environ:  # the tests themselves keep every core busy
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test has ImageNet weights, whatever this machine's cache holds: `model.weights = auto` is always untrained.
+os.environ["ALCLI_OFFLINE"] = "1"
+os.environ["TORCH_HOME"] = os.devnull
 real_connect = socket.socket.connect
 
 

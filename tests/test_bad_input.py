@@ -269,7 +269,7 @@ def test_wrong_requests(alcli, workspace, monkeypatch, arguments, code, told):
     [
         (("--images", "gone"), "there is no"),
         ((), "needs --images"),
-        (("--task", "detektion"), "Did you mean detection or"),
+        (("--task", "detektion"), "Unknown task 'detektion'.\nNothing was changed.\nDid you mean detection?"),
         (("--platform", "foldr"), "Did you mean folder?"),
         (("--set", "train.epoch=3"), "Did you mean epochs?"),
     ],

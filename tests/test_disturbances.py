@@ -116,7 +116,7 @@ def test_a_model_of_an_earlier_cycle_that_is_gone_stops_no_cycle_and_the_advice_
 
 
 def test_restore_puts_back_what_was_asked_for_and_the_queue_before_the_first_push(alcli, cycled, photos):
-    queue = photos.annotations / "queue.csv"
+    queue = cycled / "queue.csv"
     before = tables.read(queue)
     assert [row["asked"] for row in before] == ["yes", "yes", "no", "no"]
     annotate(photos, 0)
@@ -150,11 +150,11 @@ def test_any_number_of_images_has_an_order_and_a_platform_says_what_it_keeps():
     assert Superannotate.most_queued == 1_000_000
 
 
-def test_a_list_longer_than_the_platform_keeps_is_queued_as_far_as_it_goes(alcli, workspace, photos, monkeypatch):
+def test_a_list_longer_than_the_platform_keeps_is_queued_as_far_as_it_goes(alcli, workspace, monkeypatch):
     monkeypatch.setattr("alcli.platforms.folder.Folder.most_queued", 3, raising=False)
     code, _, err = alcli("cycle", "-w", workspace)
     assert code == 0 and "The list has 4 images, and the platform keeps 3 in order" in err
-    assert len(tables.read(photos.annotations / "queue.csv")) == 3
+    assert len(tables.read(workspace / "queue.csv")) == 3
     assert alcli("push", "-w", workspace)[1].startswith("Pushed 3 images: 0 changes")
 
 

@@ -163,7 +163,7 @@ def test_the_readmes_first_commands_on_own_images_work(own_images, alcli):
         code, _, err = alcli(*quick_words(line))
         assert code == 0, err
     assert len((own_images / "priorities.csv").read_text().splitlines()) == 5
-    assert (own_images / "priorities.wide.csv").exists() and (own_images / "labels/queue.csv").exists()
+    assert (own_images / "priorities.wide.csv").exists() and (own_images / "W/queue.csv").exists()
 
 
 @pytest.mark.parametrize("line", block("formats"))

@@ -34,6 +34,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
+        _drop_distant_suggestions(error)
         parts = {"what": error.format_message(), "kept": "Nothing was changed.", "do": ""}
         _report(parts, USAGE, as_json, error.show)
         return USAGE
@@ -55,6 +56,14 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail(MachineError(what, kept=kept, do="Free some space."), False)
     except Exception as error:
         return _fail_with_report(error, as_json)
+
+
+def _drop_distant_suggestions(error: click.ClickException) -> None:
+    """Click suggests --json for --open."""
+    from alcli.system.text import similar_names
+
+    if isinstance(error, click.NoSuchOption) and isinstance(error.possibilities, list):
+        error.possibilities[:] = similar_names(error.option_name, error.possibilities)
 
 
 def _ignore_closed_pipe() -> int:

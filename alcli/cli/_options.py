@@ -51,6 +51,11 @@ class Session:
         self._root = root
 
     @property
+    def given(self) -> Path | None:
+        """The workspace's folder as ``-w`` names it; None without ``-w``."""
+        return self._root
+
+    @property
     def root(self) -> Path:
         """The workspace's folder: ``-w``, or the nearest folder with an alcli.toml, from the current one upward."""
         from alcli.workspace import Workspace

@@ -15,37 +15,40 @@ from alcli.errors import UsageError
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
+LISTS = {
+    "strategies": "ways to rank images",
+    "tasks": "what a model can learn",
+    "models": "networks for each task",
+    "platforms": "where images and annotations are",
+    "formats": "annotation formats",
+    "settings": "every setting with type, default and description",
+    "exit-codes": "what each exit code means",
+    "items": "the workspace's images and their states",
+    "quarantine": "images and annotations that were left out, with the reason",
+    "cycles": "the workspace's cycles",
+}
+
+
 @click.command()
-@click.argument(
-    "what",
-    type=click.Choice(
-        [
-            "strategies",
-            "tasks",
-            "models",
-            "platforms",
-            "formats",
-            "items",
-            "quarantine",
-            "cycles",
-            "settings",
-            "exit-codes",
-        ]
-    ),
-)
+@click.argument("what", type=click.Choice(list(LISTS)), required=False)
 @options.shared
-def command(session: options.Session, what: str) -> int:
+def command(session: options.Session, what: str | None) -> int:
     """List what alcli knows (strategies, settings, …) or what the workspace holds (items, quarantine, cycles).
 
     \b
     Examples:
+      alcli list
       alcli list strategies
       alcli list settings
       alcli list quarantine -w W
     """
+    if what is None:
+        return _show(session, "lists", ("name", "what it lists"), list(LISTS.items()))
     header, rows = _TABLES[what](session)
-    if what == "settings":
-        return _show_settings(session, header, rows)
+    return _show_settings(session, header, rows) if what == "settings" else _show(session, what, header, rows)
+
+
+def _show(session: options.Session, what: str, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
     session.console.result({what.replace("-", "_"): [dict(zip(header, row, strict=True)) for row in rows]})
     if what == "strategies":
         header, rows = _short_strategies(session.console.verbose, header, rows)
@@ -53,7 +56,7 @@ def command(session: options.Session, what: str) -> int:
     return 0
 
 
-def _short_strategies(verbose: bool, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
+def _short_strategies(verbose: bool, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Table:
     """For people: the default first; what the strategies need and cost only with ``--verbose``."""
     from alcli.config import StrategyOptions
 

@@ -52,7 +52,7 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
         f"{percent(after)} with {start + budget} ({100 * (after - before):+.1f} points).\n"
         "(One run shows that the cycle works, not that this order is better than another.)\n\n"
         f"Ranked list:         {csv}\n"
-        f"Annotators' queue:   {project.annotations}/queue.csv\n"
+        f"Annotators' queue:   {folder}/queue.csv\n"
         f"HTML report:         alcli report -w {folder}    (writes {csv.parent}/report.html)\n"
         f"Next:                alcli status -w {folder}\n"
         f"                     alcli score -w {folder} --strategy entropy --top 20\n"

@@ -87,8 +87,8 @@ class ModelOptions(Section):
     """Which network, and its initial weights."""
 
     name: str = Field("", description="`alcli list models`; empty: the task's light model")
-    weights: Annotated[str, PathUnless(("none", "imagenet"))] = Field(
-        "none", description="none, imagenet, or a path to a safetensors file"
+    weights: Annotated[str, PathUnless(("auto", "none", "imagenet"))] = Field(
+        "auto", description="auto: imagenet if it can be had, else none; none, imagenet, or a safetensors file"
     )
     input_size: int | None = Field(None, ge=64, le=2048, description="side in pixels; default: the model's own")
 
@@ -169,7 +169,9 @@ class StrategyOptions(Section):
 class SelectionOptions(Section):
     """Which items are selected, and how many per cycle."""
 
-    budget: int = Field(100, ge=1, le=MANY, description="images to annotate per cycle")
+    budget: int | None = Field(
+        None, ge=1, le=MANY, description="images to annotate per cycle; default: a tenth of the pool, from 10 to 100"
+    )
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="seed of all random choices in the list")
     recheck_share: float = Field(
         0.0, ge=0, le=0.5, description="share of the budget for reviewing suspicious annotations"
@@ -186,6 +188,10 @@ class SelectionOptions(Section):
         le=MANY,
         description="most images selected per group (folder, and name without its last number); 0: no limit",
     )
+
+    def budget_of(self, pool: int) -> int:
+        """The budget for a pool of this many unlabeled images."""
+        return self.budget or min(100, max(10, pool // 10))
 
 
 class ReportOptions(Section):

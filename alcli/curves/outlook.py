@@ -126,7 +126,7 @@ def means_of(workspace: Workspace, config: Config, left: int) -> Means:
     if len(times) < FEWEST_TIMES:
         times = []
     return Means(
-        config.selection.budget,
+        config.selection.budget_of(left),
         left,
         sum(object_counts(newest).values()) / max(len(newest), 1),
         config.cost,

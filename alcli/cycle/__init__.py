@@ -12,7 +12,7 @@ from alcli.annotations import passed_over_in_words
 from alcli.context import Context, StepResult, describe_problems
 from alcli.errors import UsageError
 from alcli.items import LABELED, UNLABELED, Refusal, fingerprint
-from alcli.platforms import FileBased
+from alcli.platforms import FileBased, QueueSharing
 from alcli.strategies import make_strategy
 from alcli.system.clock import now
 from alcli.system.files import atomic_write
@@ -82,6 +82,8 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     from alcli.cycle.pull import pull
 
     _check_names(context)
+    if isinstance(context.platform, QueueSharing):
+        context.platform.check_queue()
     pulled = pull(context, accept_shrink=accept_shrink)
     if pulled.summary.annotations_read and pulled.summary.contents.passed_over:
         context.progress.say(f"Passed over: {passed_over_in_words(pulled.summary.contents.passed_over)}.")
@@ -198,8 +200,10 @@ def _inputs(context: Context) -> str:
     """Changes when annotations, pool or configuration change; knows nothing of what alcli did."""
     pool = context.workspace.store.pool()
     annotations = context.workspace.store.annotations(item.id for item in pool.in_state_of_platform(LABELED))
+    # A workspace that was moved is the same workspace.
+    inside = json.dumps(f"{context.workspace.root.resolve()}/", ensure_ascii=False)[1:-1]
     return sha256_of_text(
-        context.config.model_dump_json(exclude=WITHOUT_EFFECT),
+        context.config.model_dump_json(exclude=WITHOUT_EFFECT).replace(inside, ""),
         *(part for annotation in annotations for part in (annotation.item_id, annotation.to_json())),
         fingerprint(pool.in_state_of_platform(UNLABELED)),
     )

@@ -12,7 +12,7 @@ from alcli.context import Context, StepResult, logged_step
 from alcli.cycle.handover import Handover, hand_over
 from alcli.errors import QueueDiffers, UsageError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
-from alcli.platforms import Dispatching
+from alcli.platforms import Dispatching, QueueSharing
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import read, write_rows
@@ -128,7 +128,9 @@ def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
 
 
 def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
-    """Compare the rows with the platform as it is now."""
+    """Compare the rows with the platform as it is now; raises UsageError if the queue is another workspace's."""
+    if isinstance(context.platform, QueueSharing):
+        context.platform.check_queue()
     listed = {row.id: row for row in context.platform.items() if isinstance(row, Item)}
     kept: list[QueryRow] = []
     again: list[QueryRow] = []

@@ -9,6 +9,7 @@ from alcli.annotations import object_counts
 from alcli.artifacts.examples import check_reachable, inspect_images
 from alcli.artifacts.scores import write_scores
 from alcli.artifacts.scoring_pass import ScorePlan, ScoringPass
+from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
@@ -39,6 +40,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         UsageError: nothing was trained yet, or the strategy asks for a signal that the task cannot give.
         WorkspaceDamaged: the model's file is not what training wrote.
     """
+    context = _settle(context)
     training = newest_training(context, cycle)
     name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context)
     plan = _plan(context, training, name)
@@ -61,6 +63,15 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     summary = _summarize(context, training, name, query, len(refusals))
     context.workspace.finish_step(cycle, inputs, summary, path)
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
+
+
+def _settle(context: Context) -> Context:
+    """The context with the settings that depend on more than the configuration: starting weights and budget."""
+    # Images known to be broken count: a resumed pass must not have another budget than an undisturbed one.
+    pool = len(context.workspace.store.pool(forgiving=("image",)).in_state(UNLABELED))
+    options = context.config.selection
+    selection = options.model_copy(update={"budget": options.budget_of(pool)})
+    return settle_weights(context).with_settings(selection=selection)
 
 
 def _choose_strategy(context: Context) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 from alcli import plugins
 from alcli.artifacts.checkpoints import StepCheckpoints, forget
 from alcli.artifacts.examples import Examples, prepare_examples
+from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config, TrainOptions
 from alcli.context import Context, StepResult, logged_step
@@ -46,6 +47,7 @@ def train(context: Context, cycle: int) -> StepResult[Training]:
     Raises:
         DataError: there are annotations and none can be used, weights do not fit, or training diverged twice.
     """
+    context = settle_weights(context)
     examples = prepare_examples(context)
     inputs = sha256_of_text(examples.fingerprint, _settings(context.config))
     earlier = _same_training(context, cycle, inputs)

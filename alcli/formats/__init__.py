@@ -35,6 +35,7 @@ class Format(Protocol):
     Image names are paths relative to the image folder, with ``/``. A format may also have these attributes:
 
     Attributes:
+        title: what people call it; absent: its name.
         tasks: names of the built-in tasks that can use it; absent: every task.
         looks_like: what such a folder looks like, in a few words; absent: not named as a possibility.
         lacks: called with a folder that no format recognizes; what it lacks to be in this one, or an empty text.

@@ -34,6 +34,7 @@ class Coco:
     every brush mask as a crowd. Parts that the task does not read may be invalid.
     """
 
+    title = "COCO"
     tasks = frozenset({"detection", "pose", "segmentation"})
     looks_like = "COCO JSON files"
     purpose = Purpose()

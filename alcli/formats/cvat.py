@@ -35,6 +35,7 @@ class Cvat:
     detection, all of them give their bounding boxes.
     """
 
+    title = "CVAT"
     tasks = frozenset({"classification", "detection", "segmentation"})
     looks_like = "XML files of CVAT for images"
     purpose = Purpose()

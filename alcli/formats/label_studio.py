@@ -35,6 +35,7 @@ class LabelStudio:
     single points are passed over.
     """
 
+    title = "Label Studio"
     tasks = frozenset({"classification", "detection", "segmentation"})
     looks_like = "Label Studio's JSON export"
     purpose = Purpose()

@@ -31,6 +31,7 @@ class Masks:
     in color with ``labelmap.txt`` and Roboflow's ``x_mask.png`` with ``_classes.csv`` are read, too.
     """
 
+    title = "PNG masks"
     tasks = frozenset({"segmentation"})
     looks_like = "PNG masks and classes.txt"
 

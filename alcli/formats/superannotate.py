@@ -27,6 +27,7 @@ CUBOID_CORNERS = ("f1", "f2", "r1", "r2")
 class Superannotate:
     """A folder of JSON files; ``x.jpg.json`` and the older ``x.jpg___objects.json`` belong to the image ``x.jpg``."""
 
+    title = "SuperAnnotate"
     looks_like = "SuperAnnotate JSON files, one per image"
     purpose = Purpose()
 

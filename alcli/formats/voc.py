@@ -27,6 +27,7 @@ class Voc:
     polygon gives its bounding box; parts of an object (``<part>``) are passed over.
     """
 
+    title = "Pascal VOC"
     tasks = frozenset({"detection"})
     looks_like = "XML files, one per image"
 

@@ -37,6 +37,7 @@ class Yolo:
     ``task.classes`` in the order of their numbers.
     """
 
+    title = "YOLO"
     tasks = frozenset({"detection", "pose", "segmentation"})
     looks_like = "YOLO text files and data.yaml"
     purpose = Purpose()

@@ -91,8 +91,21 @@ class FileBased(Protocol):
         ...
 
 
+@runtime_checkable
+class QueueSharing(Protocol):
+    """A platform whose queue another workspace could write, too."""
+
+    def check_queue(self) -> None:
+        """Raise UsageError if the queue belongs to another workspace."""
+        ...
+
+
 class Checking(Protocol):
-    """A platform whose options `alcli init` checks before it creates a workspace."""
+    """A platform whose options `alcli init` checks before it creates a workspace.
+
+    Attributes:
+        fresh: settings that `alcli init` writes for a new workspace unless they are given; absent: none.
+    """
 
     @classmethod
     def check(cls, options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,13 +17,34 @@ QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
 
 
 class QueueFile:
-    """``push`` and ``queue`` of a platform, stored in one file that is replaced atomically; its item ids are names."""
+    """``push`` and ``queue`` of a platform, stored in one file that is replaced atomically; its item ids are names.
+
+    A queue outside the workspace belongs to the first workspace that writes it. A hidden file next to it,
+    ``.queue.csv.owner``, names that workspace.
+    """
 
     _queue: Path
+    _workspace: Path | None = None
+    """The workspace that writes the queue; None: no other one can know the file."""
+
+    def check_queue(self) -> None:
+        """Raise UsageError if another workspace has written this queue."""
+        owner = self._owner()
+        if owner is None or owner == self._own_path():
+            return
+        gone = "" if (owner / "alcli.toml").exists() else ", which is not there any more"
+        raise UsageError(
+            f"The queue {self._queue} belongs to another workspace: {owner}{gone}.",
+            kept="The queue is unchanged.",
+            do=f"Give this workspace its own: --set platform.queue={self._own_path()}/queue.csv (or in alcli.toml). If "
+            f"that workspace was moved or is no longer used, delete {self._mark()} and run this again.",
+        )
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Replace the queue with these rows, in order."""
         check_target(self._queue)
+        self.check_queue()
+        self._claim()
         remove_leftovers(self._queue.parent)
         with atomic_write(self._queue, permissions=SHARED) as stream:
             pairs = zip(query, priorities(len(query)), strict=True)
@@ -44,6 +66,27 @@ class QueueFile:
                 f"{self._queue} was not written by alcli, or it has been edited.",
                 do="Move it away, then push again.",
             ) from None
+
+    def _own_path(self) -> Path | None:
+        return self._workspace.resolve() if self._workspace else None
+
+    def _mark(self) -> Path:
+        return self._queue.with_name(f".{self._queue.name}.owner")
+
+    def _owner(self) -> Path | None:
+        """The workspace that has written the queue; None for a queue without a mark, or inside this workspace."""
+        own = self._own_path()
+        if own is None or own in self._queue.resolve().parents or not self._mark().is_file():
+            return None
+        name = self._mark().read_bytes().strip()
+        return Path(os.fsdecode(name)) if name else None
+
+    def _claim(self) -> None:
+        own = self._own_path()
+        if own is None or own in self._queue.resolve().parents or self._owner() == own:
+            return
+        with atomic_write(self._mark(), "wb", SHARED) as stream:
+            stream.write(os.fsencode(own) + b"\n")
 
 
 def queue_effects(queue: Path | None, *folders: Path | None) -> dict[str, str]:

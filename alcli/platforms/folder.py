@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from pydantic import Field
@@ -15,15 +15,19 @@ from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.formats import Format, Purpose, Purposeful, choose_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
-from alcli.platforms._image_files import list_images
+from alcli.platforms._image_files import has_images, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
+
+VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 
 
 class Folder(QueueFile):
     """Images in a folder and its sub-folders; an item's id and name are its path relative to that folder.
 
-    Pushing writes ``queue.csv`` next to the annotations; the whole file is replaced atomically.
+    Pushing writes ``platform.queue``, by `alcli init` a file in the workspace; the whole file is replaced atomically.
     """
+
+    fresh: ClassVar = {"queue": "queue.csv"}
 
     class Options(PlatformOptions):
         """Where the images and annotations are, and in which format."""
@@ -56,6 +60,8 @@ class Folder(QueueFile):
                 )
             if not path.exists():
                 raise UsageError(f"--{key}: there is no {path}.", do="Check the path, or make the folder first.")
+        if options.images and options.annotations:
+            _check_images(options.images, options.annotations)
 
     def __init__(self, options: Options, cache: Path) -> None:
         if options.images is None:
@@ -66,6 +72,7 @@ class Folder(QueueFile):
         self._queue = options.queue or _beside(options.annotations or options.images)
         self._empty = options.empty
         self._crowds = options.crowds == "objects"
+        self._workspace = cache.parent
         self._labels: Format | None = None
         self._purpose = Purpose(crowds=self._crowds)
         self._orphans: Sequence[Refusal] = ()
@@ -90,6 +97,12 @@ class Folder(QueueFile):
     def empty_is_undecided(self) -> bool:
         """Whether ``platform.empty`` is not set."""
         return self._empty == "ask"
+
+    @property
+    def title(self) -> str:
+        """What people call the format of the annotations."""
+        labels = type(self._open_labels())
+        return str(getattr(labels, "title", labels.__name__))
 
     def set_task(self, task: TaskOptions) -> None:
         """Read only formats and parts that the task can use; ``task.classes`` name numbered classes."""
@@ -163,6 +176,22 @@ def path_to_uri(path: Path) -> str:
 def uri_to_path(uri: str) -> Path:
     """The path of a URI from ``path_to_uri``."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def _check_images(images: Path, annotations: Path) -> None:
+    if not images.is_dir():
+        is_video = images.suffix.lower() in VIDEOS
+        raise UsageError(
+            f"--images: {images} is a {'video' if is_video else 'file'}, not a folder of images.",
+            do="Extract its frames first: ffmpeg -i VIDEO photos/%06d.jpg"
+            if is_video
+            else "Name the folder of images.",
+        )
+    if not has_images(images) and annotations.is_dir() and has_images(annotations):
+        raise UsageError(
+            f"--images: {images} holds no images, but --annotations: {annotations} does.",
+            do=f"Swapped? --images {annotations} --annotations {images}",
+        )
 
 
 def _beside(annotations: Path) -> Path:

@@ -35,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "task.name": "detection",
     "task.classes": [str(digit) for digit in range(10)],
     "model.name": "ssd-tiny",
+    "model.weights": "none",
     "train.epochs": 40,
     "train.batch_size": 8,
     "train.learning_rate": 3e-3,
@@ -94,6 +95,7 @@ def make_workspace(project: Project) -> Workspace:
         "platform.name": "folder",
         "platform.images": "images",
         "platform.annotations": "annotations",
+        "platform.queue": "queue.csv",
         **SETTINGS,
     }
     return Workspace.create(project.root, settings)

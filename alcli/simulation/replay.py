@@ -12,9 +12,11 @@ from typing import Any
 
 from alcli import plugins
 from alcli.artifacts.examples import make_task
+from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
 from alcli.context import Context
-from alcli.errors import UsageError, WorkspaceDamaged
+from alcli.cycle.pull import pull
+from alcli.errors import WorkspaceDamaged
 from alcli.items import Refusal
 from alcli.simulation.labels import Labels, gather
 from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
@@ -79,6 +81,8 @@ class Simulation:
 def plan(context: Context, request: Request) -> Simulation:
     """Check the request and choose the folder; the workspace must be locked, but only during this call.
 
+    A workspace that has never pulled pulls now.
+
     The same labels, settings and sizes use the same folder: finished runs are not repeated, and new seeds and
     strategies are added.
 
@@ -89,8 +93,8 @@ def plan(context: Context, request: Request) -> Simulation:
     from alcli.simulation.costs import unit_of
     from alcli.simulation.trained import relevant_settings
 
-    if not context.workspace.store.pool().items:
-        raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
+    pulled = [] if context.workspace.store.pool().items else pull(context).problems
+    context = settle_weights(context)
     if request.frozen:
         check_frozen(context.config)
     unit = unit_of(plugins.load("tasks", context.config.task.name))
@@ -110,7 +114,7 @@ def plan(context: Context, request: Request) -> Simulation:
     content = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
     with atomic_write(folder / PLAN_FILE) as stream:
         json.dump({**content, "settings": settings}, stream, indent=2)
-    return Simulation(folder, context.config, labels, sizes, request, problems, threads)
+    return Simulation(folder, context.config, labels, sizes, request, [*pulled, *problems], threads)
 
 
 def run(simulation: Simulation, progress: Progress) -> Results:

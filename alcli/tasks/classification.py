@@ -18,6 +18,7 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import classifiers, pixels
+from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
@@ -33,7 +34,7 @@ class Classification(TappedTask):
     the probabilities, ``expected_objects`` their sum: 1, or the expected number of labels.
     """
 
-    light_model = "mobilenet-v3-small"
+    light_model = LIGHT["classification"]
     models = classifiers.MODELS
     unit = "labels"
     Options = ClassificationOptions

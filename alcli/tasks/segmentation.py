@@ -18,6 +18,7 @@ from alcli.config import ModelOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, segmenters
+from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
@@ -41,7 +42,7 @@ class Segmentation(TappedTask):
     classes an annotator has to outline.
     """
 
-    light_model = "mobilenet-v2"
+    light_model = LIGHT["segmentation"]
     loss_weight = 0.1
     models = tuple(segmenters.MODELS)
     unit = "pixels"

@@ -140,6 +140,18 @@ class Pulled(Summary):
 
 
 @dataclass(frozen=True)
+class StartingWeights(Summary):
+    """What ``model.weights = auto`` became at the first training; recorded as a step of cycle 0.
+
+    Attributes:
+        chosen: "none" or "imagenet" by ``task/model``.
+    """
+
+    step = "weights"
+    chosen: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Training(Summary):
     """A training; without a usable annotation a cold start, which has no model.
 

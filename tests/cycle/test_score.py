@@ -18,19 +18,19 @@ def test_images_known_to_be_broken_are_not_asked_for_at_random(alcli, workspace,
     code, out, _ = alcli("score", "-w", workspace, "--strategy", "random", "--json")
     assert (code, json.loads(out)["scored"]) == (0, 2)
     assert alcli("push", "-w", workspace)[0] == 0
-    assert {row["name"] for row in read(photos.annotations / "queue.csv")} == {photos.name(8), photos.name(11)}
+    assert {row["name"] for row in read(photos.queue)} == {photos.name(8), photos.name(11)}
 
 
 def test_a_try_with_another_strategy_is_undone_by_the_next_cycle(alcli, workspace, photos):
     alcli("cycle", "-w", workspace)
-    before = (photos.annotations / "queue.csv").read_bytes()
+    before = photos.queue.read_bytes()
     alcli("score", "-w", workspace, "--strategy", "entropy")
     alcli("push", "-w", workspace)
     code, out, err = alcli("cycle", "-w", workspace, "--json")
     assert code == 0
     assert "making it again" in err
     assert json.loads(out)["cycle"] == 1
-    assert (photos.annotations / "queue.csv").read_bytes() == before
+    assert photos.queue.read_bytes() == before
     assert alcli("cycle", "-w", workspace)[1].startswith("Nothing new")
 
 

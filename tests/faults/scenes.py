@@ -98,7 +98,7 @@ class Trial:
 
     def outcome(self) -> dict[str, str]:
         """What the cycle made and what annotators see of it."""
-        files = [*(self.root / "cycles/0001" / name for name in OUTCOME), *self.place.glob("project/*/queue.csv")]
+        files = [*(self.root / "cycles/0001" / name for name in OUTCOME), self.root / "queue.csv"]
         found = hashes(file for file in files if file.exists())
         if self.server is not None:
             found["queue"] = self.server.state()

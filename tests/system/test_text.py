@@ -1,7 +1,7 @@
 import pytest
 
 from alcli.curves.metrics import correlation_in_words, metric_in_words, metric_name
-from alcli.system.text import quantity, visible
+from alcli.system.text import quantity, similar_names, visible
 
 
 def test_control_characters_are_shown_never_obeyed():
@@ -33,3 +33,21 @@ def test_metrics_are_percentages_and_the_correlation_says_whether_it_means_anyth
     few = correlation_in_words({"loss_rank_correlation": -0.283}, 9)
     assert few.startswith("Predicted and true loss: no relation yet; rank correlation -0.28 [95 %: -0.80 to +0.48]")
     assert "no relation" not in correlation_in_words({"loss_rank_correlation": 0.6}, 200)
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("cyle", ["cycle"]),
+        ("cycel", ["cycle"]),
+        ("detect", ["detection"]),
+        ("Learned_Loss", ["learned-loss"]),
+        ("open", []),
+        ("model", []),
+        ("nope", []),
+        ("he", []),
+    ],
+)
+def test_only_typing_errors_and_shortened_names_are_similar(typed, near):
+    known = ["cycle", "detection", "segmentation", "learned-loss", "json", "help", "entropy"]
+    assert similar_names(typed, known) == near
