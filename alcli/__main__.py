@@ -8,7 +8,9 @@ import sys
 def main() -> None:
     """Run the command line and exit with its code."""
     from alcli.cli import run
+    from alcli.system.interruption import end_soon_after_signals
 
+    end_soon_after_signals()
     sys.exit(run())
 
 

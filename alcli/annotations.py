@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 IGNORED = ""
 """The label of pixels that are excluded from training and evaluation."""
 LONGEST_RUN = 2**32
+CROWD = "crowd region"
+"""The kind of region that covers many objects without separating them."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,18 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """Annotated objects of one kind that are not used.
+
+    Attributes:
+        kind: in the singular, such as ``crowd region``.
+    """
+
+    kind: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Annotation:
     """The annotation or prediction for one item, in pixels of the upright image, classes by name.
 
@@ -161,6 +175,7 @@ class Annotation:
         label_scores: the model's probability of each label; empty for annotations by people.
         seconds: working time of the annotator; None if the platform does not record it.
         relative: coordinates are fractions of width and height instead of pixels, as in YOLO files.
+        passed_over: objects that were annotated, but are not among the parts.
     """
 
     item_id: str
@@ -173,6 +188,7 @@ class Annotation:
     label_scores: tuple[float, ...] = ()
     relative: bool = False
     seconds: float | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
     def __post_init__(self) -> None:
         joints = {joint.name for pose in self.poses for joint in pose.keypoints}
@@ -225,6 +241,13 @@ class Annotation:
         """Drop low-confidence boxes and joints; a label always stays, however unlikely."""
         return self if self.labels else self.confident(least)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no object is left; regions that are only excluded are no objects."""
+        regions = [mask for mask in self.masks if mask.label != IGNORED or mask.pixel_id is not None]
+        polygons = [polygon for polygon in self.polygons if polygon.label != IGNORED]
+        return not (self.labels or self.boxes or self.poses or polygons or regions)
+
     def class_names(self) -> set[str]:
         """The classes in this annotation, without ``IGNORED``."""
         parts = (self.boxes, self.poses, self.polygons, self.masks)
@@ -244,6 +267,7 @@ def _annotation(item_id: str, content: dict[str, Any]) -> Annotation:
         tuple(content.get("label_scores", ())),
         content.get("relative", False),
         content.get("seconds"),
+        tuple(PassedOver(**group) for group in content.get("passed_over", ())),
     )
 
 
@@ -275,6 +299,20 @@ def _pose(content: dict[str, Any]) -> Pose:
 def _polygon(content: dict[str, Any]) -> Polygon:
     rings, holes = (tuple(tuple(ring) for ring in content[part]) for part in ("rings", "holes"))
     return Polygon(content["label"], rings, holes)
+
+
+def sum_by_kind(groups: Iterable[PassedOver]) -> tuple[PassedOver, ...]:
+    """Add up what was passed over, the most frequent kind first."""
+    counts: Counter[str] = Counter()
+    for group in groups:
+        counts[group.kind] += group.count
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return tuple(PassedOver(kind, count) for kind, count in ordered)
+
+
+def passed_over_in_words(groups: Iterable[PassedOver]) -> str:
+    """Describe what was passed over: ``4 crowd regions, 1 point``."""
+    return ", ".join(f"{group.count} {group.kind}{'' if group.count == 1 else 's'}" for group in groups)
 
 
 def object_counts(annotations: Iterable[Annotation]) -> Counter[str]:

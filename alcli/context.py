@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from alcli import plugins
-from alcli.config import Config
-from alcli.items import Refusal
-from alcli.platforms import Platform, TaskAware
+from alcli.config import Config, Section, trusted
+from alcli.items import Item, Refusal
+from alcli.platforms import Downloading, Platform, TaskAware
 from alcli.system.progress import Progress
 from alcli.workspace import Workspace
 from alcli.workspace.records import Summary
@@ -28,9 +28,22 @@ class Context:
     config: Config
     progress: Progress
 
+    def with_settings(self, **sections: Section) -> Context:
+        """The same context, and the same platform, with other sections of settings."""
+        other = Context(self.workspace, self.config.model_copy(update=sections), self.progress)
+        if "platform" in self.__dict__:
+            other.__dict__["platform"] = self.platform
+        return other
+
     @functools.cached_property
     def platform(self) -> Platform:
-        """The configured platform; raises UsageError when its options are incomplete."""
+        """The configured platform.
+
+        Raises:
+            UsageError: its options are incomplete.
+            AuthError: only ``alcli.toml`` says where a token goes, or which file outside is written.
+        """
+        trusted.check(self.config, self.workspace.root)
         cache = self.workspace.root / "cache"
         platform: Platform = plugins.load("platforms", self.config.platform.name)(
             self.config.options_of("platform"), cache
@@ -38,6 +51,10 @@ class Context:
         if isinstance(platform, TaskAware):
             platform.set_task(self.config.task)
         return platform
+
+    def drop_image(self, item: Item) -> bool:
+        """Drop the download of an image that cannot be decoded; whether the platform will ask for it again."""
+        return isinstance(self.platform, Downloading) and self.platform.drop_image(item)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import Any
 from alcli.errors import UsageError
 from alcli.system.text import did_you_mean
 
-KINDS = ("strategies", "tasks", "platforms", "formats")
+KINDS = {"strategies": "strategy", "tasks": "task", "platforms": "platform", "formats": "format"}
+"""Kinds of plugins, and what one of them is called."""
 
 
 def names(kind: str) -> list[str]:
@@ -45,7 +46,7 @@ def load(kind: str, name: str) -> Any:
     """
     known = names(kind)
     if name not in known:
-        raise UsageError(f"There is no {kind} plugin {name!r}.", do=did_you_mean(name, known))
+        raise UsageError(f"Unknown {KINDS[kind]} {name!r}.", do=did_you_mean(name, known))
     for entry in _entry_points(kind):
         if entry.name == name:
             return _load_external(kind, entry)

@@ -18,6 +18,9 @@ from tests.support.scenes import Photos
 if "PYTEST_XDIST_WORKER" in os.environ:  # the tests themselves keep every core busy
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test has ImageNet weights, whatever this machine's cache holds: `model.weights = auto` is always untrained.
+os.environ["ALCLI_OFFLINE"] = "1"
+os.environ["TORCH_HOME"] = os.devnull
 real_connect = socket.socket.connect
 
 
@@ -27,6 +30,14 @@ def pytest_runtest_makereport(item, call):
     report = yield
     report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
     return report
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_configuration(tmp_path_factory):
+    """What tests confirm for their workspaces is kept apart from the user's own folder."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,8 @@ DESCRIPTIONS = {"what it does", "meaning"}
 RANK_KEYS = {"rank", "percentile", "loss_rank_correlation"}
 """Keys of documents whose values change when two items swap ranks."""
 TRAINING = (
-    "train.workers=0", "score.workers=0", "model.input_size=64", "train.batch_size=8", "train.validation=0.3",
+    "model.weights=none", "train.workers=0", "score.workers=0", "model.input_size=64", "train.batch_size=8",
+    "train.validation=0.3",
     "train.optimizer=sgd", "train.learning_rate=0.01", "train.precision=float32", "score.precision=float32",
     "cost.seconds_per_item=5", "cost.seconds_per_object=2",
 )  # fmt: skip

@@ -45,7 +45,7 @@ def test_relative_paths_start_at_the_workspace(tmp_path):
     loaded = config.load(root, [], {})
     assert loaded.platform.images == tmp_path / "photos"
     assert loaded.model.weights == str(tmp_path / "w.safetensors")
-    assert config.load(make(tmp_path, ""), [], {}).model.weights == "none"
+    assert config.load(make(tmp_path, ""), [], {}).model.weights == "auto"
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ def command(root: Path) -> list[str]:
     return [sys.executable, "-m", "alcli", "cycle", "-w", str(root), "-q"]
 
 
-def outcome(root: Path, photos: Photos) -> dict[str, str]:
-    return hashes([*(root / name for name in OUTCOME), photos.annotations / "queue.csv"])
+def outcome(root: Path) -> dict[str, str]:
+    return hashes([*(root / name for name in OUTCOME), root / "queue.csv"])
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +46,19 @@ def undisturbed(tmp_path_factory):
     shutil.copytree(root, fresh)
     started = time.monotonic()
     subprocess.run(command(root), check=True)
-    return photos, fresh, time.monotonic() - started, outcome(root, photos)
+    return photos, fresh, time.monotonic() - started, outcome(root)
 
 
 def killed_and_run_again(undisturbed, tmp_path: Path, seed: int) -> None:
     photos, fresh, seconds, expected = undisturbed
     root = tmp_path / "W"
     shutil.copytree(fresh, root)
-    (photos.annotations / "queue.csv").unlink(missing_ok=True)
     process = subprocess.Popen(command(root))
     time.sleep(seconds * random.Random(seed).uniform(0.2, 1.05))
     process.kill()
     process.wait()
     subprocess.run(command(root), check=True)
-    assert outcome(root, photos) == expected
+    assert outcome(root) == expected
     assert not [path for path in (*root.rglob("*"), *photos.root.rglob("*")) if path.name.startswith(TEMPORARY_PREFIX)]
     again = subprocess.run([*command(root)[:-1], "--json"], capture_output=True, text=True, check=True)
     assert '"nothing_new": true' in again.stdout
@@ -77,10 +76,9 @@ def test_killed_at_many_random_instants(undisturbed, tmp_path, seed):
 
 
 def test_told_to_stop_while_training_it_finishes_the_step_and_goes_on_from_there(undisturbed, tmp_path, monkeypatch):
-    photos, fresh, _, expected = undisturbed
+    _, fresh, _, expected = undisturbed
     root = tmp_path / "W"
     shutil.copytree(fresh, root)
-    (photos.annotations / "queue.csv").unlink(missing_ok=True)
     real = StepCheckpoints.due
 
     def due(self, steps):
@@ -95,15 +93,14 @@ def test_told_to_stop_while_training_it_finishes_the_step_and_goes_on_from_there
     again = subprocess.run([*command(root)[:-1], "-v"], stderr=subprocess.PIPE, text=True, check=True)
     assert "Resuming the interrupted training in epoch 2." in again.stderr
     assert "epoch 1/3" not in again.stderr
-    assert outcome(root, photos) == expected
+    assert outcome(root) == expected
     assert not list(root.rglob("checkpoint-*"))
 
 
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(undisturbed, tmp_path, monkeypatch):
-    photos, fresh, _, expected = undisturbed
+    _, fresh, _, expected = undisturbed
     root = tmp_path / "W"
     shutil.copytree(fresh, root)
-    (photos.annotations / "queue.csv").unlink(missing_ok=True)
     stopped = [*command(root), "--set", "train.checkpoint_every=1"]
     monkeypatch.setattr(StepCheckpoints, "keep", stopping_after(2, StepCheckpoints.keep))
     assert cli.run(stopped[3:]) == 143
@@ -113,7 +110,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(undisturbed, tmp_path,
     content[len(content) // 2] ^= 4
     file.write_bytes(content)
     subprocess.run(command(root), check=True)
-    assert outcome(root, photos) == expected
+    assert outcome(root) == expected
 
 
 def stopping_after(count: int, keep):

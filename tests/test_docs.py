@@ -77,15 +77,15 @@ def test_every_path_in_the_readme_exists(path):
 
 def without_numbers(lines: list[str]) -> list[str]:
     """What stays the same in every run: no numbers, no progress, no folder."""
-    kept = [line for line in lines if not re.search(r"\d/\d+, .*/s", line)]
-    return [NUMBER.sub("#", re.sub(r"(, )?loss rank correlation \S+", "", line)).rstrip() for line in kept]
+    kept = [line for line in lines if not line.endswith(" left")]
+    return [NUMBER.sub("#", line).rstrip() for line in kept]
 
 
 def test_the_quickstarts_output_is_current(alcli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in (("START", 30), ("BUDGET", 5), ("POOL", 45), ("TEST", 6)):
         monkeypatch.setattr(quickstart, name, value)
-    quick = {"train.epochs": 1, "selection.budget": 5, "train.workers": 0}
+    quick = {"train.epochs": 2, "selection.budget": 5, "train.workers": 0}
     monkeypatch.setattr(quickstart, "SETTINGS", {**quickstart.SETTINGS, **quick})
     code, out, err = alcli("quickstart")
     assert code == 0, err
@@ -163,7 +163,7 @@ def test_the_readmes_first_commands_on_own_images_work(own_images, alcli):
         code, _, err = alcli(*quick_words(line))
         assert code == 0, err
     assert len((own_images / "priorities.csv").read_text().splitlines()) == 5
-    assert (own_images / "priorities.wide.csv").exists() and (own_images / "labels/queue.csv").exists()
+    assert (own_images / "priorities.wide.csv").exists() and (own_images / "W/queue.csv").exists()
 
 
 @pytest.mark.parametrize("line", block("formats"))
@@ -172,7 +172,7 @@ def test_every_format_of_the_readme_works(line, own_images, alcli):
     assert code == 0, err
     code, out, err = alcli("cycle", "-w", "W")
     assert code == 0, err
-    assert "Ranked 4 images by auto" in out
+    assert "Ranked 4 images; the first 4 are to be annotated (strategy: auto)." in out
 
 
 def default_in_words(value: object) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from alcli import images, plugins
 from alcli.annotations import Annotation
@@ -48,10 +51,9 @@ def prepare_examples(context: Context) -> Examples:
     items = store.pool(forgiving=("encoding", "training")).in_state(LABELED)
     annotations = {row.item_id: row for row in store.annotations(item.id for item in items)}
     items = [item for item in items if item.id in annotations]
-    paths, unreachable = fetch_images(context, items)
-    facts, undecodable = _inspect_images(context, [item for item in items if item.id in paths], paths)
-    check_reachable(items, [*unreachable, *undecodable])
-    problems = store.quarantine("image", [*unreachable, *undecodable], now(), complete=False)
+    paths, facts, broken = inspect_images(context, items)
+    check_reachable(items, broken)
+    problems = store.quarantine("image", broken, now(), complete=False)
     classes = class_names(context.config, annotations.values())
     task = make_task(context.config, classes)
     examples, refusals = _encode(task, items, paths, facts, annotations)
@@ -67,8 +69,7 @@ def annotated_examples(context: Context, task: Task, items: Sequence[Item]) -> l
     """Make examples of the items whose image and annotation the task can use; skip the others."""
     annotations = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
     items = [item for item in items if item.id in annotations]
-    paths, _ = fetch_images(context, items)
-    facts, _ = _inspect_images(context, [item for item in items if item.id in paths], paths)
+    paths, facts, _ = inspect_images(context, items)
     return _encode(task, items, paths, facts, annotations)[0]
 
 
@@ -104,27 +105,52 @@ def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Pat
     """Fetch images; returns local files by item id, and the items whose pixels the platform cannot give."""
     paths: dict[str, Path] = {}
     refusals = []
-    with context.progress.track("Fetching images", len(items)) as advance:
+    with context.progress.track("Fetching", len(items)) as advance:
         for item, answer in zip(items, _in_threads(context.platform.image, items), strict=True):
             if isinstance(answer, Refusal):
                 refusals.append(answer)
-            else:
+            elif isinstance(answer, Path):
                 paths[item.id] = answer
             advance(1)
     return paths, refusals
 
 
 def check_reachable(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
-    """Raise PlatformError when no image at all can be read now: then the disk or the service is missing."""
-    if items and sum(refusal.transient for refusal in refusals) == len(items):
+    """Raise PlatformError when more than half of the images cannot be read now: a disk or a host is missing then.
+
+    A list of the others would replace a queue that is better.
+    """
+    missing = [refusal for refusal in refusals if refusal.transient]
+    if 2 * len(missing) > len(items):
+        count = "None" if len(missing) == len(items) else f"Only {len(items) - len(missing)}"
         raise PlatformError(
-            f"None of {len(items)} images can be read ({refusals[0].reason}).",
-            kept="What is known about them is kept.",
-            do="Is the disk mounted, and may this user read it? Then run the same command again.",
+            f"{count} of {len(items)} images can be read ({missing[0].reason}).",
+            kept="What is known about them is kept, and the annotators' queue is unchanged.",
+            do="Is the disk mounted, does the host of the images answer? Then run the same command again.",
         )
 
 
-def _inspect_images(
+def ask_again(context: Context, refusals: Sequence[Refusal]) -> list[Refusal]:
+    """Drop the downloads of images that cannot be decoded; these refusals are transient: the next run asks again."""
+    items = context.workspace.store.pool().items if refusals else {}
+    return [
+        replace(refusal, transient=True)
+        if not refusal.transient and refusal.id in items and context.drop_image(items[refusal.id])
+        else refusal
+        for refusal in refusals
+    ]
+
+
+def inspect_images(
+    context: Context, items: Sequence[Item]
+) -> tuple[dict[str, Path], dict[str, ImageFacts], list[Refusal]]:
+    """Fetch and decode images; returns local files and facts by item id, and what cannot be read or decoded."""
+    paths, unreachable = fetch_images(context, items)
+    facts, undecodable = _decode_images(context, [item for item in items if item.id in paths], paths)
+    return paths, facts, [*unreachable, *undecodable]
+
+
+def _decode_images(
     context: Context, items: Sequence[Item], paths: dict[str, Path]
 ) -> tuple[dict[str, ImageFacts], list[Refusal]]:
     """Collect facts by item id, and refusals; each version of an image is decoded once in its life."""
@@ -133,7 +159,7 @@ def _inspect_images(
     new = [item for item in items if item.id not in facts]
     refusals: list[Refusal] = []
     inspected: list[tuple[Item, ImageFacts]] = []
-    with context.progress.track("Inspecting images", len(new)) as advance:
+    with context.progress.track("Inspecting", len(new)) as advance:
         # At least one process: a decoder that crashes on an image must not take the run with it.
         workers = max(worker_count(None, math.ceil(len(new) / CHUNK)), 1)
         for item, answer in zip(
@@ -146,7 +172,7 @@ def _inspect_images(
                 refusals.append(Refusal(item.id, item.name, reason, item.version, transient))
             advance(1)
     context.workspace.store.put_images(inspected)
-    return facts | {item.id: answer for item, answer in inspected}, refusals
+    return facts | {item.id: answer for item, answer in inspected}, ask_again(context, refusals)
 
 
 def _inspect(path: Path) -> ImageFacts | tuple[str, bool]:
@@ -157,17 +183,43 @@ def _inspect(path: Path) -> ImageFacts | tuple[str, bool]:
         return error.what, isinstance(error, Unreadable)
 
 
-def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> Iterable:
-    """Call the function for each item in threads; results come in order, a DataError becomes a Refusal."""
+def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> Iterator[object]:
+    """Call the function for each item in threads; results come in order, a DataError becomes a Refusal.
 
-    def answer(item: Item) -> object:
+    At an error or a signal nobody waits for the other threads: one of them may be waiting for a host.
+    """
+    todo, pending = iter(items), deque[Future[object]]()
+    calls: SimpleQueue[tuple[Future[object], Item] | None] = SimpleQueue()
+    count = os.cpu_count() or 1
+    for _ in range(min(count, len(items))):
+        threading.Thread(target=_answer_calls, args=(function, calls), daemon=True).start()
+    try:
+        while True:
+            for item in itertools.islice(todo, 2 * count - len(pending)):
+                pending.append(Future())
+                calls.put((pending[-1], item))
+            if not pending:
+                return
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+        for _ in range(count):
+            calls.put(None)
+
+
+def _answer_calls(function: Callable[[Item], object], calls: SimpleQueue[tuple[Future[object], Item] | None]) -> None:
+    while call := calls.get():
+        future, item = call
+        if not future.set_running_or_notify_cancel():
+            continue
         try:
-            return function(item)
+            future.set_result(function(item))
         except DataError as error:
-            return Refusal(item.id, item.name, error.what, item.version, isinstance(error, Unreadable))
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        yield from threads.map(answer, items)
+            transient = isinstance(error, Unreadable)
+            future.set_result(Refusal(item.id, item.name, error.what, item.version, transient))
+        except BaseException as error:
+            future.set_exception(error)
 
 
 def _encode(

@@ -15,6 +15,8 @@ from alcli.system.files import atomic_write
 from alcli.system.tables import plain, read, write_rows
 from alcli.workspace.records import Scored, StepRecord
 
+OLD_CONTROL = "random control"
+"""The reason of rows chosen at random in lists of an earlier alcli."""
 COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked", "arm", "reason")
 
 
@@ -64,7 +66,7 @@ def read_scores(path: Path) -> list[ScoreRow]:
 
 def _score_row(line: Mapping[str, str]) -> ScoreRow:
     # Lists of an earlier alcli have no ``arm`` column, but their reason marks rows chosen at random.
-    source = line.get("arm") or (RANDOM if line.get("reason") == CONTROL else AL)
+    source = line.get("arm") or (RANDOM if line.get("reason") in (CONTROL, OLD_CONTROL) else AL)
     signals = {name: float(text) for name, text in line.items() if text and name not in COLUMNS}
     return ScoreRow(
         int(line["rank"]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alcli.artifacts import signal_parts
-from alcli.artifacts.examples import fetch_images
+from alcli.artifacts.examples import ask_again, fetch_images
 from alcli.context import Context
 from alcli.errors import UsageError
 from alcli.items import ImageFacts, Item, Refusal, fingerprint
@@ -158,13 +158,13 @@ class ScoringPass:
         trained, options = self.trained, self.context.config.score
         previous = self._previous if COMPARING in names else None
         unfinished: dict[Path, Part] = {}
-        with self.context.progress.track("Scoring", total) as advance:
-            advance(total - len(rest))
+        with self.context.progress.track("Scoring", total, start=total - len(rest)) as advance:
             # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
             stream = inference.signals(
                 trained.task, trained.model, trained.loss_head, rest, names, options, advance, previous
             )
             for file, (signals, refused) in zip(missing, stream, strict=True):
+                refused = ask_again(self.context, refused)
                 if any(refusal.transient for refusal in refused):
                     unfinished[file] = (signals, refused)
                 else:

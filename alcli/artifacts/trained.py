@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from alcli.artifacts.examples import make_task
+from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
 from alcli.context import Context
 from alcli.engine.training import feature_channels, seed_everything
@@ -44,7 +45,7 @@ def load_trained(context: Context, record: StepRecord[Training]) -> TrainedModel
         DataError: the weights do not fit.
     """
     if record.file is None:
-        return TrainedModel(*before_any_label(context.config), record)
+        return TrainedModel(*before_any_label(settle_weights(context).config), record)
     path = context.workspace.verify_file(record)
     state, head_state, manifest = storage.read(path)
     options = context.config.model.model_copy(
@@ -72,10 +73,14 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
         current: SHA-256 of this cycle's model; earlier cycles that reused it are skipped.
 
     Returns:
-        None where there is no earlier model, or only one of another task or network.
+        None where there is no earlier model, or only one of another task or network. An earlier cycle whose file is
+        missing counts as one without a model.
     """
     trainings = reversed(context.workspace.all_steps(Training))
-    earlier = next((row for row in trainings if row.cycle < cycle and row.file and row.sha256 != current), None)
+    earlier = next(
+        (row for row in trainings if row.cycle < cycle and row.file and row.file.is_file() and row.sha256 != current),
+        None,
+    )
     if earlier is None:
         return None
     path = context.workspace.verify_file(earlier)
@@ -104,13 +109,13 @@ def before_any_label(config: Config) -> tuple[Task, nn.Module, LossHead]:
 
 
 def check_model(config: Config) -> None:
-    """Build the network as a training would and run it once; ImageNet weights are not fetched for that.
+    """Build the network as a training would and run it once; no weights are fetched for that.
 
     Raises:
         UsageError: the task has no such model, or it cannot be built or run at the configured size.
         DataError: the weights cannot be read or do not fit.
     """
-    weights = "none" if config.model.weights == "imagenet" else config.model.weights
+    weights = "none" if config.model.weights in ("auto", "imagenet") else config.model.weights
     model = config.model.model_copy(update={"weights": weights})
     try:
         before_any_label(config.model_copy(update={"model": model}))

@@ -42,6 +42,19 @@ class Commands(click.Group):
         command.short_help = short_help(name)
         return command
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names; fails with a suggestion for a typing error."""
+        from alcli.system.text import similar_names
+
+        name, names = arguments[0], self.list_commands(context)
+        if not name.startswith("-") and name not in names:
+            near = similar_names(name, names)
+            hint = f"Did you mean {' or '.join(near)}?" if near else "`alcli help` lists all."
+            context.fail(f"No such command {name!r}. {hint}")
+        return super().resolve_command(context, arguments)
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any of them."""
         with formatter.section("Commands"):

@@ -34,6 +34,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
+        _drop_distant_suggestions(error)
         parts = {"what": error.format_message(), "kept": "Nothing was changed.", "do": ""}
         _report(parts, USAGE, as_json, error.show)
         return USAGE
@@ -57,6 +58,14 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail_with_report(error, as_json)
 
 
+def _drop_distant_suggestions(error: click.ClickException) -> None:
+    """Click suggests --json for --open."""
+    from alcli.system.text import similar_names
+
+    if isinstance(error, click.NoSuchOption) and isinstance(error.possibilities, list):
+        error.possibilities[:] = similar_names(error.option_name, error.possibilities)
+
+
 def _ignore_closed_pipe() -> int:
     """The reader of a pipe, such as `head`, has closed it: discard what Python would flush at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -70,7 +79,9 @@ def _fail_with_report(error: Exception, as_json: bool) -> int:
 
 
 def _fail(error: Ending, as_json: bool) -> int:
-    _report(error.parts(), error.exit_code, as_json, lambda: click.echo(_message(error), err=True))
+    from alcli.cli._tables import echo
+
+    _report(error.parts(), error.exit_code, as_json, lambda: echo(_message(error), err=True))
     return error.exit_code
 
 

@@ -51,6 +51,11 @@ class Session:
         self._root = root
 
     @property
+    def given(self) -> Path | None:
+        """The workspace's folder as ``-w`` names it; None without ``-w``."""
+        return self._root
+
+    @property
     def root(self) -> Path:
         """The workspace's folder: ``-w``, or the nearest folder with an alcli.toml, from the current one upward."""
         from alcli.workspace import Workspace
@@ -67,6 +72,20 @@ class Session:
         try:
             with database_errors(workspace.root):
                 yield workspace
+        finally:
+            workspace.close()
+
+    @contextmanager
+    def copy_workspace(self) -> Iterator[Context]:
+        """Yield a context whose database is a copy in memory, for commands that must work during a run."""
+        from alcli.context import Context
+        from alcli.workspace import Workspace
+        from alcli.workspace.database import machine_errors
+
+        workspace = Workspace.open_copy(self.root)
+        try:
+            with machine_errors(workspace.root):
+                yield Context(workspace, workspace.configuration(self.overrides), self.console)
         finally:
             workspace.close()
 
@@ -110,8 +129,9 @@ class Session:
         """Log the run; an internal error writes its traceback to a file next to the log."""
         from alcli.system import run_log
         from alcli.system.crash_reports import internal_error
+        from alcli.workspace import LOGS
 
-        folder = root / "logs"
+        folder = root / LOGS
         command = click.get_current_context().find_root().obj or sys.argv[1:]
         with run_log.log_run(folder, command) as self._run:
             self.console.run_id = self._run.id
@@ -146,6 +166,17 @@ def shared(command: Command) -> Command:
     for option in reversed(_SHARED):
         decorated = option(decorated)
     return decorated
+
+
+def complete_names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion of an option's value by the names of a kind of plug-in; imports none of them."""
+
+    def complete(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
+        from alcli import plugins
+
+        return [name for name in plugins.names(kind) if name.startswith(start)]
+
+    return complete
 
 
 def setting(flag: str, name: str, help: str, **options: Any) -> Callable[[Command], Command]:
@@ -185,7 +216,12 @@ _SHARED = [
 ]
 
 budget = setting("--budget", "selection.budget", "Images to annotate per cycle.", type=click.IntRange(1))
-strategy = setting("--strategy", "strategy.name", "Ranking strategy; see `alcli list strategies`.")
+strategy = setting(
+    "--strategy",
+    "strategy.name",
+    "Ranking strategy; see `alcli list strategies`.",
+    shell_complete=complete_names("strategies"),
+)
 allow_cold_start = setting(
     "--allow-cold-start",
     "train.allow_cold_start",
@@ -200,10 +236,11 @@ validation = setting(
     type=click.FloatRange(0, 1),
 )
 wait = click.option(
-    "--wait", type=Duration(), default="0s", help="How long to wait for another run (30m, 2h) before exit 11."
+    "--wait",
+    type=Duration(),
+    default="0s",
+    help="Wait up to this long (30m, 2h) for another run to end; without it, exit 11.",
 )
 dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, without changing it.")
 top = click.option("--top", type=click.IntRange(1), help="Only the first N images of the list.")
-accept_shrink = click.option(
-    "--accept-shrink", is_flag=True, help="Continue even if at least half of the known images are gone."
-)
+accept_shrink = click.option("--accept-shrink", is_flag=True, help="Go on although half of the known images are gone.")

@@ -13,11 +13,10 @@ from alcli.cli import _options as options
 from alcli.cli._console import metrics_in_words
 
 if TYPE_CHECKING:
-    from alcli.context import Context
     from alcli.cycle import CycleResult
     from alcli.system.run_log import Run
     from alcli.workspace import Workspace
-    from alcli.workspace.records import Training
+    from alcli.workspace.records import Pushed, Scored, Training
 
 
 @click.command()
@@ -48,11 +47,13 @@ def command(
       alcli cycle -w W --wait 30m --metrics-file /var/lib/node_exporter/alcli.prom
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
+    from alcli.curves.metrics import correlation_in_words
     from alcli.cycle import run_cycle
+    from alcli.workspace.records import Training
 
     if dry_run:
-        with session.lock_workspace(wait) as context:
-            return _dry_run(session, context, accept_shrink)
+        with session.lock_workspace(wait):
+            return _dry_run(session, accept_shrink)
     with session.lock_workspace(wait, functools.partial(_record_end, metrics_file)) as context:
         result = run_cycle(context, accept_shrink)
         code = session.exit_code(result.problems)
@@ -70,6 +71,8 @@ def command(
     if "report" in document["steps"]:
         text += f"\nReport: {folder}/report.html"
     session.console.problems(result.problems)
+    if training := result.summary(Training):
+        session.console.detail(correlation_in_words(training.metrics, training.held_out))
     session.console.result(document, text)
     return code
 
@@ -85,26 +88,50 @@ def _record_end(metrics_file: Path | None, workspace: Workspace, run: Run) -> Ab
 
 
 def describe(result: CycleResult) -> str:
-    """What a cycle did, in two sentences."""
+    """What a cycle did, in three sentences."""
     if result.nothing_new:
         return f"Nothing new since cycle {result.number}: nothing to do."
     from alcli.workspace.records import Pushed, Scored, Training
 
     training = result.summary(Training) or Training()
     scored, pushed = result.summary(Scored) or Scored(), result.summary(Pushed) or Pushed()
-    rechecks = f", {len(scored.rechecks)} annotations to review" if scored.rechecks else ""
+    first = _first_list(scored) if training.cold_start else _training_in_words(training)
+    return f"Cycle {result.number}: {first}.\n{_ranking_in_words(scored)}\n{_queue_in_words(pushed)}"
+
+
+def _first_list(scored: Scored) -> str:
+    """What the list of a cold start is."""
+    from alcli.cycle.export import first_list_in_words
+
+    order = first_list_in_words(scored)
+    return f"nothing to train on yet, the list is {order}. Annotate its first images, then run alcli cycle again"
+
+
+def _ranking_in_words(scored: Scored) -> str:
+    from alcli.system.text import quantity
+
+    if not scored.asked:
+        return f"Ranked {quantity(scored.scored, 'image')}; there is nothing to annotate."
+    first = "the first is" if scored.asked == 1 else f"the first {scored.asked} are"
+    rechecks = f"; {quantity(len(scored.rechecks), 'annotation')} to review" if scored.rechecks else ""
     return (
-        f"Cycle {result.number}: {_training_in_words(training)}.\n"
-        f"Ranked {scored.scored} images by {scored.strategy}; {scored.asked} selected{rechecks}; "
-        f"queue: {pushed.new} new, {pushed.moved} moved, {pushed.leaving} removed."
+        f"Ranked {quantity(scored.scored, 'image')}; {first} to be annotated (strategy: {scored.strategy}){rechecks}."
     )
 
 
+def _queue_in_words(pushed: Pushed) -> str:
+    from alcli.system.text import quantity
+
+    changes = {"new": pushed.new, "taken out": pushed.leaving, "moved": pushed.moved}
+    named = ", ".join(f"{count} {change}" for change, count in changes.items() if count)
+    return f"Queue: {quantity(pushed.queued, 'image')}; {named or 'unchanged'}."
+
+
 def _training_in_words(training: Training) -> str:
-    if training.cold_start:
-        return "no annotations to train on (cold start)"
+    from alcli.system.text import quantity
+
     metrics = metrics_in_words(training.metrics)
-    text = f"trained on {training.trained_on} images"
+    text = f"trained on {quantity(training.trained_on, 'image')}"
     if metrics:
         text += f" ({metrics} on {training.held_out} held out)"
     if training.reused_from is not None:
@@ -112,12 +139,16 @@ def _training_in_words(training: Training) -> str:
     return text
 
 
-def _dry_run(session: options.Session, context: Context, accept_shrink: bool) -> int:
+def _dry_run(session: options.Session, accept_shrink: bool) -> int:
+    """Pull into a copy of the database, and say which cycle would run."""
+    from alcli.cycle import preview_cycle
     from alcli.cycle.pull import pull
 
-    summary = pull(context, dry_run=True, accept_shrink=accept_shrink).summary.document()
-    text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items())
-    session.console.result(
-        {"dry_run": True, "pull": summary}, f"The cycle would start with: {text}. Nothing was changed."
-    )
+    with session.copy_workspace() as context:
+        summary = pull(context, accept_shrink=accept_shrink).summary.document()
+        due = preview_cycle(context)
+    text = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in summary.items() if isinstance(value, int))
+    verdict = f"Cycle {due[0]} would run: {due[1]}" if due else "No cycle would run: nothing is new"
+    document = {"dry_run": True, "pull": summary, "would_run": due is not None, "cycle": due and due[0]}
+    session.console.result(document, f"Pull: {text}.\n{verdict}. Nothing was changed.")
     return 0

@@ -6,13 +6,13 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from alcli.cli import _options as options
+from alcli.cli._greeting import Found, describe, model_line, recall, scan
 from alcli.errors import AlcliError
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("alcli", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "superannotate")
 FREE_GIB = 2.0
-Check = tuple[str, bool, str]
-"""Name, whether the check passed, and details."""
+FREE_MEMORY_GIB = 1.0
+OK, WARN, FAULT = "ok", "WARN", "FAULT"
+Check = tuple[str, str, str]
+"""Name, one of ok, WARN and FAULT, and details."""
 
 
 @click.command()
@@ -38,16 +40,25 @@ def command(session: options.Session, online: bool) -> int:
       alcli doctor --online
       alcli doctor -w W --json
     """
-    checks = [*_machine(), *_workspace(session, online)]
-    session.console.result({"checks": [{"check": name, "ok": passed, "found": fact} for name, passed, fact in checks]})
-    session.console.table(
-        "Checks",
-        ("check", "", "details"),
-        [(name, "ok" if passed else "FAULT", fact) for name, passed, fact in checks],
-    )
-    faults = [name for name, passed, _ in checks if not passed]
+    checks, found, greeting = _machine(), None, ""
+    try:
+        with session.open_workspace() as workspace:
+            further, found = _check_workspace(session, workspace, online)
+            checks += further
+            if found:
+                greeting = describe(found, workspace.configuration(session.overrides), workspace, session.given)
+    except AlcliError as error:
+        checks.append(("workspace", FAULT, error.what))
+    rows = [
+        {"check": name, "ok": level != FAULT, "level": level.lower(), "found": fact} for name, level, fact in checks
+    ]
+    session.console.result({"checks": rows, "found": found and found.document()})
+    session.console.table("Checks", ("check", "", "details"), checks)
+    faults = [name for name, level, _ in checks if level == FAULT]
     if faults:
         session.console.say(f"Problems with: {', '.join(faults)}.")
+    elif greeting and not session.console.as_json and not session.console.quiet:
+        click.echo(greeting)
     return 2 if faults else 0
 
 
@@ -64,13 +75,52 @@ def _machine() -> list[Check]:
     return [
         (
             "python",
-            sys.version_info >= (3, 10),
+            _level(sys.version_info >= (3, 10)),
             f"{platform.python_version()} on {platform.platform(terse=True)}",
         ),
-        ("versions", True, versions),
-        ("device", True, f"{device()}, {cores} cores, {torch.get_num_threads()} torch threads"),
-        ("bfloat16", True, _bfloat16()),
+        ("versions", OK, versions),
+        ("device", OK, f"{device()}, {cores} cores, {torch.get_num_threads()} torch threads"),
+        ("bfloat16", OK, _bfloat16()),
+        _memory(),
+        _shared_memory(),
+        _open_files(),
     ]
+
+
+def _memory() -> Check:
+    """Of this machine, or less where a container has a limit."""
+    from alcli.system.machine import available_memory
+
+    free = available_memory()
+    if free is None:
+        return ("memory", OK, "unknown")
+    return ("memory", OK if free >= FREE_MEMORY_GIB * 2**30 else WARN, f"{free / 2**30:.1f} GiB available")
+
+
+def _shared_memory() -> Check:
+    """alcli itself needs none; torch may, where it is told to."""
+    import shutil
+
+    try:
+        usage = shutil.disk_usage("/dev/shm")
+    except OSError:
+        return ("shared memory", OK, "no /dev/shm; alcli needs none")
+    return (
+        "shared memory",
+        OK,
+        f"/dev/shm: {usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB free; not needed",
+    )
+
+
+def _open_files() -> Check:
+    from alcli.system.processes import MOST_WORKERS
+    from alcli.system.workers import DESCRIPTORS_EACH, free_descriptors
+
+    free, needed = free_descriptors(), MOST_WORKERS * DESCRIPTORS_EACH
+    fact = f"{free} more may be opened"
+    if free < needed:
+        fact += f"; {MOST_WORKERS} decoding processes need {needed}: fewer are started. Raise it: ulimit -n 1024"
+    return ("open files", OK if free >= needed else WARN, fact)
 
 
 def _bfloat16() -> str:
@@ -81,46 +131,42 @@ def _bfloat16() -> str:
     return "supported and used" + ("" if device().type == "cuda" else " for scoring; training uses float32")
 
 
-def _workspace(session: options.Session, online: bool) -> list[Check]:
-    from alcli.workspace import Workspace
+def _check_workspace(session: options.Session, workspace: Workspace, online: bool) -> tuple[list[Check], Found | None]:
+    root = session.root
+    checks = [
+        ("workspace", OK, str(root)),
+        _disk(root),
+        _writable(root),
+        _private(root),
+        _database(root),
+        _lock(workspace),
+        _clock(root),
+    ]
+    further, found = _configuration(session, workspace, online)
+    return [*checks, *further], found
 
-    try:
-        root = session.root
-        workspace = Workspace.open(root, read_only=True)
-    except AlcliError as error:
-        return [("workspace", False, error.what)]
-    try:
-        return [
-            ("workspace", True, str(root)),
-            _disk(root),
-            _writable(root),
-            _private(root),
-            _database(root),
-            _lock(workspace),
-            _clock(root),
-            *_configuration(session, workspace, online),
-        ]
-    finally:
-        workspace.close()
+
+def _level(passed: bool) -> str:
+    return OK if passed else FAULT
 
 
 def _disk(root: Path) -> Check:
     import shutil
 
     free = shutil.disk_usage(root).free / 2**30
-    return ("disk", free >= FREE_GIB, f"{free:.1f} GiB free")
+    return ("disk", _level(free >= FREE_GIB), f"{free:.1f} GiB free")
 
 
 def _writable(root: Path) -> Check:
     writable = os.access(root, os.W_OK)
-    return ("permission", writable, "writable" if writable else "read-only")
+    return ("permission", _level(writable), "writable" if writable else "read-only")
 
 
 def _private(root: Path) -> Check:
     open_to_others = [name for name in ("alcli.toml", "alcli.db") if (root / name).stat().st_mode & 0o077]
     if open_to_others:
-        return ("privacy", False, f"other users can read {', '.join(open_to_others)}: chmod 600")
-    return ("privacy", True, "only its owner can read it")
+        return ("privacy", FAULT, f"other users can read {', '.join(open_to_others)}: chmod 600")
+    return ("privacy", OK, "only its owner can read it")
 
 
 def _database(root: Path) -> Check:
@@ -131,12 +177,12 @@ def _database(root: Path) -> Check:
             fault = problem(connection)
     except AlcliError as error:
         fault = error.what
-    return ("database", not fault, fault or "passed SQLite's quick check")
+    return ("database", _level(not fault), fault or "passed SQLite's quick check")
 
 
 def _lock(workspace: Workspace) -> Check:
     holder = workspace.holder()
-    return ("lock", True, f"held by {holder}" if holder else "free")
+    return ("lock", OK, f"held by {holder}" if holder else "free")
 
 
 def _clock(root: Path) -> Check:
@@ -146,45 +192,53 @@ def _clock(root: Path) -> Check:
 
     ahead = heartbeat.read(root).ended - time.time()
     passed = ahead <= LARGEST_SKEW
-    return ("clock", passed, utc(time.time()) if passed else f"the last run ended {ahead:.0f} s in the future")
+    return ("clock", _level(passed), utc(time.time()) if passed else f"the last run ended {ahead:.0f} s in the future")
 
 
-def _configuration(session: options.Session, workspace: Workspace, online: bool) -> list[Check]:
+def _configuration(session: options.Session, workspace: Workspace, online: bool) -> tuple[list[Check], Found | None]:
     from alcli.context import Context
     from alcli.system.progress import Silent
+    from alcli.system.text import quantity
 
     try:
         config = workspace.configuration(session.overrides)
     except AlcliError as error:
-        return [("configuration", False, error.what)]
+        return [("configuration", FAULT, error.what)], None
     context = Context(workspace, config, Silent())
-    settings = f"{config.task.name}, {config.strategy.name}, {config.selection.budget} images per cycle"
-    checks = [("configuration", True, settings), _model(config)]
-    return [*checks, *_platform(context, config.platform.name, online)]
+    budget = config.selection.budget
+    amount = f"{quantity(budget, 'image')} per cycle" if budget else "a tenth of the pool per cycle, 10 to 100 images"
+    settings = f"{config.task.name}, {config.strategy.name}, {amount}"
+    platform, found = _platform(context, config.platform.name, online)
+    return [("configuration", OK, settings), _model(config, workspace), *platform], found
 
 
-def _model(config: Config) -> Check:
+def _model(config: Config, workspace: Workspace) -> Check:
     from alcli.artifacts.trained import check_model
 
     try:
         check_model(config)
+        words, pretrained = model_line(config, workspace)
     except AlcliError as error:
-        return ("model", False, f"{error.what} {error.do}".strip())
-    return ("model", True, f"{config.model.name or 'the default model'}, weights {config.model.weights}")
+        return ("model", FAULT, f"{error.what} {error.do}".strip())
+    return ("model", OK if pretrained else WARN, words)
 
 
-def _platform(context: Context, name: str, online: bool) -> Iterator[Check]:
-    """Run a remote platform's own checks, up to the first fault; count the images of a local one."""
-    from alcli.items import Item
+def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], Found | None]:
+    """Run a remote platform's own checks, up to the first fault; read a local one."""
     from alcli.platforms import Examinable
+    from alcli.system.text import quantity
 
+    checks: list[Check] = []
     try:
         if not isinstance(context.platform, Examinable):
-            count = sum(isinstance(item, Item) for item in context.platform.items())
-            yield ("platform", count > 0, f"{name}: {count} images")
-        elif online:
-            yield from context.platform.checks()
+            found = scan(context.platform)
+            count = quantity(found.images, "image")
+            return [("platform", _level(found.images > 0), f"{name}: {count}")], found
+        if online:
+            for check, passed, fact in context.platform.checks():
+                checks.append((check, _level(passed), fact))
         else:
-            yield ("platform", True, f"{name}: configured; use --online to check it")
+            checks.append(("platform", OK, f"{name}: configured; use --online to check it"))
     except AlcliError as error:
-        yield ("platform", False, f"{error.what} {error.do}".strip())
+        return [*checks, ("platform", FAULT, f"{error.what} {error.do}".strip())], None
+    return checks, recall(context.workspace) if context.workspace.store.pool().items else None

@@ -59,6 +59,7 @@ def command(session: options.Session, output: Path, top: int | None) -> int:
 def write(console: Console, output: Path, rows: Sequence[QueryRow], origin: Origin, document: dict[str, Any]) -> None:
     """Write the rows to a file or to stdout; after a file, show the first rows."""
     from alcli.priorities import write_files, write_narrow
+    from alcli.system.text import quantity
     from alcli.workspace.database import machine_errors
 
     if output == STDOUT:
@@ -68,7 +69,7 @@ def write(console: Console, output: Path, rows: Sequence[QueryRow], origin: Orig
         wide = write_files(output, rows, origin)
     console.result({**document, "rows": len(rows), "csv": str(output), "wide_csv": str(wide) if wide else None})
     console.table(
-        f"{len(rows)} images, best first: {output}" + (f" (all columns: {wide.name})" if wide else ""),
+        f"{quantity(len(rows), 'image')}, best first: {output}" + (f" (all columns: {wide.name})" if wide else ""),
         ("rank", "name", "score"),
         [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:5]],
     )

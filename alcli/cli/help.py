@@ -42,13 +42,19 @@ TOPICS = {"cron": CRON}
 
 
 @click.command()
-@click.argument("topic", type=click.Choice(list(TOPICS)))
-def command(topic: str) -> int:
-    """Print how to run alcli unattended: cron, systemd, monitoring.
+@click.argument("topic", type=click.Choice(list(TOPICS)), required=False)
+@click.pass_context
+def command(context: click.Context, topic: str | None) -> int:
+    """Print how to run alcli unattended: cron, systemd, monitoring. Without a topic, list all commands.
 
     \b
     Examples:
+      alcli help
       alcli help cron
     """
+    if topic is None:
+        click.echo(context.find_root().get_help())
+        click.echo(f"\nTopics: {', '.join(f'alcli help {name}' for name in TOPICS)}")
+        return 0
     click.echo(TOPICS[topic], nl=False)
     return 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from alcli.cli._console import Console
+from alcli.cli._greeting import Found, describe, next_command, scan
+from alcli.cli._options import complete_names
 
 if TYPE_CHECKING:
     from alcli.config import Config
@@ -18,19 +21,29 @@ FROM_HERE = click.Path(resolve_path=True)
 
 
 class Weights(click.ParamType):
-    """``none``, ``imagenet``, or the path of a file, made absolute."""
+    """``auto``, ``none``, ``imagenet``, or the path of a file, made absolute."""
 
     name = "text"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         """The word itself, or the absolute path."""
-        return value if value in ("none", "imagenet") else FROM_HERE.convert(value, parameter, context)
+        return value if value in ("auto", "none", "imagenet") else FROM_HERE.convert(value, parameter, context)
 
 
 @click.command()
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--task", "task__name", help="detection (default); `alcli list tasks`.")
-@click.option("--platform", "platform__name", help="folder (default); `alcli list platforms`.")
+@click.option(
+    "--task",
+    "task__name",
+    help="detection (default); `alcli list tasks`.",
+    shell_complete=complete_names("tasks"),
+)
+@click.option(
+    "--platform",
+    "platform__name",
+    help="folder (default); `alcli list platforms`.",
+    shell_complete=complete_names("platforms"),
+)
 @click.option("--images", "platform__images", type=FROM_HERE, help="Folder of images, searched recursively.")
 @click.option(
     "--annotations",
@@ -43,7 +56,9 @@ class Weights(click.ParamType):
 @click.option("--url", "platform__url", help="Address of the remote service; default: the public one.")
 @click.option("--token-file", "platform__token_file", type=FROM_HERE, help="File (0600) with the platform's token.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
-@click.option("--weights", "model__weights", type=Weights(), help="none, imagenet, or a safetensors file.")
+@click.option(
+    "--weights", "model__weights", type=Weights(), help="auto (default), none, imagenet, or a safetensors file."
+)
 @click.option("--budget", "selection__budget", type=click.IntRange(1), help="Images to annotate per cycle.")
 @click.option("--classes", "task__classes", help="Class names, comma-separated; default: the annotated ones.")
 @click.option(
@@ -58,6 +73,8 @@ class Weights(click.ParamType):
 def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any) -> int:
     """Create a workspace: the folder that keeps a project's settings, labels, models and cycles.
 
+    What was found in local folders is shown; a remote platform is first contacted by `pull` and `cycle`.
+
     \b
     Examples:
       alcli init W --images photos --annotations labels
@@ -71,20 +88,72 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     requested: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
     requested |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
     requested |= dict(config.parse_override(text) for text in settings)
-    checked = _check_settings(requested, workspace)
+    checked, resolved = _check_settings(requested, workspace)
+    found = _look(resolved, workspace)
+    if found:
+        _check_classes(checked.task.classes, found)
     content = checked.model_dump(mode="json")
     values = {setting: content[setting.split(".")[0]][setting.split(".")[1]] for setting in requested}
     chosen = {setting: value for setting, value in values.items() if value is not None}
-    Workspace.create(workspace, chosen).close()
-    Console(as_json, quiet, False).result(
-        {"workspace": str(workspace), "settings": chosen},
-        f"Created workspace {workspace}. Settings: {workspace / config.FILE_NAME}\nNext: alcli cycle -w {workspace}",
+    created = Workspace.create(workspace, chosen)
+    try:
+        end = describe(found, resolved, created, workspace) if found else next_command(workspace)
+    finally:
+        created.close()
+    title = workspace.resolve().name if str(workspace) == "." else workspace
+    console = Console(as_json, quiet, False)
+    _confirm(resolved, workspace, console)
+    console.result(
+        {"workspace": str(workspace), "settings": chosen, "found": found and found.document()},
+        f"Created workspace {title}. Settings: {workspace / config.FILE_NAME}\n{end}",
     )
     return 0
 
 
-def _check_settings(requested: dict[str, Any], workspace: Path) -> Config:
-    """Check the settings before anything is created; raises UsageError for unknown keys, plug-ins and folders."""
+def _confirm(resolved: Config, workspace: Path, console: Console) -> None:
+    """Whoever creates a workspace confirms its addresses and paths; without a home, each run must give them again."""
+    from alcli.config import trusted
+    from alcli.errors import AuthError, MachineError
+
+    try:
+        trusted.confirm(resolved, workspace)
+    except (AuthError, MachineError) as error:
+        console.say(f"Not confirmed for later runs: {error.what} {error.do}")
+
+
+def _look(resolved: Config, workspace: Path) -> Found | None:
+    """What there is; None on another machine."""
+    from alcli import plugins
+    from alcli.platforms import Examinable, TaskAware
+
+    platform = plugins.load("platforms", resolved.platform.name)
+    if issubclass(platform, Examinable):
+        return None
+    local = platform(resolved.options_of("platform"), workspace.resolve() / "cache")
+    if isinstance(local, TaskAware):
+        local.set_task(resolved.task)
+    return scan(local)
+
+
+def _check_classes(wanted: Sequence[str], found: Found) -> None:
+    """Raise UsageError if the annotations name classes, and none of these."""
+    from alcli.errors import UsageError
+    from alcli.system.text import similar_names
+
+    if not wanted or not found.counts or found.read < found.annotated or found.counts.keys() & set(wanted):
+        return
+    near = [name for each in wanted for name in similar_names(each, found.counts)[:1]]
+    names = ", ".join(f"{name} {count:,}×" for name, count in found.classes[:10])
+    raise UsageError(
+        f"None of the classes {', '.join(wanted)} occurs in the annotations. Their classes: {names}.",
+        do=f"Did you mean --classes {','.join(dict.fromkeys(near)) or ','.join(sorted(found.counts))}?",
+    )
+
+
+def _check_settings(requested: dict[str, Any], workspace: Path) -> tuple[Config, Config]:
+    """The settings as given, and with resolved paths; complete with those of a new workspace.
+
+    Checked before anything is created; raises UsageError for unknown keys, plug-ins and folders."""
     from alcli import config, plugins
 
     document: dict[str, Any] = {}
@@ -93,12 +162,17 @@ def _check_settings(requested: dict[str, Any], workspace: Path) -> Config:
     checked = config.check(document)
     if checked.task.name not in plugins.names("tasks"):
         plugins.load("tasks", checked.task.name)
+    platform = plugins.load("platforms", checked.platform.name)
+    for key, value in getattr(platform, "fresh", {}).items():
+        if requested.setdefault(f"platform.{key}", value) == value:
+            config.put(document, f"platform.{key}", value)
+    checked = config.check(document)
     resolved = checked.resolve_all(workspace.resolve())
-    check = getattr(plugins.load("platforms", checked.platform.name), "check", None)
+    check = getattr(platform, "check", None)
     if check is not None:
         check(resolved.options_of("platform"))
     if "model.name" in requested or "model.weights" in requested:
         from alcli.artifacts.trained import check_model
 
         check_model(resolved)
-    return checked
+    return checked, resolved

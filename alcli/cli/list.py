@@ -15,40 +15,59 @@ from alcli.errors import UsageError
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
+LISTS = {
+    "strategies": "ways to rank images",
+    "tasks": "what a model can learn",
+    "models": "networks for each task",
+    "platforms": "where images and annotations are",
+    "formats": "annotation formats",
+    "settings": "every setting with type, default and description",
+    "exit-codes": "what each exit code means",
+    "items": "the workspace's images and their states",
+    "quarantine": "images and annotations that were left out, with the reason",
+    "cycles": "the workspace's cycles",
+}
+
+
 @click.command()
-@click.argument(
-    "what",
-    type=click.Choice(
-        [
-            "strategies",
-            "tasks",
-            "models",
-            "platforms",
-            "formats",
-            "items",
-            "quarantine",
-            "cycles",
-            "settings",
-            "exit-codes",
-        ]
-    ),
-)
+@click.argument("what", type=click.Choice(list(LISTS)), required=False)
 @options.shared
-def command(session: options.Session, what: str) -> int:
+def command(session: options.Session, what: str | None) -> int:
     """List what alcli knows (strategies, settings, …) or what the workspace holds (items, quarantine, cycles).
 
     \b
     Examples:
+      alcli list
       alcli list strategies
       alcli list settings
       alcli list quarantine -w W
     """
+    if what is None:
+        return _show(session, "lists", ("name", "what it lists"), list(LISTS.items()))
     header, rows = _TABLES[what](session)
-    if what == "settings":
-        return _show_settings(session, header, rows)
+    return _show_settings(session, header, rows) if what == "settings" else _show(session, what, header, rows)
+
+
+def _show(session: options.Session, what: str, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
     session.console.result({what.replace("-", "_"): [dict(zip(header, row, strict=True)) for row in rows]})
+    if what == "strategies":
+        header, rows = _short_strategies(session.console.verbose, header, rows)
     session.console.table(what, header, rows)
     return 0
+
+
+def _short_strategies(verbose: bool, header: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Table:
+    """For people: the default first; what the strategies need and cost only with ``--verbose``."""
+    from alcli.config import StrategyOptions
+
+    default = StrategyOptions().name
+    ordered = sorted(rows, key=lambda row: row[0] != default)
+    kept = range(len(header)) if verbose else (0, len(header) - 1)
+    lines = [
+        [f"{row[column]}{' (use this first)' * (column == 0 and row[0] == default)}" for column in kept]
+        for row in ordered
+    ]
+    return tuple(header[column] for column in kept), [tuple(line) for line in lines]
 
 
 def _plugins(kind: str) -> Callable[[options.Session], Table]:
@@ -80,7 +99,8 @@ def _load_each(session: options.Session, kind: str, load: Callable[[str], Any]) 
 
 
 def _first_sentence(plugin: Any) -> str:
-    return str(plugin.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    """The start of a docstring, without the marks of code."""
+    return " ".join(str(plugin.__doc__ or "").split("\n\n")[0].replace("``", "").split())
 
 
 def _strategies(session: options.Session) -> Table:

@@ -68,6 +68,8 @@ def command(
 
 
 def _text(summary: Pushed, dry_run: bool, restore: bool) -> str:
+    from alcli.system.text import quantity
+
     verbs = ("Would restore", "Restored") if restore else ("Would push", "Pushed")
     left_out = {
         "already labeled": summary.already_labeled,
@@ -76,8 +78,9 @@ def _text(summary: Pushed, dry_run: bool, restore: bool) -> str:
     }
     named = [f"{count} {reason}" for reason, count in left_out.items() if count]
     why = f": {', '.join(named)}" if named else ""
-    again = f" {summary.rechecks} annotations to review." if summary.rechecks else ""
+    again = f" {quantity(summary.rechecks, 'annotation')} to review." if summary.rechecks else ""
+    changes = quantity(summary.changes, "change")
     return (
-        f"{verbs[not dry_run]} {summary.queued} images: {summary.changes} changes ({summary.new} new, "
+        f"{verbs[not dry_run]} {quantity(summary.queued, 'image')}: {changes} ({summary.new} new, "
         f"{summary.moved} moved, {summary.leaving} removed, {summary.left_out} left out{why}).{again}"
     )

@@ -24,6 +24,7 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
       alcli quickstart /tmp/digits
     """
     from alcli.cli.cycle import describe
+    from alcli.curves.metrics import percent
     from alcli.errors import UsageError
     from alcli.simulation import quickstart
 
@@ -47,11 +48,11 @@ def command(folder: Path, as_json: bool, quiet: bool) -> int:
     document = {"folder": str(folder), "map_before": before, "map_after": after, "csv": str(csv)}
     console.result(
         document,
-        f"\nmAP on {test} test images: {before:.3f} with {start} annotated images, {after:.3f} with {start + budget} "
-        f"({after - before:+.3f}).\n"
+        f"\nmAP on {test} test images: {percent(before)} with {start} annotated images, "
+        f"{percent(after)} with {start + budget} ({100 * (after - before):+.1f} points).\n"
         "(One run shows that the cycle works, not that this order is better than another.)\n\n"
         f"Ranked list:         {csv}\n"
-        f"Annotators' queue:   {project.annotations}/queue.csv\n"
+        f"Annotators' queue:   {folder}/queue.csv\n"
         f"HTML report:         alcli report -w {folder}    (writes {csv.parent}/report.html)\n"
         f"Next:                alcli status -w {folder}\n"
         f"                     alcli score -w {folder} --strategy entropy --top 20\n"

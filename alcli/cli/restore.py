@@ -21,6 +21,7 @@ def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
     Examples:
       alcli restore /backups/cells-2026-11-22 -w W2
     """
+    from alcli.system.text import quantity
     from alcli.workspace.backup import restore
     from alcli.workspace.database import machine_errors
 
@@ -28,6 +29,7 @@ def command(source: Path, workspace: Path, as_json: bool, quiet: bool) -> int:
         count = restore(source, workspace)
     Console(as_json, quiet, False).result(
         {"workspace": str(workspace), "files": count},
-        f"Created {workspace} from {source}: the database and {count} files.\nNext: alcli status -w {workspace}",
+        f"Created {workspace} from {source}: the database and {quantity(count, 'file')}.\n"
+        f"Next: alcli status -w {workspace}",
     )
     return 0

@@ -8,6 +8,8 @@ import click
 
 from alcli.cli import _options as options
 
+SHOWN = 10
+
 
 @click.command()
 @options.strategy
@@ -31,6 +33,7 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
     from alcli.cli.export_csv import check_output, head, write
     from alcli.cycle.export import origin
     from alcli.cycle.score import score
+    from alcli.system.text import quantity
 
     check_output(session.console, output)
     with session.lock_workspace(wait) as context:
@@ -47,8 +50,9 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
     else:
         session.console.result(document)
         session.console.table(
-            f"The first of {len(rows)} images, ranked by {result.summary.strategy}, cycle {number}",
+            f"The first {min(SHOWN, len(rows))} of {quantity(len(rows), 'image')}, ranked by "
+            f"{result.summary.strategy}, cycle {number}",
             ("rank", "name", "score"),
-            [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:10]],
+            [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:SHOWN]],
         )
     return code

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from alcli.cli import _options as options
+from alcli.errors import UsageError
 
 if TYPE_CHECKING:
     from alcli.items import Item
     from alcli.workspace.records import Skip
 
 STDIN = "-"
+LISTS = frozenset({".txt", ".csv", ".tsv", ".lst", ".list"})
+"""Suffixes of files with names; no image has them."""
 
 
 @click.command()
@@ -38,12 +42,14 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
       alcli skip
     """
     from alcli.system.clock import now
+    from alcli.system.text import quantity
 
     if listed is None and not undo:
         return _show(session)
     with session.lock_workspace(wait) as context:
         store = context.workspace.store
-        names = _names(listed) if listed is not None else None
+        known = {item.name for item in store.pool().items.values()}
+        names = _names(listed, known) if listed is not None else None
         if undo:
             ids = [skip.item_id for skip in store.skips() if names is None or _has_name(skip, names)]
             missing = _unknown(names or [], [(skip.folder, skip.name) for skip in store.skips()])
@@ -55,10 +61,9 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
             missing = _unknown(names or [], [(item.folder, item.name) for item in items])
             if not dry_run:
                 store.skip(items, now())
-    subject = "1 image is" if len(ids) == 1 else f"{len(ids)} images are"
-    text = f"{subject} {'no longer excluded' if undo else 'excluded from now on'}." + (
-        " Nothing was changed." if dry_run else ""
-    )
+    change = "no longer excluded" if undo else "excluded from now on"
+    text = f"{quantity(len(ids), 'image')} {'is' if len(ids) == 1 else 'are'} {change}."
+    text += " Nothing was changed." if dry_run else ""
     session.console.result({"undo": undo, "dry_run": dry_run, "images": len(ids), "unknown": missing}, text)
     for name in missing[:5]:
         session.console.say(f"  unknown name: {name}")
@@ -74,12 +79,14 @@ def _show(session: options.Session) -> int:
     return 0
 
 
-def _names(listed: str) -> list[str]:
-    """The names in the file or on stdin, or the single name itself."""
+def _names(listed: str, known: Collection[str]) -> list[str]:
+    """The names in the file or on stdin, or the single name itself; raises UsageError for a missing file."""
     if listed == STDIN:
         text = sys.stdin.read()
     elif Path(listed).is_file():
         text = _read(Path(listed))
+    elif Path(listed).suffix.lower() in LISTS and listed not in known:
+        raise UsageError(f"There is no file {listed}.", do="Give a file with one name per line, or one image's name.")
     else:
         return [listed]
     lines = (line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
@@ -87,8 +94,6 @@ def _names(listed: str) -> list[str]:
 
 
 def _read(path: Path) -> str:
-    from alcli.errors import UsageError
-
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:

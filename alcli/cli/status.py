@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +14,10 @@ from alcli.cli import _options as options
 from alcli.errors import DONE, ENOUGH
 
 if TYPE_CHECKING:
+    from alcli.cli._console import Console
     from alcli.curves.history import CycleFacts
     from alcli.curves.outlook import Outlook
+    from alcli.workspace import Running
 
 SHOWN_CYCLES = 10
 LIGHTS = {"go on": ("green", "●"), "unsure": ("yellow", "●"), "stop": ("red", "●")}
@@ -37,42 +42,59 @@ def command(session: options.Session, exit_code: bool) -> int:
     from alcli.items import UNLABELED
 
     with session.open_workspace() as workspace:
+        running = workspace.running()
         counts = workspace.store.counts()
         cycles = history(workspace)
-        refused = len(workspace.store.quarantine_entries())
+        entries = workspace.store.quarantine_entries()
         config = load(workspace.root, session.overrides)
         ahead = outlook(cycles, config.report.target, means_of(workspace, config, counts[UNLABELED]))
     document: dict[str, Any] = {
         "workspace": str(session.root),
         "pool": counts,
+        "running": running and asdict(running),
         "cycles": [_document(cycle) for cycle in cycles],
-        "left_out": refused,
+        "left_out": len(entries),
         "advice": ahead.advice or None,
         "outlook": as_document(ahead),
-        "next": _next(cycles),
+        "next": _next(cycles, running, counts[UNLABELED]),
     }
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
-    session.console.table(
-        "Cycles" if len(cycles) <= SHOWN_CYCLES else f"The last {SHOWN_CYCLES} of {len(cycles)} cycles",
-        ("cycle", "finished", "trained on", "metric", "correlation", "strategy", "ranked"),
-        [_cells(cycle) for cycle in cycles[-SHOWN_CYCLES:]],
-    )
-    if not session.console.as_json and not session.console.quiet:
-        if refused:
-            click.echo(f"{refused} images were left out; reasons: alcli list quarantine")
-        if cycles:
-            _show_advice(ahead)
-        click.echo(f"Next: {document['next']}")
+    _show_cycles(session.console, cycles)
+    if left_out := _exclusions(counts, {entry.item_id for entry in entries}):
+        session.console.line(f"{left_out}; reasons: alcli list quarantine")
+    if running:
+        session.console.line(_running_in_words(running))
+    if cycles:
+        session.console.line(_advice(ahead))
+    session.console.line(f"Next: {document['next']}")
     return ENOUGH if exit_code and ahead.advice == "stop" else DONE
 
 
-def _show_advice(ahead: Outlook) -> None:
+def _exclusions(counts: Mapping[str, int], ids: Collection[str]) -> str:
+    """What is left out, so that it agrees with the counts: images of the pool, and all else."""
+    from alcli.items import QUARANTINED
+    from alcli.system.text import quantity
+
+    others = len(ids) - counts[QUARANTINED]
+    parts = [quantity(counts[QUARANTINED], "quarantined image")] if counts[QUARANTINED] else []
+    if others > 0:
+        parts.append(f"{quantity(others, 'name')} without a usable image")
+    return f"Left out: {', '.join(parts)}" if parts else ""
+
+
+def _running_in_words(running: Running) -> str:
+    from alcli.system.clock import local
+
+    doing = f": {running.doing}" if running.doing else ""
+    return f"Running since {local(running.since)} (pid {running.pid} on {running.host}, {running.command}){doing}"
+
+
+def _advice(ahead: Outlook) -> str:
     if not ahead.advice:
-        click.echo(f"Continue or stop? {ahead.text}")
-        return
+        return f"Go on: it is too early to say more. {ahead.text}"
     color, light = LIGHTS[ahead.advice]
-    click.echo(f"{click.style(light, fg=color)} {ahead.advice.capitalize()}: {ahead.text}")
+    return f"{click.style(light, fg=color)} {ahead.advice.capitalize()}: {ahead.text}"
 
 
 def _document(cycle: CycleFacts) -> dict[str, Any]:
@@ -89,24 +111,42 @@ def _document(cycle: CycleFacts) -> dict[str, Any]:
     }
 
 
+def _show_cycles(console: Console, cycles: Sequence[CycleFacts]) -> None:
+    """The newest cycles as a table, with the columns that say something."""
+    header = ["cycle", "finished", "trained on", "metric", "correlation", "strategy", "ranked"]
+    hidden = set() if console.verbose else {"correlation"}
+    if len({cycle.strategy for cycle in cycles if cycle.strategy}) <= 1:
+        hidden.add("strategy")
+    lines = [dict(zip(header, _cells(cycle), strict=True)) for cycle in cycles[-SHOWN_CYCLES:]]
+    shown = [name for name in header if name not in hidden]
+    title = "Cycles" if len(cycles) <= SHOWN_CYCLES else f"The last {SHOWN_CYCLES} of {len(cycles)} cycles"
+    console.table(title, shown, [[line[name] for name in shown] for line in lines])
+
+
 def _cells(cycle: CycleFacts) -> tuple[Any, ...]:
-    from alcli.curves.metrics import metric_name
+    from alcli.curves.metrics import metric_in_words
+    from alcli.system.clock import local
 
     document = _document(cycle)
+    finished = cycle.finished or "open"
     return (
         cycle.number,
-        cycle.finished or "open",
+        local(finished) if sys.stdout.isatty() else finished,
         document["trained_on"],
-        f"{metric_name(cycle.headline[0])} {cycle.headline[1]:.3f}" if cycle.headline else "",
+        metric_in_words(*cycle.headline) if cycle.headline else "",
         "" if cycle.correlation is None else f"{cycle.correlation:+.2f}",
         cycle.strategy,
         document["ranked"],
     )
 
 
-def _next(cycles: list[CycleFacts]) -> str:
+def _next(cycles: Sequence[CycleFacts], running: Running | None, unlabeled: int) -> str:
+    if running:
+        return "nothing until the run ends"
     if cycles and cycles[-1].finished is None:
         return "alcli cycle    (resumes the open cycle)"
     if not cycles:
         return "alcli cycle"
+    if not unlabeled:
+        return "add images, because all are annotated or left out; then: alcli cycle"
     return "annotate the first images of the queue, then: alcli cycle"

@@ -24,18 +24,21 @@ def command(session: options.Session, wait: float) -> int:
       alcli train
       alcli train --epochs 50 --set train.optimizer=sgd --set train.learning_rate=0.01
     """
+    from alcli.curves.metrics import correlation_in_words
     from alcli.cycle import open_cycle
     from alcli.cycle.train import train
+    from alcli.system.text import quantity
 
     with session.lock_workspace(wait) as context:
         number = open_cycle(context)
         result = train(context, number)
         code = session.exit_code(result.problems)
     metrics = metrics_in_words(result.summary.metrics)
+    session.console.detail(correlation_in_words(result.summary.metrics, result.summary.held_out))
     session.console.problems(result.problems)
     session.console.result(
         {"cycle": number, "already_done": result.already_done, **result.summary.document()},
         f"Cycle {number}: {'already trained' if result.already_done else 'trained'} "
-        f"on {result.summary.trained_on} images. {metrics or 'No metric.'}\nNext: alcli score",
+        f"on {quantity(result.summary.trained_on, 'image')}. {metrics or 'No metric.'}\nNext: alcli score",
     )
     return code

@@ -71,6 +71,14 @@ FILE_NAME = "alcli.toml"
 KINDS = {"platform": "platforms", "task": "tasks", "strategy": "strategies"}
 """Sections to which plug-ins add settings of their own, and the kind of these plug-ins."""
 
+MOST_USED: dict[str, dict[str, Any]] = {
+    "model": {"weights": "auto", "input_size": 320},
+    "train": {"epochs": 30},
+    "strategy": {"name": "auto"},
+    "selection": {"budget": 50},
+}
+"""What a new ``alcli.toml`` has as comments: a value for each of the settings that people change most."""
+
 
 class Config(Section):
     """Everything one run needs to know."""
@@ -84,6 +92,12 @@ class Config(Section):
     selection: SelectionOptions = SelectionOptions()
     report: ReportOptions = ReportOptions()
     cost: CostOptions = CostOptions()
+    _in_file: frozenset[str] = pydantic.PrivateAttr(frozenset())
+
+    @property
+    def in_file(self) -> frozenset[str]:
+        """The settings that ``alcli.toml`` decides, because neither a flag nor the environment does."""
+        return self._in_file
 
     def options_of(self, section: str) -> Any:
         """A section as the plug-in's own ``Options``, with defaults; raises UsageError for an unknown plug-in."""
@@ -122,13 +136,16 @@ def load(
         UsageError: unreadable file, unknown key, wrong type or value.
     """
     document = _read(workspace / FILE_NAME)
+    in_file = {f"{name}.{key}" for name, table in document.items() if isinstance(table, dict) for key in table}
     variables = _from_environment(environ)
-    for variable, setting in variables.items():
-        put(document, setting, Text(environ[variable]))
-    for override in overrides:
-        put(document, *(parse_override(override) if isinstance(override, str) else override))
+    given = [(setting, Text(environ[variable])) for variable, setting in variables.items()]
+    given += [parse_override(override) if isinstance(override, str) else override for override in overrides]
+    for setting, value in given:
+        put(document, setting, value)
     _check_variables(document, variables)
-    return check(document).resolve_all(workspace)
+    config = check(document).resolve_all(workspace)
+    config._in_file = frozenset(in_file - {setting for setting, _ in given})
+    return config
 
 
 def check(document: Mapping[str, Any]) -> Config:
@@ -219,16 +236,23 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
     document.add(tomlkit.comment("alcli: active learning for this annotation project. `alcli --help`"))
     for name, field in Config.model_fields.items():
         keys = {setting.split(".")[1]: value for setting, value in settings.items() if setting.split(".")[0] == name}
-        if not keys:
+        examples = {key: value for key, value in MOST_USED.get(name, {}).items() if key not in keys}
+        if not keys and not examples:
             continue
         table = tomlkit.table()
         table.comment(str((type(field.default).__doc__ or "").splitlines()[0]))
         for key, value in keys.items():
             table.add(key, str(value) if isinstance(value, Path) else value)
+        for key, value in examples.items():
+            table.add(tomlkit.comment(f"{key} = {tomlkit.item(value).as_string()}  # {_description(field, key)}"))
         document.add(name, table)
     text = tomlkit.dumps(document)
     with atomic_write(path) as stream:
         stream.write(text)
+
+
+def _description(section: FieldInfo, key: str) -> str:
+    return str(type(section.default).model_fields[key].description)
 
 
 def _options_for(section: str, table: Any) -> type[Section]:

@@ -121,9 +121,8 @@ def fit(labels: Sequence[float], values: Sequence[float], measured_on: Sequence[
     points = points[:, np.isfinite(points).all(axis=0) & (points[0] > 0)]
     if len(set(points[0].tolist())) < FEWEST:
         raise DataError(
-            f"A forecast needs the metric of {FEWEST} cycles with different numbers of labels, better of four; "
-            f"there {'is' if len(points[0]) == 1 else 'are'} {len(points[0])}.",
-            do="Annotate the head of the queue and run `alcli cycle`; train.validation must be above 0.",
+            "A forecast needs two cycles with a metric and different numbers of labels; it is useful after four.",
+            do="Annotate the first images of the queue, then run `alcli cycle`.",
         )
     counted = np.where(points[2] > 0, points[2], np.inf)
     sampling = np.clip(points[1] * (1 - points[1]), 0, 0.25) / counted

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from alcli.curves.metrics import CORRELATION
 from alcli.workspace import Workspace
 from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training
-
-CORRELATION = "loss_rank_correlation"
-"""Key in a training's metrics: Spearman correlation of predicted and true losses on held-out items."""
 
 
 @dataclass(frozen=True)

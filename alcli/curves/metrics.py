@@ -1,7 +1,11 @@
-"""Display names of metrics."""
+"""Display names and display form of metrics."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+CORRELATION = "loss_rank_correlation"
+"""Key in a training's metrics: Spearman correlation of predicted and true losses on held-out items."""
 METRICS = {
     "map": "mAP",
     "ap50": "AP50",
@@ -10,10 +14,32 @@ METRICS = {
     "pck": "PCK",
     "top1": "top-1 accuracy",
     "macro_accuracy": "macro accuracy",
-    "loss_rank_correlation": "loss rank correlation",
+    CORRELATION: "loss rank correlation",
 }
 
 
 def metric_name(key: str) -> str:
     """The display name of a metric's key in files and ``--json``; the key itself if unknown."""
     return METRICS.get(key, key)
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as people read it everywhere: ``28.4 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def metric_in_words(key: str, value: float) -> str:
+    """A metric with its value: ``mAP 28.4 %``."""
+    return f"{metric_name(key)} {percent(value)}"
+
+
+def correlation_in_words(metrics: Mapping[str, float], held_out: int) -> str:
+    """How well a model predicts its own loss; empty if that was not measured."""
+    from alcli.curves.comparison import rank_correlation_interval
+
+    if CORRELATION not in metrics:
+        return ""
+    low, high = rank_correlation_interval(metrics[CORRELATION], held_out)
+    verdict = "no relation yet; " if low <= 0 <= high else ""
+    interval = f"{metrics[CORRELATION]:+.2f} [95 %: {low:+.2f} to {high:+.2f}]"
+    return f"Predicted and true loss: {verdict}rank correlation {interval} on {held_out} held-out images."

@@ -12,8 +12,9 @@ from alcli.config import Config, CostOptions
 from alcli.curves.estimate import Estimate
 from alcli.curves.forecast import Bundle, Needed, fit, labels_needed
 from alcli.curves.history import CycleFacts, curve
-from alcli.curves.metrics import metric_name
+from alcli.curves.metrics import metric_name, percent
 from alcli.errors import DataError
+from alcli.system.text import quantity
 from alcli.workspace import Workspace
 
 GO_ON, UNSURE, STOP = "go on", "unsure", "stop"
@@ -125,7 +126,7 @@ def means_of(workspace: Workspace, config: Config, left: int) -> Means:
     if len(times) < FEWEST_TIMES:
         times = []
     return Means(
-        config.selection.budget,
+        config.selection.budget_of(left),
         left,
         sum(object_counts(newest).values()) / max(len(newest), 1),
         config.cost,
@@ -142,8 +143,17 @@ def outlook(cycles: Sequence[CycleFacts], target: float | None, means: Means) ->
     """
     try:
         return forecast_outlook(cycles, target, means)
-    except DataError as error:
-        return Outlook(f"{error.what} {error.do}".strip())
+    except DataError:
+        return Outlook(_missing_in_words(cycles))
+
+
+def _missing_in_words(cycles: Sequence[CycleFacts]) -> str:
+    """Why there is no forecast yet."""
+    if curve(cycles):
+        return "A forecast comes after the next cycle; it is useful after four."
+    if any(cycle.trained_on and not cycle.held_out for cycle in cycles):
+        return "A forecast needs models that were evaluated: set train.validation above 0, such as 0.2."
+    return "A forecast comes after two cycles with annotations; it is useful after four."
 
 
 def forecast_outlook(cycles: Sequence[CycleFacts], target: float | None, means: Means) -> Outlook:
@@ -182,17 +192,19 @@ def _advice(gain: Estimate, stable: bool) -> str:
 
 def _gain_in_words(outlook: Outlook, gain: Estimate) -> str:
     return (
-        f"The next {outlook.budget} labels are expected to bring {100 * gain.mean:+.1f} points of "
-        f"{metric_name(outlook.metric)} [90 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}]."
+        f"The next {quantity(outlook.budget, 'label')} {'is' if outlook.budget == 1 else 'are'} expected to bring "
+        f"{100 * gain.mean:+.1f} points of {metric_name(outlook.metric)} "
+        f"[90 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f}]."
     )
 
 
 def _agreement_in_words(outlook: Outlook) -> str:
     if outlook.agreement is None:
         return ""
-    measure = f"{metric_name(outlook.metric)} of one against the other"
-    text = f"The last two models agree to {100 * outlook.agreement:.0f} % ({measure})"
-    return f"{text}." if outlook.stable else f"{text}: predictions still change."
+    agreement = f"{100 * outlook.agreement:.0f} %"
+    if outlook.stable:
+        return f"The model has settled: its predictions agree with the last cycle's to {agreement}."
+    return f"The model still changes its mind a lot: its predictions agree with the last cycle's to {agreement}."
 
 
 def _target_in_words(outlook: Outlook) -> str:
@@ -200,20 +212,21 @@ def _target_in_words(outlook: Outlook) -> str:
         return ""
     needed, name = outlook.needed, f"{100 * outlook.target:g} % {metric_name(outlook.metric)}"
     if outlook.is_reached:
-        return f"{name} is reached: the newest model measures {100 * outlook.value:.1f} %."
-    if not outlook.reachable:
-        share = 100 * needed.reachable
-        return f"{name} is not reachable at this rate: only {share:.0f} % of the fitted curves reach it."
+        return f"{name} is reached: the newest model measures {percent(outlook.value)}."
+    if not outlook.reachable or not math.isfinite(needed.median):
+        return f"{name} is unlikely on this course: fewer than half of the plausible curves reach it."
+    more = quantity(round(outlook.more(needed.median)), "more label")
     low, high = outlook.more(needed.low), outlook.more(needed.high)
-    interval = f"{low:.0f} to {f'{high:.0f}' if math.isfinite(high) else 'never'}"
-    parts = [
-        f"{outlook.more(needed.median):.0f} more labels [90 %: {interval}]",
-        f"{outlook.cycles(needed.median):.0f} cycles of {outlook.budget}",
-    ]
+    cycles = quantity(round(outlook.cycles(needed.median)), "cycle")
+    interval = f" [90 %: {low:.0f} to {high:.0f}]" if math.isfinite(high) else ""
+    parts = [f"{more}{interval}", f"{cycles} of {outlook.budget}"]
     hours = outlook.hours(needed.median)
     if hours is not None:
-        parts.append(f"{hours:.1f} hours{f' at the pace of {outlook.timed} images' if outlook.timed else ''}")
-    text = f"{name} takes about {', '.join(parts)}"
+        pace = f" at the pace of {quantity(outlook.timed, 'image')}" if outlook.timed else ""
+        parts.append(f"{hours:.1f} hours{pace}")
+    text = ", ".join(parts)
+    text = f"{name} takes about {text}" if math.isfinite(high) else f"{name}: perhaps {text}; too early to be sure"
     if outlook.left is not None and outlook.more(needed.median) > outlook.left:
-        return f"{text}; only {outlook.left} unlabeled images are left."
+        left = quantity(outlook.left, "unlabeled image")
+        return f"{text}; only {left} {'is' if outlook.left == 1 else 'are'} left."
     return f"{text}."

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alcli import plugins
+from alcli.annotations import passed_over_in_words
 from alcli.context import Context, StepResult, describe_problems
 from alcli.errors import UsageError
 from alcli.items import LABELED, UNLABELED, Refusal, fingerprint
+from alcli.platforms import FileBased, QueueSharing
 from alcli.strategies import make_strategy
 from alcli.system.clock import now
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
-from alcli.workspace.records import Exported, Kind, Scored, Summary, Training
+from alcli.workspace.records import Exported, Kind, Pulled, Scored, Summary, Training
 
 WITHOUT_EFFECT: Any = {
     "train": {"workers", "checkpoint_every"},
@@ -52,18 +54,47 @@ class CycleResult:
         return [*self.unreported, *(refusal for step in self.steps for refusal in step.problems)]
 
 
+def due_cycle(context: Context, inputs: str) -> tuple[int, str] | None:
+    """The cycle that would run now and why; None if nothing is new.
+
+    Args:
+        inputs: of the pool, the annotations and the settings as they are now.
+    """
+    cycles = context.workspace.store.cycles()
+    if not cycles:
+        return 1, "it is the first one"
+    last = cycles[-1]
+    if last.finished is None:
+        return last.number, "an interrupted run left it open"
+    if last.inputs != inputs:
+        return last.number + 1, "images, annotations or settings have changed"
+    return None if _is_current(context, last.number) else (last.number, "its list is missing or changed")
+
+
+def preview_cycle(context: Context) -> tuple[int, str] | None:
+    """The cycle that would run after a pull and why, None if nothing is new; the context has pulled already."""
+    _check_names(context)
+    return due_cycle(context, _inputs(context))
+
+
 def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     """Pull, train, score, export, push; what an earlier, interrupted run finished is not done again."""
     from alcli.cycle.pull import pull
 
     _check_names(context)
+    if isinstance(context.platform, QueueSharing):
+        context.platform.check_queue()
     pulled = pull(context, accept_shrink=accept_shrink)
+    if pulled.summary.annotations_read and pulled.summary.contents.passed_over:
+        context.progress.say(f"Passed over: {passed_over_in_words(pulled.summary.contents.passed_over)}.")
+    _check_pool(context, pulled.summary)
     cycles = context.workspace.store.cycles()
     inputs = _inputs(context)
-    if cycles and cycles[-1].finished and cycles[-1].inputs == inputs:
-        number = cycles[-1].number
-        if _is_current(context, number):
-            return CycleResult(number, True, (pulled,))
+    due = due_cycle(context, inputs)
+    if due is None:
+        return CycleResult(cycles[-1].number, True, (pulled,))
+    number, _ = due
+    if cycles and cycles[-1].finished and number == cycles[-1].number:
         context.progress.say(f"Cycle {number}'s list is missing or changed: making it again.")
     else:
         number = open_cycle(context)
@@ -115,6 +146,26 @@ def open_cycle(context: Context) -> int:
     return number
 
 
+def _check_pool(context: Context, pulled: Pulled) -> None:
+    """Raise UsageError if listed images without objects empty the pool, and nobody has said what they mean.
+
+    Only before the first list: later, an empty pool means that everything is annotated.
+    """
+    platform, empty = context.platform, pulled.contents.empty
+    undecided = isinstance(platform, FileBased) and platform.empty_is_undecided
+    if not empty or not undecided or context.workspace.store.counts()[UNLABELED]:
+        return
+    if any(record.summary.scored for record in context.workspace.all_steps(Scored)):
+        return
+    raise UsageError(
+        f"All {pulled.labeled} images are listed as annotated, but {empty} of them hold no object, and no image is left"
+        " to annotate.",
+        kept="What was pulled is kept; the annotators' queue is unchanged.",
+        do="If nobody has opened them yet: --set platform.empty=pool. If somebody has, and there is nothing in them:"
+        " --set platform.empty=labeled",
+    )
+
+
 def _check_names(context: Context) -> None:
     """Raise UsageError for an unknown strategy or task before hours are spent, not after."""
     make_strategy(context.config.strategy.name)
@@ -149,8 +200,10 @@ def _inputs(context: Context) -> str:
     """Changes when annotations, pool or configuration change; knows nothing of what alcli did."""
     pool = context.workspace.store.pool()
     annotations = context.workspace.store.annotations(item.id for item in pool.in_state_of_platform(LABELED))
+    # A workspace that was moved is the same workspace.
+    inside = json.dumps(f"{context.workspace.root.resolve()}/", ensure_ascii=False)[1:-1]
     return sha256_of_text(
-        context.config.model_dump_json(exclude=WITHOUT_EFFECT),
+        context.config.model_dump_json(exclude=WITHOUT_EFFECT).replace(inside, ""),
         *(part for annotation in annotations for part in (annotation.item_id, annotation.to_json())),
         fingerprint(pool.in_state_of_platform(UNLABELED)),
     )

@@ -15,6 +15,7 @@ from alcli.engine import inference
 from alcli.engine.agreement import agreement
 from alcli.errors import AlcliError, DataError
 from alcli.models.loss_head import LossHead
+from alcli.system.text import quantity
 from alcli.tasks import Example, Task
 
 
@@ -37,7 +38,7 @@ def evaluate_model(
     """Evaluate a cycle's new model; where something cannot be measured, say why."""
     if not held_out:
         return Evaluation()
-    context.progress.say(f"Evaluating on {len(held_out)} held-out images.")
+    context.progress.say(f"Evaluating on {quantity(len(held_out), 'held-out image')}.")
     rows = inference.predictions(task, model, held_out, context.config.score)
     predictions = {prediction.item_id: prediction for prediction in rows}
     held_out = [example for example in held_out if example.item.id in predictions]

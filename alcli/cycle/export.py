@@ -35,5 +35,10 @@ def export_inputs(record: StepRecord[Scored]) -> str:
 def origin(record: StepRecord[Scored]) -> Origin:
     """The columns of the wide CSV that are the same in every row."""
     scored = record.summary
-    reason = f"cold start: {order_in_words(scored.strategy)}" if scored.cold_start else ""
+    reason = f"first list: {first_list_in_words(scored)}" if scored.cold_start else ""
     return Origin(record.cycle, scored.strategy, f"{scored.model}@cycle{scored.model_cycle}", reason)
+
+
+def first_list_in_words(scored: Scored) -> str:
+    """What the list of a cycle without a model consists of: ``a random sample``."""
+    return order_in_words(scored.strategy)

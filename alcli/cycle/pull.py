@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
-from alcli.annotations import Annotation
+from alcli.annotations import CROWD, Annotation, passed_over_in_words, sum_by_kind
 from alcli.context import Context, StepResult, logged_step
 from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
+from alcli.platforms import FileBased
 from alcli.system.clock import now
-from alcli.workspace.records import Pulled
+from alcli.system.text import quantity
+from alcli.workspace.records import Contents, NewClass, Pulled
 from alcli.workspace.store import Store
 
 
@@ -37,9 +40,14 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
         )
     if not accept_shrink:
         _check_size(len(items), before)
+    labeled = sum(item.state == LABELED for item in items)
+    if not labeled:
+        _check_matches(context, items)
     unread = _unread(store, items)
     annotations, unreadable = _read(context, unread)
-    _say_ignored(context)
+    for note in getattr(context.platform, "notes", ()):
+        context.progress.say(note)
+    new_classes = _new_classes(context, annotations)
     problems: list[Refusal] = []
     if not dry_run:
         store.replace_items(items, annotations)
@@ -48,12 +56,16 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     ids = {item.id for item in items}
     summary = Pulled(
         items=len(items),
-        labeled=sum(item.state == LABELED for item in items),
+        labeled=labeled,
         new_items=len(ids - set(before)),
         vanished_items=len(set(before) - ids),
         annotations_read=len(annotations),
         refused=len(refused) + len(unreadable),
+        contents=_contents_read(annotations) if dry_run else _contents(context),
+        new_classes=new_classes,
     )
+    if annotations and not dry_run:
+        _say_contents(context, summary)
     return StepResult(None, summary, problems=tuple(problems))
 
 
@@ -69,13 +81,18 @@ def _unread(store: Store, items: Sequence[Item]) -> list[Item]:
 
 
 def _read(context: Context, items: Sequence[Item]) -> tuple[list[tuple[Item, Annotation]], list[Refusal]]:
-    """Read the annotations of these items; returns them, and those that cannot be read."""
+    """Read the annotations of these items; returns them, and refusals of those that cannot be used.
+
+    An image all of whose objects were passed over is refused: it would be taught as one without any object.
+    """
     annotations: list[tuple[Item, Annotation]] = []
     unreadable: list[Refusal] = []
-    with context.progress.track("Reading annotations", len(items)) as advance:
+    with context.progress.track("Reading", len(items), "annotation") as advance:
         for item, answer in zip(items, context.platform.annotations(items), strict=True):
             if isinstance(answer, Annotation):
                 annotations.append((item, answer))
+                if answer.is_empty and answer.passed_over:
+                    unreadable.append(_refuse_passed_over(item, answer))
             else:
                 unreadable.append(answer)
             advance(1)
@@ -86,16 +103,82 @@ def _check_size(count: int, before: Collection[str]) -> None:
     """A broken listing looks like an emptied project: only people can tell them apart."""
     if 2 * count <= len(before):
         raise DataError(
-            f"The platform lists {count} images; the last pull saw {len(before)}.",
+            f"The platform lists {quantity(count, 'image')}; the last pull saw {len(before)}.",
             kept="What was pulled before is kept.",
             do="If they were really removed, run this once with --accept-shrink.",
         )
 
 
-def _say_ignored(context: Context) -> None:
-    for note in getattr(context.platform, "notes", ()):
-        context.progress.say(note)
-    ignored = getattr(context.platform, "ignored", {})
-    if ignored:
-        shown = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
-        context.progress.say(f"Skipped, because no task knows these kinds: {shown}.")
+def _refuse_passed_over(item: Item, annotation: Annotation) -> Refusal:
+    reason = f"all its objects are passed over ({passed_over_in_words(annotation.passed_over)})"
+    if any(group.kind == CROWD for group in annotation.passed_over):
+        reason += "; to count crowd regions as objects, set platform.crowds=objects"
+    return Refusal(item.id, item.name, reason, item.version)
+
+
+def _check_matches(context: Context, items: Sequence[Item]) -> None:
+    """Raise DataError if there are annotations, and none of them belongs to an image."""
+    platform = context.platform
+    orphans = platform.orphans if isinstance(platform, FileBased) else ()
+    if not orphans or context.config.train.allow_cold_start:
+        return
+    count = "The only annotation belongs" if len(orphans) == 1 else f"None of the {len(orphans)} annotations belongs"
+    raise DataError(
+        f"{count} to {'no' if len(orphans) == 1 else 'an'} image, such as {orphans[0].name} ({orphans[0].reason});"
+        f" images are named like {items[0].name}.",
+        kept="Nothing was pulled, no list was made, and the annotators' queue is unchanged.",
+        do="Do platform.images and platform.annotations belong together? The names of images and annotations must"
+        " agree. To rank without any annotation: alcli cycle --allow-cold-start",
+    )
+
+
+def _new_classes(context: Context, annotations: Sequence[tuple[Item, Annotation]]) -> tuple[NewClass, ...]:
+    """Classes that no annotation had before this pull; none at the first one."""
+    known = context.workspace.store.class_names() if annotations else set()
+    if not known or context.config.task.classes:
+        return ()
+    images = Counter(name for _, annotation in annotations for name in annotation.class_names() - known)
+    return tuple(NewClass(name, count) for name, count in sorted(images.items()))
+
+
+def _contents_read(annotations: Sequence[tuple[Item, Annotation]]) -> Contents:
+    """What the annotations of a dry run hold, of which nothing is stored."""
+    return Contents(
+        passed_over=sum_by_kind(group for _, annotation in annotations for group in annotation.passed_over),
+        empty=sum(annotation.is_empty and not annotation.passed_over for _, annotation in annotations),
+    )
+
+
+def _contents(context: Context) -> Contents:
+    store, platform = context.workspace.store, context.platform
+    listed = platform.listed_classes if isinstance(platform, FileBased) else ()
+    present = store.class_names() if listed else set()
+    ignored = getattr(context.config.options_of("task"), "ignore_index", None)
+    return Contents(
+        passed_over=store.passed_over(),
+        empty=store.empty_annotations(),
+        absent_classes=tuple(name for name in listed if name not in present),
+        ignored_masks=0 if ignored is None else store.masks_with_id(ignored),
+    )
+
+
+def _say_contents(context: Context, pulled: Pulled) -> None:
+    say, contents, platform = context.progress.say, pulled.contents, context.platform
+    for new in pulled.new_classes:
+        images = "1 image" if new.images == 1 else f"{new.images} images"
+        say(f"New class: {new.name}, {images}. A typo? task.classes pins the list.")
+    if contents.ignored_masks:
+        number = getattr(context.config.options_of("task"), "ignore_index", None)
+        say(f"Pixels of id {number} are ignored in {contents.ignored_masks} masks (task.ignore_index).")
+    if contents.absent_classes:
+        names = ", ".join(contents.absent_classes)
+        say(
+            f"Class {names} occurs in no mask."
+            if len(contents.absent_classes) == 1
+            else f"Classes {names} occur in no mask."
+        )
+    if contents.empty and isinstance(platform, FileBased) and platform.empty_is_undecided:
+        say(
+            f"{contents.empty} of {pulled.labeled} listed images have no annotation and count as looked at, nothing"
+            " there; if nobody has opened them yet, set platform.empty=pool."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,16 +10,17 @@ from pathlib import Path
 from alcli.artifacts.scores import current_list, last_scores
 from alcli.context import Context, StepResult, logged_step
 from alcli.cycle.handover import Handover, hand_over
-from alcli.errors import QueueDiffers, UsageError
+from alcli.errors import PlatformError, QueueDiffers, UsageError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
-from alcli.platforms import Dispatching
+from alcli.platforms import Dispatching, QueueSharing
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import read, write_rows
-from alcli.workspace.records import Pushed, Restored
+from alcli.system.text import quantity
+from alcli.workspace.records import Pushed, Restored, Scored, StepRecord
 
 BEFORE = "queue-before.csv"
-BEFORE_COLUMNS = ("position", "id", "name")
+BEFORE_COLUMNS = ("position", "id", "name", "asked")
 RECEIPTS_AT_ONCE = 100
 SHOWN = 5
 RECHECKS = "alcli: re-check"
@@ -88,10 +90,12 @@ def push(
     Raises:
         UsageError: nothing has been scored, or the platform cannot do what the handover says.
         QueueDiffers: the queue that is read back has another order.
+        PlatformError: most of the queue would be lost, because its images could not be loaded.
     """
     scored = last_scores(context, cycle)
     handover.check(context.platform)
-    difference = compare(context, current_list(context, scored, top))
+    difference = compare(context, _list_to_push(context, scored, top))
+    _check_loss(context, scored, difference)
     summary = replace(difference.summary(), **asdict(handover))
     if dry_run:
         return StepResult(scored.cycle, summary)
@@ -126,7 +130,9 @@ def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
 
 
 def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
-    """Compare the rows with the platform as it is now."""
+    """Compare the rows with the platform as it is now; raises UsageError if the queue is another workspace's."""
+    if isinstance(context.platform, QueueSharing):
+        context.platform.check_queue()
     listed = {row.id: row for row in context.platform.items() if isinstance(row, Item)}
     kept: list[QueryRow] = []
     again: list[QueryRow] = []
@@ -153,6 +159,38 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     return Difference(kept, left_out, states, before, new, moved, leaving, again)
 
 
+def _check_loss(context: Context, scored: StepRecord[Scored], difference: Difference) -> None:
+    """Raise PlatformError if the list lacks more than half of the queued images that still wait for an annotation.
+
+    The list ranks the whole pool: what it lacks could not be loaded or scored. Annotators would run out of work.
+    """
+    pool = context.workspace.store.pool(forgiving=("image",)).items
+    waiting = [entry for entry in difference.before if entry.item_id in pool]
+    waiting = [entry for entry in waiting if pool[entry.item_id].state == UNLABELED]
+    ranked = {row.item.id for row in current_list(context, scored, None)}
+    lost = [entry for entry in waiting if entry.item_id not in ranked]
+    if 2 * len(lost) > len(waiting):
+        raise PlatformError(
+            f"{len(lost)} of the {len(waiting)} queued images could not be scored, like {lost[0].name}.",
+            kept="The annotators' queue is unchanged; the list is kept in the cycle's folder.",
+            do="`alcli list quarantine` says why. Run the same command when their host answers again; if they are gone "
+            "for good, leave them out: alcli skip LIST",
+        )
+
+
+def _list_to_push(context: Context, scored: StepRecord[Scored], top: int | None) -> list[QueryRow]:
+    """The current list, as far as the platform's queue can keep it in order."""
+    rows = current_list(context, scored, top)
+    most: int | None = getattr(context.platform, "most_queued", None)
+    count = sum(row.source != RECHECK for row in rows)
+    if most is None or count <= most:
+        return rows
+    context.progress.say(
+        f"The list has {count:,} images, and the platform keeps {most:,} in order: the last ones are not queued."
+    )
+    return current_list(context, scored, most)
+
+
 def _all_rechecked(context: Context, cycle: int, difference: Difference) -> tuple[str, ...]:
     """Ids of all labels that this cycle has asked somebody to look at again, by this push or an earlier one."""
     before = context.workspace.step(cycle, Pushed)
@@ -164,7 +202,7 @@ def _set_apart(context: Context, again: Sequence[QueryRow]) -> None:
     """Add re-checks to a named set: such a platform's queue holds only what nobody has annotated yet."""
     if again and isinstance(context.platform, Dispatching):
         context.platform.add_to_subset(again, RECHECKS)
-        context.progress.say(f"{len(again)} annotations to look at again are in the subset {RECHECKS!r}.")
+        context.progress.say(f"Subset {RECHECKS!r} holds {quantity(len(again), 'annotation')} to look at again.")
 
 
 def _has_to_move(entry: QueuedItem, row: QueryRow) -> bool:
@@ -223,21 +261,33 @@ def _send(context: Context, cycle: int, difference: Difference) -> dict[str, Rec
 
 def _differences(now: Difference) -> str:
     examples = [f"{row.item.name} is at {position} instead of {row.rank}" for row, position in now.moved[:SHOWN]]
-    counts = f"{len(now.moved)} items have another position, {now.new} are missing, {now.leaving} too many"
+    counts = f"moved: {len(now.moved)}, missing: {now.new}, too many: {now.leaving}"
     return f"{counts} ({'; '.join(examples)})" if examples else counts
 
 
 def _save_queue(context: Context, cycle: int, difference: Difference) -> None:
-    """Save the queue for ``restore``, unless it is what an interrupted push of this cycle left."""
-    path = context.workspace.cycle_folder(cycle) / BEFORE
-    if path.is_file() and context.workspace.step(cycle, Pushed) is None:
-        return
+    """Save the queue for ``restore``, unless it is what an interrupted push of this cycle left.
+
+    The first file of a cycle is what ``restore`` puts back; the queues before later pushes are in numbered files.
+    """
+    folder = context.workspace.cycle_folder(cycle)
+    path = folder / BEFORE
+    if path.is_file():
+        if context.workspace.step(cycle, Pushed) is None:
+            return
+        numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+        path = next(each for each in numbered if not each.exists())
     with atomic_write(path) as stream:
-        write_rows(stream, BEFORE_COLUMNS, ((row.position, row.item_id, row.name) for row in difference.before))
+        write_rows(stream, BEFORE_COLUMNS, map(_saved, difference.before))
+
+
+def _saved(entry: QueuedItem) -> tuple[int, str, str, str]:
+    asked = "" if entry.asked is None else "yes" if entry.asked else "no"
+    return entry.position, entry.item_id, entry.name, asked
 
 
 def _queue_before(context: Context, path: Path) -> Iterator[QueryRow]:
     items = context.workspace.store.pool(forgiving=("image",)).items
     rows = [row for row in read(path) if row["id"] in items and items[row["id"]].state == UNLABELED]
     for rank, row in enumerate(rows, 1):
-        yield QueryRow(rank, items[row["id"]], float(len(rows) - rank), asked=True)
+        yield QueryRow(rank, items[row["id"]], float(len(rows) - rank), asked=row.get("asked") != "no")

@@ -6,22 +6,24 @@ from collections.abc import Sequence
 
 from alcli import plugins
 from alcli.annotations import object_counts
-from alcli.artifacts.examples import check_reachable
+from alcli.artifacts.examples import check_reachable, inspect_images
 from alcli.artifacts.scores import write_scores
 from alcli.artifacts.scoring_pass import ScorePlan, ScoringPass
+from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.errors import DataError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, Refusal
 from alcli.review.label_review import choose_rechecks, rechecks_key
-from alcli.selection.query import Query
+from alcli.selection.query import Query, remove_rows
 from alcli.selection.rank import Draw, further_signals, rank
 from alcli.selection.reasons import Grounds, rare_classes, signals_for_reasons
 from alcli.signals import Signals
 from alcli.strategies import control_share, make_strategy, supported_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
+from alcli.system.text import quantity
 from alcli.workspace.records import Scored, StepRecord, Training
 
 UNFINISHED = ""
@@ -38,6 +40,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         UsageError: nothing was trained yet, or the strategy asks for a signal that the task cannot give.
         WorkspaceDamaged: the model's file is not what training wrote.
     """
+    context = _settle(context)
     training = newest_training(context, cycle)
     name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context)
     plan = _plan(context, training, name)
@@ -48,6 +51,8 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     trained = load_trained(context, training)
     signals, refusals = ScoringPass(context, cycle, trained).run(plan)
     query = _rank(context, cycle, trained, name, plan, signals)
+    if not plan.pool_signals:
+        query, refusals = _without_broken_images(context, query)
     _check(plan.pool, refusals, query)
     problems = context.workspace.store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.transient for refusal in refusals):
@@ -58,6 +63,15 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     summary = _summarize(context, training, name, query, len(refusals))
     context.workspace.finish_step(cycle, inputs, summary, path)
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
+
+
+def _settle(context: Context) -> Context:
+    """The context with the settings that depend on more than the configuration: starting weights and budget."""
+    # Images known to be broken count: a resumed pass must not have another budget than an undisturbed one.
+    pool = len(context.workspace.store.pool(forgiving=("image",)).in_state(UNLABELED))
+    options = context.config.selection
+    selection = options.model_copy(update={"budget": options.budget_of(pool)})
+    return settle_weights(context).with_settings(selection=selection)
 
 
 def _choose_strategy(context: Context) -> str:
@@ -81,8 +95,7 @@ def _cold_start(config: Config) -> str:
 def _plan(context: Context, training: StepRecord[Training], name: str) -> ScorePlan:
     store, strategy = context.workspace.store, make_strategy(name, context.config.strategy)
     # Images known to be broken are tried again: the list then does not depend on what an earlier run had seen.
-    # A strategy that looks at no image cannot notice: there they stay away.
-    pool = store.pool(forgiving=("image",) if strategy.needs else ()).in_state(UNLABELED)
+    pool = store.pool(forgiving=("image",)).in_state(UNLABELED)
     labeled = store.pool().in_state(LABELED)
     further: frozenset[str] = frozenset()
     if not training.summary.cold_start:
@@ -116,10 +129,27 @@ def _rank(context: Context, cycle: int, trained: TrainedModel, name: str, plan: 
         None if cold else _grounds(context, training, plan, signals),
     )
     if query.put_off:
-        context.progress.say(f"{query.put_off} near-duplicates moved below the budget.")
+        context.progress.say(f"{quantity(query.put_off, 'near-duplicate')} moved below the budget.")
     if query.all_equal and not cold:
         context.progress.say("All scores are equal: the list is in the order of the names and means nothing.")
     return query
+
+
+def _without_broken_images(context: Context, query: Query) -> tuple[Query, list[Refusal]]:
+    """Decode the images asked for, which the strategy has not looked at; others take the place of broken ones.
+
+    Images further down that are known to be broken go as well.
+    """
+    refusals: list[Refusal] = []
+    intact: set[str] = set()
+    while new := [row.item for row in query.rows if row.asked and row.item.id not in intact]:
+        _, facts, broken = inspect_images(context, new)
+        check_reachable(new, broken)
+        refusals += broken
+        intact |= facts.keys()
+        query = remove_rows(query, {refusal.id for refusal in broken})
+    known = context.workspace.store.pool().quarantined - intact
+    return remove_rows(query, known), refusals
 
 
 def _grounds(context: Context, training: StepRecord[Training], plan: ScorePlan, signals: Signals) -> Grounds:
@@ -133,7 +163,7 @@ def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> 
     check_reachable(items, refusals)
     if query.unscored and not query.rows:
         raise DataError(
-            f"None of {len(items)} images got a score that is a number.",
+            f"None of {quantity(len(items), 'image')} got a score that is a number.",
             kept="The queue and the earlier list are kept.",
             do="Train again: alcli train --set train.init=scratch",
         )

@@ -12,6 +12,7 @@ from torch import nn
 from alcli import plugins
 from alcli.artifacts.checkpoints import StepCheckpoints, forget
 from alcli.artifacts.examples import Examples, prepare_examples
+from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config, TrainOptions
 from alcli.context import Context, StepResult, logged_step
@@ -27,6 +28,7 @@ from alcli.system.clock import now
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.interruption import postpone_signals
+from alcli.system.text import quantity
 from alcli.tasks import Task
 from alcli.workspace.records import StepRecord, Training
 
@@ -45,6 +47,7 @@ def train(context: Context, cycle: int) -> StepResult[Training]:
     Raises:
         DataError: there are annotations and none can be used, weights do not fit, or training diverged twice.
     """
+    context = settle_weights(context)
     examples = prepare_examples(context)
     inputs = sha256_of_text(examples.fingerprint, _settings(context.config))
     earlier = _same_training(context, cycle, inputs)
@@ -81,18 +84,20 @@ def _settings(config: Config) -> str:
 
 
 def _cold_start(context: Context, cycle: int, inputs: str, examples: Examples) -> StepResult[Training]:
-    labeled = context.workspace.store.pool(forgiving=("encoding", "training", "image")).in_state(LABELED)
+    labeled = context.workspace.store.pool(forgiving=("reading", "encoding", "training", "image")).in_state(LABELED)
     usable = examples.classes and examples.held_out
     if labeled and not usable and not context.config.train.allow_cold_start:
         raise _no_usable_annotation(context, labeled)
     why = "There are no annotations yet"
     if labeled:
         why = (
-            f"All {len(examples.held_out)} usable annotations are in the held-out share"
+            f"All usable annotations ({len(examples.held_out)}) are in the held-out share"
             if usable
-            else f"None of the {len(labeled)} annotations can be used"
+            else f"None of the {quantity(len(labeled), 'annotation')} can be used"
         )
-    context.progress.say(f"{why}, so there is no model: this cycle is a cold start.")
+    # Where nothing is annotated, the end of the cycle says what that means.
+    say = context.progress.say if labeled else context.progress.detail
+    say(f"{why}, so there is no model: this cycle is a cold start.")
     summary = Training(held_out=len(examples.held_out), cold_start=True)
     context.workspace.finish_step(cycle, inputs, summary)
     return StepResult(cycle, summary, problems=examples.problems)
@@ -105,7 +110,7 @@ def _no_usable_annotation(context: Context, labeled: Sequence[Item]) -> DataErro
     annotations = context.workspace.store.annotations(item.id for item in labeled)
     names = Counter(name for annotation in annotations for name in task.vocabulary(annotation, options))
     wanted = context.config.task.classes
-    what = f"None of the {len(labeled)} annotations can be used"
+    what = f"None of the {quantity(len(labeled), 'annotation')} can be used"
     do = "Correct the annotations or the settings (alcli list quarantine), or rank without a model: --allow-cold-start."
     if wanted and names and not names.keys() & set(wanted):
         shown = ", ".join(f"{name} {count}×" for name, count in names.most_common(10))
@@ -192,20 +197,23 @@ def _run_training(context: Context, cycle: int, inputs: str, examples: Examples,
     started_from = config.model.weights
     if options.init == "warm":
         started_from = _warm_start(context, cycle, task, model, loss_head) or started_from
-    context.progress.say(f"Training {task.model_name} on {len(examples.training)} images, {options.epochs} epochs.")
+    images, epochs = quantity(len(examples.training), "image"), quantity(options.epochs, "epoch")
+    context.progress.say(f"Training {task.model_name} on {images}, {epochs}.")
     lost: dict[str, Refusal] = {}
     total = options.epochs * len(examples.training)
-    with context.progress.track("Training", total) as advance, postpone_signals() as stop:
+    with postpone_signals() as stop:
         checkpoints = StepCheckpoints(context, cycle, sha256_of_text(inputs, str(options.learning_rate)), stop)
         state = checkpoints.load()
-        advance(state.position.epoch * len(examples.training) if state else 0)
-        for report in run_epochs(task, model, loss_head, examples.training, options, checkpoints, state):
-            advance(report.images)
-            lost.update((refusal.id, refusal) for refusal in report.refusals)
-            context.progress.detail(
-                f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, ranking loss {report.ranking:.3f}"
-            )
-            stop.obey()
+        done = state.position.epoch if state else 0
+        with context.progress.track("Training", total, start=done * len(examples.training)) as advance:
+            advance(0, f"epoch {done + 1}/{options.epochs}")
+            for report in run_epochs(task, model, loss_head, examples.training, options, checkpoints, state):
+                advance(report.images, f"epoch {report.epoch}/{report.epochs} · loss {report.loss:.3g}")
+                lost.update((refusal.id, refusal) for refusal in report.refusals)
+                context.progress.detail(
+                    f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, ranking loss {report.ranking:.3f}"
+                )
+                stop.obey()
     return _Trained(task, model, loss_head, started_from, options.learning_rate, list(lost.values()))
 
 

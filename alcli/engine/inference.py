@@ -15,7 +15,7 @@ from alcli.engine.loading import batches
 from alcli.items import Refusal
 from alcli.models.loss_head import LossHead
 from alcli.signals import Signals
-from alcli.system.progress import Advance
+from alcli.system.progress import Advance, ignore
 from alcli.tasks import Batch, Example, Task
 
 
@@ -26,7 +26,7 @@ def signals(
     examples: Sequence[Example],
     needs: frozenset[str],
     options: ScoreOptions,
-    advance: Advance = lambda units: None,
+    advance: Advance = ignore,
     previous: nn.Module | None = None,
 ) -> Iterator[tuple[Signals, list[Refusal]]]:
     """Compute the model's signals of the examples, one part of ``options.shard`` items after the other.

@@ -1,6 +1,7 @@
 """From examples to batches: worker processes decode, this process computes.
 
-If a worker dies on an image, the worker is replaced and the image refused. Without workers a crash ends the run.
+If a worker dies on an image or takes too long, the worker is replaced and the image refused. Without workers a crash
+ends the run.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ import ctypes
 import functools
 import itertools
 import os
-import signal
-import time
+import pickle
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from alcli.engine.device import device
 from alcli.errors import DataError, MachineError, Unreadable
 from alcli.items import Refusal
 from alcli.system.hashing import seed_of
 from alcli.system.processes import Died, run_in_child, worker_count
+from alcli.system.workers import SignLife, WorkerDied, Workers, WorkerStuck
 from alcli.tasks import Batch, Example, Task
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
@@ -31,8 +31,6 @@ PREFETCHED = 2
 """Batches that each worker decodes in advance."""
 MOST_DEATHS = 3
 """Workers that may die in a row without an image to blame."""
-SECONDS_TO_DIE = 2.0
-TORCH_SIGNALS = "torch.utils.data._utils.signal_handling"
 LoadedExample = tuple[Example, Tensor, dict[str, Tensor], tuple[int, int]]
 """(example, image (3, H, W) or parts (parts, 3, H, W), target, (width, height) before resizing)."""
 LoadedBatch = tuple[Batch | None, list[Refusal]]
@@ -78,102 +76,82 @@ def batches(
                 delivered += 1
             return
         except WorkerDied as error:
-            deaths = 1 if delivered else deaths + 1
+            death, deaths = error, 1 if delivered else deaths + 1
             if deaths > MOST_DEATHS:
                 raise MachineError(
                     f"Decoding processes die again and again ({error}).",
                     kept="Finished steps are kept.",
-                    do="Is memory short? Try --set train.workers=1 --set score.workers=1.",
+                    do="Is memory short, or a disk gone? Try --set train.workers=1 --set score.workers=1.",
                 ) from None
         finally:
             stream.close()
         plan = plan.without_first(delivered)
+        if isinstance(death, WorkerStuck):
+            dataset.refuse(next(iter(plan)), death)
+            continue
         # The image to blame is in one of the batches that were being decoded.
         if any(dataset.find_deadly(batch) for batch in itertools.islice(plan, PREFETCHED * count)):
             deaths = 0
 
 
-class WorkerDied(Exception):
-    """A decoding process died while it was working."""
-
-
 class _Stream:
-    """The batches of one set of workers; raises WorkerDied if one dies, and only while a batch is being fetched."""
+    """The batches of one set of workers, in the order of the plan; raises WorkerDied if one dies or gets stuck.
+
+    A death is noticed only while a batch is awaited, so that no update of the model is left half done.
+    """
 
     def __init__(self, dataset: _Examples, plan: _Plan, workers: int) -> None:
-        loader = DataLoader(
-            dataset,
-            batch_sampler=plan,
-            num_workers=workers,
-            collate_fn=_collate,
-            worker_init_fn=_start_worker,
-            prefetch_factor=PREFETCHED if workers else None,
-            pin_memory=device().type == "cuda",
-            # A generator of its own: the loader draws one number when it starts, and resuming must not shift the global
-            # random stream of training.
-            generator=torch.Generator(),
-        )
-        self._batches: Iterator[LoadedBatch] = iter(loader)
-        self._workers = getattr(self._batches, "_workers", [])
-        _ignore_dead_workers_while_computing()
+        self._load = functools.partial(_load_batch, dataset)
+        self._plan = iter(plan)
+        self._workers = Workers(self._load, workers, _prepare_worker, _TensorPickler)
 
     def __iter__(self) -> Iterator[LoadedBatch]:
         return self
 
     def __next__(self) -> LoadedBatch:
-        try:
-            return self._wait_for_batch()
-        except (RuntimeError, OSError, EOFError) as error:
-            # Fetching pixels from a dead worker fails, perhaps before the operating system reports its death.
-            if not self._any_dead(0.0 if isinstance(error, RuntimeError) else SECONDS_TO_DIE):
-                raise
-            raise WorkerDied(str(error)) from None
-
-    def _wait_for_batch(self) -> LoadedBatch:
-        global _waiting
-        _waiting = True
-        try:
-            if self._any_dead():
-                # Its signal was ignored, because it arrived outside this method.
-                raise RuntimeError("a decoding process died")
-            return next(self._batches)
-        finally:
-            _waiting = False
-
-    def _any_dead(self, patience: float = 0.0) -> bool:
-        """Whether a worker has died; waits up to ``patience`` seconds for it."""
-        deadline = time.monotonic() + patience
-        while not any(worker.exitcode not in (None, 0) for worker in self._workers):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.01)
-        return True
+        if not len(self._workers):
+            return self._load(next(self._plan))
+        for keys in itertools.islice(self._plan, PREFETCHED * len(self._workers) - self._workers.pending):
+            self._workers.send(keys)
+        if not self._workers.pending:
+            raise StopIteration
+        loaded: LoadedBatch = self._workers.receive()
+        return loaded
 
     def close(self) -> None:
         """End the workers; must be called."""
-        # After an error the traceback keeps the stream alive, and at exit Python would wait for workers that ignore
-        # SIGTERM.
-        getattr(self._batches, "_shutdown_workers", lambda: None)()
-        for worker in self._workers:
-            worker.kill()
+        self._workers.close()
 
 
-_waiting = False
-"""Whether this process is waiting for a batch; global, because a signal handler reads it."""
+def _load_batch(dataset: _Examples, keys: Sequence[tuple[int, int]], sign_life: SignLife = lambda: None) -> LoadedBatch:
+    results = []
+    for key in keys:
+        results.append(dataset[key])
+        sign_life()
+    return _collate(results)
 
 
-def _ignore_dead_workers_while_computing() -> None:
-    """Let torch raise for a dead worker only while a batch is awaited: its signal handler may interrupt an update."""
-    raising = signal.getsignal(signal.SIGCHLD)
-    if not callable(raising) or raising.__module__ != TORCH_SIGNALS:
-        return
+def _prepare_worker() -> None:
+    # Decoding may only use CPU time that the model leaves: a delayed model thread delays all of them.
+    with contextlib.suppress(OSError):
+        os.nice(19)
+    torch.set_num_threads(1)  # the parent's threads do not exist in a forked process
 
-    def answer(number: int, frame: FrameType | None) -> None:
-        if _waiting:
-            raising(number, frame)
 
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGCHLD, answer)
+class _TensorPickler(pickle.Pickler):
+    """Pickles tensors as arrays, whose memory is sent as it is, in its order."""
+
+    def reducer_override(self, value: object) -> Any:
+        """How to pickle this value."""
+        if not isinstance(value, Tensor):
+            return NotImplemented
+        # Channels-last pixels are contiguous only in the order of their strides.
+        order = sorted(range(value.dim()), key=value.stride, reverse=True)
+        return _to_tensor, (value.permute(order).numpy(), [order.index(axis) for axis in range(value.dim())])
+
+
+def _to_tensor(array: np.ndarray, order: list[int]) -> Tensor:
+    return torch.from_numpy(array).permute(order)
 
 
 @functools.cache
@@ -208,12 +186,16 @@ class _Plan:
         return _Plan(self._order, self._epochs, (epoch, batch))
 
 
-class _Examples(Dataset):
+class _Examples:
     """Loads one example; returns a Refusal for a broken image, so that it cannot stop the run."""
 
     def __init__(self, task: Task, examples: Sequence[Example], augment: str, seed: int) -> None:
         self._task, self._examples, self._augment, self._seed = task, examples, augment, seed
         self._deadly: dict[int, Died] = {}
+
+    def refuse(self, keys: Sequence[tuple[int, int]], death: WorkerStuck) -> None:
+        """Refuse the example at which a process got stuck while it loaded this batch."""
+        self._deadly[keys[min(death.done, len(keys) - 1)][1]] = Died.of(death)
 
     def find_deadly(self, keys: Sequence[tuple[int, int]]) -> bool:
         """Whether loading one of these (epoch, position) kills its process; such an example is refused from now on."""
@@ -229,9 +211,6 @@ class _Examples(Dataset):
         torch.set_num_threads(1)  # the parent's threads do not exist in a forked process
         self[key]
         return True
-
-    def __len__(self) -> int:
-        return len(self._examples)
 
     def __getitem__(self, key: tuple[int, int]) -> LoadedExample | Refusal:
         epoch, position = key
@@ -260,12 +239,3 @@ def _collate(results: list[LoadedExample | Refusal]) -> LoadedBatch:
         return Batch(list(examples), pixels, list(targets), list(sizes)), refusals
     owners = torch.arange(len(images)).repeat_interleave(torch.tensor([len(parts) for parts in images]))
     return Batch(list(examples), torch.cat(images), list(targets), list(sizes), owners), refusals
-
-
-def _start_worker(worker: int) -> None:
-    # Decoding may only use CPU time that the model leaves: a delayed model thread delays all of them.
-    with contextlib.suppress(OSError):
-        os.nice(19)
-    # The parent handles a signal to the whole process group, and then ends its workers.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

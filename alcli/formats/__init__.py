@@ -21,10 +21,12 @@ class Purpose:
     Attributes:
         task: name of the task; empty if it is not known.
         classes: class names in the order of their numbers; empty: those of the annotations.
+        crowds: whether crowd regions are read as objects.
     """
 
     task: str = ""
     classes: tuple[str, ...] = ()
+    crowds: bool = False
 
 
 class Format(Protocol):
@@ -33,10 +35,12 @@ class Format(Protocol):
     Image names are paths relative to the image folder, with ``/``. A format may also have these attributes:
 
     Attributes:
+        title: what people call it; absent: its name.
         tasks: names of the built-in tasks that can use it; absent: every task.
         looks_like: what such a folder looks like, in a few words; absent: not named as a possibility.
         lacks: called with a folder that no format recognizes; what it lacks to be in this one, or an empty text.
         notes: after ``labeled``, sentences about what was overlooked.
+        listed_classes: after ``labeled``, the classes that the annotations should hold; absent: any.
     """
 
     @classmethod

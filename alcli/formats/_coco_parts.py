@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,15 @@ def parse_box(where: str, raw: dict[str, Any], label: str) -> Box:
     x, y, width, height = _parse_numbers(f"{where}.bbox", bbox)
     with _error_prefix(f"{where}.bbox"):
         return Box(label, x, y, x + width, y + height)
+
+
+def parse_rotation(raw: dict[str, Any]) -> float:
+    """Parse CVAT's ``attributes.rotation``: degrees by which the box is turned clockwise around its center; else 0."""
+    attributes = raw.get("attributes")
+    angle = attributes.get("rotation") if isinstance(attributes, dict) else None
+    if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not abs(angle) < math.inf:
+        return 0.0
+    return float(angle)
 
 
 def parse_joint_names(where: str, category: dict[str, Any]) -> list[str]:

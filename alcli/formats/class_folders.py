@@ -33,6 +33,7 @@ class ClassFolders:
     could not be used for both training and evaluation. Folders called train, val and test hold the class folders.
     """
 
+    title = "class folders"
     tasks = frozenset({"classification"})
     looks_like = "one sub-folder of images per class"
 

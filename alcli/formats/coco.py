@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alcli.annotations import IGNORED, Annotation, Mask, Polygon, Pose
+from alcli.annotations import CROWD, IGNORED, Annotation, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats import _coco_parts as parts
@@ -15,6 +15,7 @@ from alcli.formats._coco_entries import Entry, coco_document, load_document, rea
 from alcli.formats._coco_listings import Listing, merge_listings
 from alcli.formats._files import annotation_files, file_version
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
+from alcli.formats._objects import Objects, turned_box
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
@@ -29,9 +30,11 @@ class Coco:
     """One JSON file, or a folder of them; an image is labeled when it is listed, even without annotations.
 
     An annotation is read as a box, a pose when it has keypoints, and its polygons or run-length mask. Crowd regions
-    have no box; the pixels of their masks are ignored. Parts that the task does not read may be invalid.
+    are passed over and the pixels of their masks are ignored, unless ``purpose.crowds`` makes them objects: CVAT writes
+    every brush mask as a crowd. Parts that the task does not read may be invalid.
     """
 
+    title = "COCO"
     tasks = frozenset({"detection", "pose", "segmentation"})
     looks_like = "COCO JSON files"
     purpose = Purpose()
@@ -77,32 +80,33 @@ class Coco:
         entry = self._matched.source(name)
         if entry.problem:
             raise DataError(entry.problem)
-        boxes, poses, polygons, masks = [], [], [], []
+        objects = Objects(self.purpose, entry.size)
         for where, raw, category in entry.objects:
-            label = IGNORED if raw.get("iscrowd") else category.name
-            region = self._read_unless_unused(raw, parts.parse_region, where, raw, label, entry.size)
-            if isinstance(region, Polygon):
-                polygons.append(region)
-            elif isinstance(region, Mask):
-                masks.append(region)
-            if raw.get("iscrowd"):
+            if raw.get("iscrowd") and not self.purpose.crowds:
+                objects.pass_over(CROWD)
+                region = self._read_unless_unused(raw, parts.parse_region, where, raw, IGNORED, entry.size)
+                if region:
+                    objects.add_region(region)
                 continue
+            label = category.name
+            region = self._read_unless_unused(raw, parts.parse_region, where, raw, label, entry.size)
             # An annotation without any geometry is refused for its missing bbox.
-            has_box = "bbox" in raw or (region is None and not raw.get("keypoints"))
+            has_box = bool(raw.get("bbox")) or (region is None and not raw.get("keypoints"))
             box = parts.parse_box(where, raw, label) if has_box else None
-            boxes += [box] if box else []
+            if box and region is None and (angle := parts.parse_rotation(raw)):
+                region, box = turned_box(label, (box.x1, box.y1, box.x2, box.y2), angle), None
+            pose = None
             if raw.get("keypoints"):
                 pose = self._read_unless_unused(raw, parts.parse_pose, where, raw, label, category.joints, box)
-                poses += [pose] if pose else []
-        size = entry.size if all(entry.size) else None
-        return Annotation(name, tuple(boxes), size, (), tuple(poses), tuple(polygons), tuple(masks))
+            objects.add(box, region, pose)
+        return objects.annotation(name, entry.size if all(entry.size) else None)
 
     def _read_unless_unused(self, raw: dict[str, Any], parse: Callable[..., Part], *arguments: Any) -> Part | None:
         """Parse a part; None for an invalid one of an object of which detection reads the box."""
         try:
             return parse(*arguments)
         except DataError:
-            if self.purpose.task == "detection" and "bbox" in raw:
+            if self.purpose.task == "detection" and raw.get("bbox"):
                 return None
             raise
 

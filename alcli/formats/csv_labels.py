@@ -52,6 +52,7 @@ class CsvLabels:
     well, ``filename,class`` are the same columns, and a table with a column of 0 and 1 for each class is read, too.
     """
 
+    title = "CSV"
     tasks = frozenset({"classification"})
 
     def __init__(self, path: Path) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from alcli.annotations import Annotation, Box, Mask, Polygon
+from alcli.annotations import Annotation, Box, Keypoint, Mask, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._files import annotation_files
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
+from alcli.formats._objects import Objects, ellipse, line, turned_box
 from alcli.formats._xml import parse_xml, root_tag
 from alcli.items import MOST_PIXELS, Refusal
 from alcli.system.hashing import sha256_of_text
@@ -22,18 +23,19 @@ from alcli.system.text import is_text
 
 ROOT = "annotations"
 LARGEST_FILE = 2**29
-ELLIPSE_CORNERS = 36
+CUBOID_CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 Size = tuple[int, int]
-Part = Box | Polygon | Mask | str
+Part = Box | Polygon | Mask | Pose | str
 
 
 class Cvat:
     """XML files of CVAT; an image is labeled when it is listed, even without objects.
 
-    Boxes, polygons, ellipses, masks and tags are read. Turned boxes and ellipses are polygons. For detection, all
-    outlines give their bounding boxes: otherwise these objects would be taught as background.
+    Turned boxes and ellipses are polygons; lines, points, skeletons and cuboids are joints without an outline. For
+    detection, all of them give their bounding boxes.
     """
 
+    title = "CVAT"
     tasks = frozenset({"classification", "detection", "segmentation"})
     looks_like = "XML files of CVAT for images"
     purpose = Purpose()
@@ -68,26 +70,19 @@ class Cvat:
         """The objects of one image; raises DataError naming an invalid one, or one of a kind that is not read."""
         image = self._matched.source(name)
         size = _size(image)
-        parts: dict[type, list[Part]] = {Box: [], Polygon: [], Mask: [], str: []}
+        objects = Objects(self.purpose, size)
         for number, node in enumerate(image):
             if node.tag not in READERS:
                 raise DataError(f"object {number}: alcli does not read <{node.tag}> of CVAT; export the set as COCO")
             try:
                 part = READERS[node.tag](node, size)
-                parts[type(part)].append(part)
-                if self.purpose.task == "detection" and isinstance(part, (Polygon, Mask)):
-                    parts[Box].append(_hull(part))
+                if isinstance(part, str):
+                    objects.add_labels([part])
+                else:
+                    objects.add(part)
             except DataError as error:
                 raise DataError(f"object {number} (<{node.tag}>): {error.what}") from None
-        labels = tuple(dict.fromkeys(part for part in parts[str] if isinstance(part, str)))
-        return Annotation(
-            name,
-            tuple(part for part in parts[Box] if isinstance(part, Box)),
-            size if all(size) else None,
-            labels,
-            polygons=tuple(part for part in parts[Polygon] if isinstance(part, Polygon)),
-            masks=tuple(part for part in parts[Mask] if isinstance(part, Mask)),
-        )
+        return objects.annotation(name, size if all(size) else None)
 
 
 def _claims(path: Path) -> Iterator[Claim[ElementTree.Element]]:
@@ -108,25 +103,34 @@ def _read_box(node: ElementTree.Element, size: Size) -> Box | Polygon:
     angle = _number(node, "rotation", "0")
     if not angle:
         return Box(label, x1, y1, x2, y2)
-    middle = ((x1 + x2) / 2, (y1 + y2) / 2)
-    return Polygon(label, (_turn([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], middle, angle),))
+    return turned_box(label, (x1, y1, x2, y2), angle)
 
 
 def _read_polygon(node: ElementTree.Element, size: Size) -> Polygon:
-    label, text = _label(node), node.get("points", "")
-    try:
-        ring = tuple(float(value) for pair in text.split(";") for value in pair.split(","))
-    except ValueError:
-        raise DataError("points are not numbers") from None
-    return Polygon(label, (ring,))
+    return Polygon(_label(node), (_points(node),))
+
+
+def _read_line(node: ElementTree.Element, size: Size) -> Pose:
+    return line(_label(node), _points(node))
+
+
+def _read_skeleton(node: ElementTree.Element, size: Size) -> Pose:
+    """The joints that are not outside of the image."""
+    joints = []
+    for joint in node.iter("points"):
+        if joint.get("outside") != "1":
+            x, y = _points(joint)[:2]
+            joints.append(Keypoint(_label(joint), x, y, joint.get("occluded") != "1"))
+    return Pose(_label(node), tuple(joints))
+
+
+def _read_cuboid(node: ElementTree.Element, size: Size) -> Pose:
+    return line(_label(node), [_number(node, f"{axis}{corner}") for corner in CUBOID_CORNERS for axis in "xy"])
 
 
 def _read_ellipse(node: ElementTree.Element, size: Size) -> Polygon:
-    label = _label(node)
     x, y, rx, ry = (_number(node, key) for key in ("cx", "cy", "rx", "ry"))
-    angles = [2 * math.pi * corner / ELLIPSE_CORNERS for corner in range(ELLIPSE_CORNERS)]
-    corners = [(x + rx * math.cos(angle), y + ry * math.sin(angle)) for angle in angles]
-    return Polygon(label, (_turn(corners, (x, y), _number(node, "rotation", "0")),))
+    return ellipse(_label(node), (x, y), (rx, ry), _number(node, "rotation", "0"))
 
 
 def _read_mask(node: ElementTree.Element, size: Size) -> Mask:
@@ -155,31 +159,25 @@ def _read_tag(node: ElementTree.Element, size: Size) -> str:
 READERS: dict[str, Callable[[ElementTree.Element, Size], Part]] = {
     "box": _read_box,
     "polygon": _read_polygon,
+    "polyline": _read_line,
+    "points": _read_line,
+    "skeleton": _read_skeleton,
+    "cuboid": _read_cuboid,
     "ellipse": _read_ellipse,
     "mask": _read_mask,
     "tag": _read_tag,
 }
 
 
-def _turn(corners: Sequence[tuple[float, float]], middle: tuple[float, float], degrees: float) -> tuple[float, ...]:
-    """The corners turned around a point, as a flat ring; positive angles turn clockwise, since y grows downwards."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    turned: list[float] = []
-    for x, y in corners:
-        dx, dy = x - middle[0], y - middle[1]
-        turned += (middle[0] + dx * cos - dy * sin, middle[1] + dx * sin + dy * cos)
-    return tuple(turned)
-
-
-def _hull(part: Polygon | Mask) -> Box:
-    """The bounding box of a polygon or mask."""
-    if isinstance(part, Polygon):
-        xs, ys = part.rings[0][::2], part.rings[0][1::2]
-        return Box(part.label, min(xs), min(ys), max(xs), max(ys))
-    rows, columns = np.nonzero(part.pixels())
-    if not len(rows):
-        raise DataError("the mask is empty")
-    return Box(part.label, float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+def _points(node: ElementTree.Element) -> tuple[float, ...]:
+    """Flat x, y, x, y … of at least one point."""
+    try:
+        pairs = [[float(value) for value in pair.split(",")] for pair in node.get("points", "").split(";")]
+    except ValueError:
+        pairs = [[]]
+    if any(len(pair) != 2 for pair in pairs):
+        raise DataError("points are not numbers")
+    return tuple(value for pair in pairs for value in pair)
 
 
 def _label(node: ElementTree.Element) -> str:

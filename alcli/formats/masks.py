@@ -31,6 +31,7 @@ class Masks:
     in color with ``labelmap.txt`` and Roboflow's ``x_mask.png`` with ``_classes.csv`` are read, too.
     """
 
+    title = "PNG masks"
     tasks = frozenset({"segmentation"})
     looks_like = "PNG masks and classes.txt"
 
@@ -56,6 +57,11 @@ class Masks:
         if find_class_list(path) or not has_files(path, ".png"):
             return ""
         return f"PNG masks need {CLASS_LIST}, with a class name per line in the order of the ids"
+
+    @property
+    def listed_classes(self) -> Sequence[str]:
+        """The classes of the class list."""
+        return self._classes.names
 
     @property
     def notes(self) -> list[str]:

@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
+from alcli.formats import Purpose
 from alcli.formats._files import annotation_files, file_version
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
+from alcli.formats._objects import LINE, Objects, ellipse, hull, line
 from alcli.formats._times import parse_times, seconds_of_work
 from alcli.items import Refusal
+from alcli.system.text import is_text
 
 LARGEST_FILE = 64 * 2**20
 OLD_ENDING = "___objects"
 NOT_IMAGES = ("classes.json", "notes.json", "config.json", "workflow.json")
-ELLIPSE_CORNERS = 36
-LINE = "line "
+CUBOID_CORNERS = ("f1", "f2", "r1", "r2")
 
 
 class Superannotate:
-    """A folder of JSON files; ``x.jpg.json`` and the older ``x.jpg___objects.json`` belong to the image ``x.jpg``.
+    """A folder of JSON files; ``x.jpg.json`` and the older ``x.jpg___objects.json`` belong to the image ``x.jpg``."""
 
-    Attributes:
-        ignored: number of skipped objects by kind; no task supports these kinds.
-    """
-
+    title = "SuperAnnotate"
     looks_like = "SuperAnnotate JSON files, one per image"
+    purpose = Purpose()
 
     def __init__(self, path: Path) -> None:
         self._root = path
         self._matched: Matched[Path] = Matched()
-        self.ignored: Counter[str] = Counter()
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
@@ -59,47 +57,36 @@ class Superannotate:
 
     def read(self, name: str) -> Annotation:
         """The annotation of one image; raises DataError naming an invalid instance."""
-        annotation, ignored = parse(name, _document(self._matched.source(name)))
-        self.ignored += ignored
-        return annotation
+        return parse(name, _document(self._matched.source(name)), self.purpose)
 
 
-def parse(item_id: str, document: dict[str, Any]) -> tuple[Annotation, Counter[str]]:
-    """Parse one JSON document into its annotation and the number of skipped instances by kind.
+def parse(item_id: str, document: dict[str, Any], purpose: Purpose = Purpose()) -> Annotation:  # noqa: B008 (frozen)
+    """Parse one JSON document; instances of unknown kinds are passed over.
 
     Raises:
         DataError: an instance of a supported kind is invalid; the message says which.
     """
     parts: dict[type, list[Any]] = {Box: [], Pose: [], Polygon: [], str: []}
-    ignored: Counter[str] = Counter()
+    size = _size(document.get("metadata"))
+    objects = Objects(purpose, size)
     instances = document.get("instances") or []
     if not isinstance(instances, list):
         raise DataError(f"instances: expected a list, got {type(instances).__name__}")
     for number, instance in enumerate(instances):
         kind = instance.get("type") if isinstance(instance, dict) else None
         if not isinstance(kind, str) or kind not in READERS:
-            ignored[str(kind)] += 1
+            objects.pass_over(kind if isinstance(kind, str) and is_text(kind) else "untyped object")
             continue
         try:
             part = READERS[kind](instance)
         except (DataError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"instance {number} ({kind}): {_reason(error)}") from None
         parts[type(part)].append(part)
-    labels = [*parts[str], *_tags(document)]
-    polygons = tuple(_merge_groups(parts[Polygon], instances))
-    return (
-        Annotation(
-            item_id,
-            # Polygons also give a box: otherwise detection would treat these objects as background.
-            boxes=(*parts[Box], *filter(None, map(_hull, polygons))),
-            size=_size(document.get("metadata")),
-            labels=tuple(dict.fromkeys(labels)),
-            poses=tuple(parts[Pose]),
-            polygons=polygons,
-            seconds=seconds_of_work(parse_times(map(_drawing_time, instances))),
-        ),
-        ignored,
-    )
+    objects.add_labels([*parts[str], *_tags(document)])
+    for part in (*parts[Box], *_merge_groups(parts[Polygon], instances), *parts[Pose]):
+        objects.add(part)
+    seconds = seconds_of_work(parse_times(map(_drawing_time, instances)))
+    return objects.annotation(item_id, size, seconds=seconds)
 
 
 def document(name: str, annotation: Annotation) -> dict[str, Any]:
@@ -107,7 +94,8 @@ def document(name: str, annotation: Annotation) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": name}
     if annotation.size:
         metadata["width"], metadata["height"] = annotation.size
-    hulls = set(map(_hull, annotation.polygons))
+    shapes: list[Polygon | Pose] = [*annotation.polygons, *annotation.poses]
+    hulls = {hull(shape, annotation.size) for shape in shapes}
     instances = [
         *(_box_instance(box) for box in annotation.boxes if box not in hulls),
         *(_pose_instance(pose) for pose in annotation.poses),
@@ -142,10 +130,13 @@ def _read_polygon(instance: dict[str, Any]) -> Polygon:
 
 
 def _read_line(instance: dict[str, Any]) -> Pose:
-    """A line becomes a pose with numbered joints, because it has no area for a polygon."""
-    ring = _ring(instance["points"])
-    pairs = zip(ring[::2], ring[1::2], strict=True)
-    return Pose(_label(instance), tuple(Keypoint(f"{LINE}{number}", x, y) for number, (x, y) in enumerate(pairs, 1)))
+    return line(_label(instance), _ring(instance["points"]))
+
+
+def _read_cuboid(instance: dict[str, Any]) -> Pose:
+    """The corners of a cuboid's front and rear side."""
+    corners = [instance["points"][corner] for corner in CUBOID_CORNERS]
+    return line(_label(instance), [float(corner[axis]) for corner in corners for axis in "xy"])
 
 
 def _read_point(instance: dict[str, Any]) -> Pose:
@@ -154,18 +145,8 @@ def _read_point(instance: dict[str, Any]) -> Pose:
 
 
 def _read_ellipse(instance: dict[str, Any]) -> Polygon:
-    """An ellipse becomes a polygon with corners on its outline; its ``angle`` is in degrees."""
     x, y, rx, ry = (float(instance[key]) for key in ("cx", "cy", "rx", "ry"))
-    rotation = math.radians(float(instance.get("angle") or 0))
-    ring: list[float] = []
-    for corner in range(ELLIPSE_CORNERS):
-        theta = 2 * math.pi * corner / ELLIPSE_CORNERS
-        along, across = rx * math.cos(theta), ry * math.sin(theta)
-        ring += (
-            x + along * math.cos(rotation) - across * math.sin(rotation),
-            y + along * math.sin(rotation) + across * math.cos(rotation),
-        )
-    return Polygon(_label(instance), (tuple(ring),))
+    return ellipse(_label(instance), (x, y), (rx, ry), float(instance.get("angle") or 0))
 
 
 def _read_template(instance: dict[str, Any]) -> Pose:
@@ -195,6 +176,7 @@ READERS: dict[str, Callable[[dict[str, Any]], Box | Polygon | Pose | str]] = {
     "rbbox": _read_rotated_box,
     "polygon": _read_polygon,
     "polyline": _read_line,
+    "cuboid": _read_cuboid,
     "point": _read_point,
     "ellipse": _read_ellipse,
     "template": _read_template,
@@ -243,15 +225,6 @@ def _merge_groups(polygons: Sequence[Polygon], instances: Sequence[Any]) -> Iter
         rings = tuple(ring for member in members for ring in member.rings)
         holes = tuple(hole for member in members for hole in member.holes)
         yield Polygon(members[0].label, rings, holes)
-
-
-def _hull(polygon: Polygon) -> Box | None:
-    """The bounding box of a polygon, None if it has no area."""
-    xs = [x for ring in polygon.rings for x in ring[::2]]
-    ys = [y for ring in polygon.rings for y in ring[1::2]]
-    if min(xs) == max(xs) or min(ys) == max(ys):
-        return None
-    return Box(polygon.label, min(xs), min(ys), max(xs), max(ys))
 
 
 def _size(metadata: Any) -> tuple[int, int] | None:

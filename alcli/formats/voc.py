@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
-from alcli.annotations import Annotation, Box
+from alcli.annotations import Annotation, Box, Polygon
 from alcli.errors import DataError
+from alcli.formats import Purpose
 from alcli.formats._files import annotation_files
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
+from alcli.formats._objects import Objects, turned_box
 from alcli.formats._xml import parse_xml, root_tag
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
@@ -19,9 +23,11 @@ class Voc:
     """A folder of XML files; an image is labeled when its file exists, even with zero objects.
 
     ``sub/x.xml`` or ``sub/x.jpg.xml`` belongs to the image ``sub/x.jpg`` (any suffix), else to the only image named
-    ``x`` in any folder. Corners are read as written, without the one-pixel shift of the 2007 tools.
+    ``x`` in any folder. Corners are read as written, without the one-pixel shift of the 2007 tools. A turned box or a
+    polygon gives its bounding box; parts of an object (``<part>``) are passed over.
     """
 
+    title = "Pascal VOC"
     tasks = frozenset({"detection"})
     looks_like = "XML files, one per image"
 
@@ -55,13 +61,16 @@ class Voc:
         root = parse_xml(path)
         if root.tag != "annotation":
             raise DataError(f"{path.name}: the root is <{root.tag}>, expected <annotation>")
-        boxes = []
+        size = _size(root)
+        objects = Objects(Purpose("detection"), size)
         for number, node in enumerate(root.iter("object")):
             try:
-                boxes.append(_box(node))
+                objects.add(_shape(node))
             except DataError as error:
                 raise DataError(f"{path.name}: object {number}: {error.what}") from None
-        return Annotation(name, tuple(boxes), _size(root))
+            for _ in node.iter("part"):
+                objects.pass_over("part")
+        return objects.annotation(name, size)
 
 
 def write(path: Path, name: str, annotation: Annotation) -> None:
@@ -83,20 +92,46 @@ def write(path: Path, name: str, annotation: Annotation) -> None:
         stream.write(ElementTree.tostring(root, encoding="unicode") + "\n")
 
 
-def _box(node: ElementTree.Element) -> Box:
+def _shape(node: ElementTree.Element) -> Box | Polygon:
+    """The box of an object, a polygon where the box is turned, or its own polygon where it has no box."""
     label = (node.findtext("name") or "").strip()
     if not label:
         raise DataError("has no <name>")
-    corners = [_number(node, key) for key in ("xmin", "ymin", "xmax", "ymax")]
-    return Box(label, *corners)
+    if node.find("bndbox") is None and node.find("robndbox") is not None:
+        x, y, width, height = (_number(node, f"robndbox/{key}") for key in ("cx", "cy", "w", "h"))
+        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return turned_box(label, corners, math.degrees(_number(node, "robndbox/angle")))
+    if node.find("bndbox") is None and node.find("polygon") is not None:
+        return Polygon(label, (_ring(node),))
+    x1, y1, x2, y2 = (_number(node, f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax"))
+    angle = _rotation(node)
+    return turned_box(label, (x1, y1, x2, y2), angle) if angle else Box(label, x1, y1, x2, y2)
 
 
-def _number(node: ElementTree.Element, key: str) -> float:
-    text = node.findtext(f"bndbox/{key}")
+def _ring(node: ElementTree.Element) -> tuple[float, ...]:
+    """Read ``<polygon>`` with ``<x1> <y1> <x2> …`` or, as LabelMe writes it, with ``<pt><x> <y>``."""
+    points = node.findall("polygon/pt") or node.findall("polygon/point")
+    if points:
+        return tuple(_number(point, key) for point in points for key in "xy")
+    count = len(node.findall("polygon/*")) // 2
+    return tuple(_number(node, f"polygon/{axis}{number}") for number in range(1, count + 1) for axis in "xy")
+
+
+def _rotation(node: ElementTree.Element) -> float:
+    """CVAT's attribute ``rotation``: degrees by which the box is turned clockwise around its center."""
+    for attribute in node.iter("attribute"):
+        if attribute.findtext("name") == "rotation":
+            with contextlib.suppress(DataError):  # somebody's own attribute of this name
+                return _number(attribute, "value")
+    return 0.0
+
+
+def _number(node: ElementTree.Element, path: str) -> float:
+    text = node.findtext(path)
     try:
         return float(text or "")
     except ValueError:
-        raise DataError(f"<{key}> is {text!r}, expected a number") from None
+        raise DataError(f"<{path.rpartition('/')[2]}> is {text!r}, expected a number") from None
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from alcli.formats import Purpose
 from alcli.formats._class_lists import NOT_LABELS
 from alcli.formats._files import annotation_files, file_version
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
+from alcli.formats._objects import Objects
 from alcli.formats._yolo_description import DESCRIPTION, YAML, Description, find_description, read_description
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
@@ -36,6 +37,7 @@ class Yolo:
     ``task.classes`` in the order of their numbers.
     """
 
+    title = "YOLO"
     tasks = frozenset({"detection", "pose", "segmentation"})
     looks_like = "YOLO text files and data.yaml"
     purpose = Purpose()
@@ -77,30 +79,20 @@ class Yolo:
         return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
-        """The objects of one image, relative to its size; raises DataError naming an invalid line.
-
-        For detection, polygons give their bounding boxes: otherwise these objects would be taught as background.
-        """
+        """The objects of one image, relative to its size; raises DataError naming an invalid line."""
         path = self._matched.source(name)
-        boxes, poses, polygons = [], [], []
+        objects = Objects(self.purpose, (1, 1))
+        empty = True
         for number, line in enumerate(_lines(path), 1):
             if not line.strip():
                 continue
             try:
                 part = self._parse_object(line.split())
-                if isinstance(part, Polygon):
-                    polygons.append(part)
-                    boxes += [_hull(part)] if self.purpose.task == "detection" else []
-                elif isinstance(part, Pose):
-                    poses.append(part)
-                    boxes += [part.box] if part.box else []
-                else:
-                    boxes.append(part)
+                objects.add(part, part.box if isinstance(part, Pose) else None)
+                empty = False
             except DataError as error:
                 raise DataError(f"{path.name}:{number}: {error.what}") from None
-        return Annotation(
-            name, tuple(boxes), poses=tuple(poses), polygons=tuple(polygons), relative=bool(boxes or polygons)
-        )
+        return objects.annotation(name, relative=not empty)
 
     def _parse_object(self, words: Sequence[str]) -> Box | Pose | Polygon:
         label = self._label(words[0])
@@ -208,13 +200,6 @@ def _image_keys(relative: PurePosixPath) -> list[str]:
     index = parts.index(LABELS)
     above, below = parts[:index], parts[index + 1 :]
     return [str(PurePosixPath(*key)) for key in ([*above, IMAGES, *below], [*above, *below], below)]
-
-
-def _hull(polygon: Polygon) -> Box:
-    """The bounding box of a polygon in relative coordinates, clipped to the image."""
-    xs = [min(max(x, 0.0), 1.0) for ring in polygon.rings for x in ring[::2]]
-    ys = [min(max(y, 0.0), 1.0) for ring in polygon.rings for y in ring[1::2]]
-    return Box(polygon.label, min(xs), min(ys), max(xs), max(ys))
 
 
 def _lines(path: Path) -> list[str]:

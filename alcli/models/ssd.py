@@ -31,7 +31,7 @@ from torchvision.ops import batched_nms, box_iou
 from torchvision.ops.misc import Conv2dNormActivation
 
 from alcli.errors import UsageError
-from alcli.models.weights import load_trunk
+from alcli.models.weights import UNTRAINED, load_trunk
 
 NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
 V3_LAST_HALVING = 13
@@ -274,7 +274,7 @@ def _copy_vgg(model: SSD, features: nn.Sequential) -> None:
 
 def _ssdlite320_mobilenet_v3(classes: int, weights: str, input_size: int) -> SSD:
     # As in torchvision, the trunk's tail is half as wide without pretrained weights.
-    make = partial(mobilenet_v3_large, norm_layer=NORM, reduced_tail=weights == "none")
+    make = partial(mobilenet_v3_large, norm_layer=NORM, reduced_tail=weights in UNTRAINED)
     trunk = load_trunk(make, MobileNet_V3_Large_Weights.IMAGENET1K_V1, weights) or make(weights=None)
     maps = SSDLiteFeatureExtractorMobileNet(trunk.features, V3_LAST_HALVING, NORM)
     return _ssdlite(maps, classes, input_size, NORM, min_ratio=0.2, mean=0.5, std=0.5)
@@ -286,7 +286,7 @@ def _ssd_mobilenet_v2(classes: int, weights: str, input_size: int) -> SSD:
 
 
 def _ssd_tiny(classes: int, weights: str, input_size: int) -> SSD:
-    if weights != "none":
+    if weights not in UNTRAINED:
         raise UsageError(f"ssd-tiny has no pretrained weights, got {weights!r}.", do='Set model.weights = "none".')
     return _ssdlite(TinyMaps(), classes, input_size, nn.BatchNorm2d, min_ratio=0.12)
 

@@ -14,23 +14,24 @@ from torch import Tensor, nn
 
 from alcli.errors import DataError, PlatformError
 
-NONE = "none"
+UNTRAINED = ("none", "auto")
+"""``auto`` is settled before a training (``alcli.artifacts.starting_weights``); until then a network is untrained."""
 IMAGENET = "imagenet"
 
 
 def load_trunk(make: Callable[..., Any], imagenet: Any, weights: str) -> Any | None:
-    """Build a trunk with the requested weights; None for ``none``.
+    """Build a trunk with the requested weights; None for ``none`` and ``auto``.
 
     Args:
         make: torchvision's builder; takes ``weights=``.
         imagenet: torchvision's own weights; torchvision downloads them when needed.
-        weights: none, imagenet, or the path of a safetensors file with exactly the trunk's tensors.
+        weights: none, auto, imagenet, or the path of a safetensors file with exactly the trunk's tensors.
 
     Raises:
         PlatformError: torchvision cannot download its weights.
         DataError: the file is missing or does not fit.
     """
-    if weights == NONE:
+    if weights in UNTRAINED:
         return None
     if weights == IMAGENET:
         try:

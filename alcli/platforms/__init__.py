@@ -14,6 +14,8 @@ from alcli.items import Item, QueryRow, QueuedItem, Receipt, Refusal
 class Platform(Protocol):
     """What alcli needs from a platform; constructed as ``Platform(options: PlatformOptions, cache: Path)``.
 
+    A platform may have ``most_queued``, the largest number of items that its queue keeps in order.
+
     A platform may have ``Options``, a subclass of ``PlatformOptions`` with its own settings; ``options`` is then an
     instance of it.
     """
@@ -61,6 +63,15 @@ class Dispatching(Protocol):
 
 
 @runtime_checkable
+class Downloading(Protocol):
+    """A platform that keeps downloads."""
+
+    def drop_image(self, item: Item) -> bool:
+        """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
+        ...
+
+
+@runtime_checkable
 class TaskAware(Protocol):
     """A platform whose annotations are read differently for different tasks."""
 
@@ -69,8 +80,41 @@ class TaskAware(Protocol):
         ...
 
 
+@runtime_checkable
+class FileBased(Protocol):
+    """A platform whose annotations are files, which may name other images and classes than those that occur."""
+
+    @property
+    def orphans(self) -> Sequence[Refusal]:
+        """After a listing, all annotations if none of them belongs to an image; else empty."""
+        ...
+
+    @property
+    def listed_classes(self) -> Sequence[str]:
+        """After a listing, the classes that the annotations should hold; empty: any."""
+        ...
+
+    @property
+    def empty_is_undecided(self) -> bool:
+        """Whether nobody has said what a listed image without objects means."""
+        ...
+
+
+@runtime_checkable
+class QueueSharing(Protocol):
+    """A platform whose queue another workspace could write, too."""
+
+    def check_queue(self) -> None:
+        """Raise UsageError if the queue belongs to another workspace."""
+        ...
+
+
 class Checking(Protocol):
-    """A platform whose options `alcli init` checks before it creates a workspace."""
+    """A platform whose options `alcli init` checks before it creates a workspace.
+
+    Attributes:
+        fresh: settings that `alcli init` writes for a new workspace unless they are given; absent: none.
+    """
 
     @classmethod
     def check(cls, options: Any) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcli.items import Refusal
-from alcli.system.text import readable
+from alcli.system.text import quantity, readable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 UNREAD_SUFFIXES = frozenset(
@@ -47,7 +47,7 @@ class Listing:
             notes.append(f"{self.overlays} overlays and masks among the images are no images to annotate.")
         if self.unread:
             kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(self.unread.items()))
-            notes.append(f"{self.unread.total()} files are of kinds that alcli does not read: {kinds}.")
+            notes.append(f"{quantity(self.unread.total(), 'file')} of kinds that alcli does not read: {kinds}.")
         return notes
 
 
@@ -55,14 +55,18 @@ def list_images(root: Path, masks: Path | None = None) -> Listing:
     """List the images below the root; hidden files and the folder of masks are skipped."""
     listing = Listing()
     for entry in _entries(root, masks, listing):
-        path = Path(entry.path)
-        suffix = path.suffix.lower()
+        suffix = _suffix(entry)
         if suffix in SUFFIXES:
-            _add_image(entry, path, root, listing)
+            _add_image(entry, root, listing)
         elif suffix in UNREAD_SUFFIXES:
             listing.unread[suffix] += 1
     _drop_overlays(listing)
     return listing
+
+
+def has_images(root: Path) -> bool:
+    """Whether there is any image below the root; stops at the first."""
+    return any(_suffix(entry) in SUFFIXES for entry in _entries(root, None, Listing()))
 
 
 def _entries(root: Path, masks: Path | None, listing: Listing) -> Iterator[os.DirEntry[str]]:
@@ -71,21 +75,29 @@ def _entries(root: Path, masks: Path | None, listing: Listing) -> Iterator[os.Di
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
-                path = Path(entry.path)
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    folders += [] if path == masks else [path]
-                elif entry.is_symlink() and path.is_dir():
+                    folders += [] if Path(entry.path) == masks else [Path(entry.path)]
+                elif entry.is_symlink() and Path(entry.path).is_dir():
                     # A link may point outside the folder, or back to one of its parents.
-                    name = readable(path.relative_to(root).as_posix())
+                    name = _name(entry, root)
                     listing.refusals.append(Refusal(name, name, "a linked folder is not entered"))
                 else:
                     yield entry
 
 
-def _add_image(entry: os.DirEntry[str], path: Path, root: Path, listing: Listing) -> None:
-    name = readable(path.relative_to(root).as_posix())
+def _suffix(entry: os.DirEntry[str]) -> str:
+    """Pathlib would say the same, but takes most of the time of a listing of a million files."""
+    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+
+
+def _name(entry: os.DirEntry[str], root: Path) -> str:
+    return readable(os.path.relpath(entry.path, root) if str(root) == "." else entry.path[len(str(root)) :].lstrip("/"))
+
+
+def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
+    name = _name(entry, root)
     try:
         facts = entry.stat()
     except OSError as error:
@@ -95,7 +107,7 @@ def _add_image(entry: os.DirEntry[str], path: Path, root: Path, listing: Listing
         # Opening a pipe would block forever.
         listing.refusals.append(Refusal(name, name, "not a regular file"))
         return
-    listing.images[name] = (path, f"{facts.st_size}-{facts.st_mtime_ns}")
+    listing.images[name] = (Path(entry.path), f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
 def _drop_overlays(listing: Listing) -> None:

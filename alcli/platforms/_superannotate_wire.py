@@ -1,16 +1,17 @@
-"""The transport of every request to SuperAnnotate: host check, timeouts, retries and precise errors.
+"""The transport of every request to SuperAnnotate: host check, time-outs, retries and precise errors.
 
-The SDK has no deadline, never retries a POST, ignores ``Retry-After`` and reports most failures as a missing project.
-Here each failure becomes a precise error before the SDK can replace it.
+The SDK has no deadline, takes passwords from ``~/.netrc``, never retries a POST, ignores ``Retry-After`` and reports
+most failures as a missing project. Here each failure becomes a precise error before the SDK can replace it.
 """
 
 from __future__ import annotations
 
 import email.utils
+import math
 import random
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,9 +22,11 @@ import tenacity
 from requests.adapters import HTTPAdapter
 
 from alcli.errors import AlcliError, AuthError, PlatformError
+from alcli.platforms._http import CONNECT_SECONDS, Clock, OutOfTime, certificates, limited, proxies
 from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
 
-CONNECT_SECONDS = 10.0
+LARGEST_ANSWER = 512 * 2**20
+PIECE = 2**16
 ATTEMPTS = 5
 LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 365 * 86400.0
@@ -61,7 +64,8 @@ class Wire:
         self.skew: float | None = None
         self.timeouts = (CONNECT_SECONDS, options.timeout)
         self._source = credentials.source
-        self._backoff, self._deadline = options.backoff, options.deadline
+        self.deadline = options.deadline
+        self._backoff = options.backoff
         self._polled_since: dict[str, float] = {}
         self.policy: dict[str, Any] = {
             "retry": tenacity.retry_if_exception_type(Transient),
@@ -79,12 +83,16 @@ class Wire:
             return parts.scheme == "https" and parts.netloc in PUBLIC_HOSTS
         return url.startswith(self.base + "/")
 
-    def repeat(self, once: Callable[[], requests.Response], what: str) -> requests.Response:
+    def repeat(self, once: Callable[[], requests.Response], what: str, attempts: int) -> requests.Response:
         """The first response that is not a transient failure; raises AuthError or PlatformError."""
+        clock = Clock(self.deadline)
+        policy = self.policy if attempts > 1 else {**self.policy, "stop": tenacity.stop_after_attempt(1)}
         try:
-            return tenacity.Retrying(**self.policy)(once)
+            return tenacity.Retrying(**policy)(lambda: clock.call(once))
         except Transient as failure:
             raise self.remember(no_answer_error(what, failure)) from None
+        except OutOfTime as failure:
+            raise self.remember(out_of_time_error(what, failure)) from None
         except AlcliError as error:
             raise self.remember(error) from None
 
@@ -116,7 +124,7 @@ class Wire:
         """Raise PlatformError if the SDK has polled one address for longer than the deadline; it would never stop."""
         if path.endswith("/sync/status"):
             since = self._polled_since.setdefault(path, time.monotonic())
-            if time.monotonic() - since > self._deadline:
+            if time.monotonic() - since > self.deadline:
                 del self._polled_since[path]
                 raise PlatformError(f"SuperAnnotate did not finish GET {path} in time.", kept=KEPT, do=AGAIN)
 
@@ -159,29 +167,43 @@ class Carrier(HTTPAdapter):
         url = str(request.url)
         wire = wire_for(url)
         what = f"{request.method} {urlsplit(url).path}"
+        # The session does not look at the environment, where it would find the passwords of ~/.netrc, too.
+        verify = certificates() if options.get("verify") is True else options.get("verify")
+        options |= {"stream": True, "timeout": wire.timeouts, "verify": verify, "proxies": proxies(url)}
 
         def once() -> requests.Response:
             wire.requests += 1
             try:
-                response = super(Carrier, self).send(request, **{**options, "timeout": wire.timeouts})
-                _ = response.content  # read here, so that a truncated or stalled body is retried, too
+                response = super(Carrier, self).send(request, **options)
+                _read(response)  # here, so that a truncated or stalled body is retried, too
             except requests.RequestException as error:
                 raise Transient(_short(error)) from None
             wire.check_response(response.status_code, response.headers, what)
             wire.skew = _skew(response.headers.get("Date"))
             return response
 
-        if not may_repeat(str(request.method), url):
-            try:
-                return once()
-            except Transient as failure:
-                raise wire.remember(no_answer_error(what, failure)) from None
-        return wire.repeat(once, what)
+        return wire.repeat(once, what, ATTEMPTS if may_repeat(str(request.method), url) else 1)
+
+
+def _read(response: requests.Response) -> None:
+    """Read the body, as ``requests`` would, but not without a limit."""
+    too_large = PlatformError(f"The service's answer is larger than {LARGEST_ANSWER >> 20} MiB.", kept=KEPT, do=AGAIN)
+    try:
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > LARGEST_ANSWER:
+            raise too_large
+        pieces = limited(response.iter_content(PIECE), LARGEST_ANSWER, too_large, Clock(math.inf))
+        # A private name, but requests has no public one for a body that somebody else has read.
+        response._content = b"".join(pieces)
+    except BaseException:
+        response.close()
+        raise
 
 
 def new_session() -> requests.Session:
-    """A new ``requests`` session in which every request goes through a ``Carrier``."""
+    """A new ``requests`` session in which every request goes through a ``Carrier``; it knows no ``~/.netrc``."""
     session = requests.Session()
+    session.trust_env = False
     session.mount("http://", Carrier())
     session.mount("https://", Carrier())
     return session
@@ -204,8 +226,8 @@ async def send_request(
         "ssl": wire.tls,
         "allow_redirects": False,
         "raise_for_status": False,
-        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
     }
+    clock = Clock(wire.deadline)
     copy_form = getattr(session, "_copy_form_data", None)
     try:
         wire.watch(path)
@@ -213,6 +235,9 @@ async def send_request(
             with attempt:
                 if copy_form and isinstance(options.get("data"), aiohttp.FormData):
                     options["data"] = copy_form(options["data"])  # a form can be sent only once
+                # The total includes the body, which the SDK reads after this function has returned.
+                seconds = max(clock.left, 0.001)
+                options["timeout"] = aiohttp.ClientTimeout(total=seconds, sock_connect=connect, sock_read=read)
                 response: aiohttp.ClientResponse = await _once(wire, send, session, method, url, what, options)
     except Transient as failure:
         raise wire.remember(no_answer_error(what, failure)) from None
@@ -237,10 +262,35 @@ async def _once(
         raise Transient(_short(error)) from None
     try:
         wire.check_response(response.status, response.headers, what)
+        if (response.content_length or 0) > LARGEST_ANSWER:
+            raise PlatformError(f"The answer to {what} is larger than {LARGEST_ANSWER >> 20} MiB.", kept=KEPT, do=AGAIN)
     except BaseException:
         response.release()
         raise
+    response.content = _Limited(response.content, what)  # type: ignore[assignment]
     return response
+
+
+class _Limited:
+    """The body of a response: ends with PlatformError when it is larger than allowed."""
+
+    def __init__(self, stream: aiohttp.StreamReader, what: str) -> None:
+        self._stream, self._what = stream, what
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """The pieces as they come."""
+        async for piece in self._stream.iter_any():
+            if self._stream.total_bytes > LARGEST_ANSWER:
+                what = f"The answer to {self._what} is larger than {LARGEST_ANSWER >> 20} MiB."
+                raise PlatformError(what, kept=KEPT, do=AGAIN)
+            yield piece
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        return b"".join([piece async for piece in self.iter_any()])
 
 
 def retry_after(value: str | None) -> float | None:
@@ -267,6 +317,15 @@ def no_answer_error(what: str, failure: Transient) -> PlatformError:
     """The error after the last retry."""
     wait = f"; the service asks to wait {failure.wait:.0f} s" if failure.wait else ""
     return PlatformError(f"SuperAnnotate did not complete {what}: {failure}{wait}.", kept=KEPT, do=AGAIN)
+
+
+def out_of_time_error(what: str, failure: OutOfTime) -> PlatformError:
+    """The error after the whole time for a request."""
+    return PlatformError(
+        f"SuperAnnotate did not complete {what}: {failure}.",
+        kept=KEPT,
+        do=f"{AGAIN} If the line is slow, raise platform.deadline.",
+    )
 
 
 def pause(seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from pydantic import Field
@@ -14,15 +15,19 @@ from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.formats import Format, Purpose, Purposeful, choose_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
-from alcli.platforms._image_files import list_images
-from alcli.platforms._queue_file import QueueFile
+from alcli.platforms._image_files import has_images, list_images
+from alcli.platforms._queue_file import QueueFile, queue_effects
+
+VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 
 
 class Folder(QueueFile):
     """Images in a folder and its sub-folders; an item's id and name are its path relative to that folder.
 
-    Pushing writes ``queue.csv`` next to the annotations; the whole file is replaced atomically.
+    Pushing writes ``platform.queue``, by `alcli init` a file in the workspace; the whole file is replaced atomically.
     """
+
+    fresh: ClassVar = {"queue": "queue.csv"}
 
     class Options(PlatformOptions):
         """Where the images and annotations are, and in which format."""
@@ -31,6 +36,17 @@ class Folder(QueueFile):
         annotations: Path | None = Field(None, description="folder or file of annotations")
         format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognizes it")
         queue: Path | None = Field(None, description="where push writes; default: queue.csv next to the annotations")
+        crowds: Literal["ignore", "objects"] = Field(
+            "ignore", description="what COCO's crowd regions are; CVAT writes every brush mask as one"
+        )
+        empty: Literal["ask", "labeled", "pool"] = Field(
+            "ask", description="what a listed image without objects is: looked at (labeled), or not yet (pool)"
+        )
+
+        def outside_effects(self, workspace: Path) -> dict[str, str]:
+            """The queue is not a CSV file below the workspace, the images or the annotations."""
+            labels = self.annotations.parent if self.annotations and self.annotations.is_file() else self.annotations
+            return queue_effects(self.queue, workspace, self.images, labels)
 
     @classmethod
     def check(cls, options: Options) -> None:
@@ -39,10 +55,13 @@ class Folder(QueueFile):
             if path is None:
                 raise UsageError(
                     f"The folder platform needs --{key}.",
-                    do="alcli init W --images photos --annotations labels (an empty folder is fine at the start)",
+                    do="alcli init W --images photos --annotations labels. If nothing is annotated yet, name an empty "
+                    "folder.",
                 )
             if not path.exists():
                 raise UsageError(f"--{key}: there is no {path}.", do="Check the path, or make the folder first.")
+        if options.images and options.annotations:
+            _check_images(options.images, options.annotations)
 
     def __init__(self, options: Options, cache: Path) -> None:
         if options.images is None:
@@ -51,8 +70,12 @@ class Folder(QueueFile):
         self._annotations = options.annotations
         self._format = options.format
         self._queue = options.queue or _beside(options.annotations or options.images)
+        self._empty = options.empty
+        self._crowds = options.crowds == "objects"
+        self._workspace = cache.parent
         self._labels: Format | None = None
-        self._purpose = Purpose()
+        self._purpose = Purpose(crowds=self._crowds)
+        self._orphans: Sequence[Refusal] = ()
         self._passed_over: Sequence[str] = ()
 
     @property
@@ -60,9 +83,30 @@ class Folder(QueueFile):
         """What was overlooked in the last listing and reading, one sentence for each kind."""
         return [*self._passed_over, *getattr(self._labels, "notes", ())]
 
+    @property
+    def orphans(self) -> Sequence[Refusal]:
+        """All annotations, if none of them belonged to an image in the last listing."""
+        return self._orphans
+
+    @property
+    def listed_classes(self) -> Sequence[str]:
+        """The classes of a class list."""
+        return getattr(self._labels, "listed_classes", ())
+
+    @property
+    def empty_is_undecided(self) -> bool:
+        """Whether ``platform.empty`` is not set."""
+        return self._empty == "ask"
+
+    @property
+    def title(self) -> str:
+        """What people call the format of the annotations."""
+        labels = type(self._open_labels())
+        return str(getattr(labels, "title", labels.__name__))
+
     def set_task(self, task: TaskOptions) -> None:
         """Read only formats and parts that the task can use; ``task.classes`` name numbered classes."""
-        self._purpose = Purpose(task.name, task.classes)
+        self._purpose = Purpose(task.name, task.classes, self._crowds)
         self._labels = None
 
     def items(self) -> Iterator[Item | Refusal]:
@@ -75,9 +119,13 @@ class Folder(QueueFile):
         self._passed_over = listing.notes
         names = sorted(listing.images)
         versions, orphans = self._open_labels().labeled(names) if self._annotations else ({}, [])
+        self._orphans = () if versions else orphans
+        # The setting changes what is read from the same file.
+        stamp = "/crowds" if self._crowds else ""
         for name, (path, version) in sorted(listing.images.items()):
-            state = LABELED if name in versions else UNLABELED
-            yield Item(name, name, path_to_uri(path), "", state, f"{version}/{versions.get(name, '')}")
+            state = LABELED if name in versions and not self._is_unopened(name) else UNLABELED
+            suffix = stamp if name in versions else ""
+            yield Item(name, name, path_to_uri(path), "", state, f"{version}/{versions.get(name, '')}{suffix}")
         yield from listing.refusals
         yield from orphans
 
@@ -97,6 +145,16 @@ class Folder(QueueFile):
     def image(self, item: Item) -> Path:
         """The image file itself."""
         return uri_to_path(item.uri)
+
+    def _is_unopened(self, name: str) -> bool:
+        """Whether a listed image holds nothing because nobody has opened it."""
+        if self._empty != "pool":
+            return False
+        try:
+            annotation = self._open_labels().read(name)
+        except DataError:
+            return False
+        return annotation.is_empty and not annotation.passed_over
 
     def _open_labels(self) -> Format:
         if self._labels is None:
@@ -118,6 +176,22 @@ def path_to_uri(path: Path) -> str:
 def uri_to_path(uri: str) -> Path:
     """The path of a URI from ``path_to_uri``."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def _check_images(images: Path, annotations: Path) -> None:
+    if not images.is_dir():
+        is_video = images.suffix.lower() in VIDEOS
+        raise UsageError(
+            f"--images: {images} is a {'video' if is_video else 'file'}, not a folder of images.",
+            do="Extract its frames first: ffmpeg -i VIDEO photos/%06d.jpg"
+            if is_video
+            else "Name the folder of images.",
+        )
+    if not has_images(images) and annotations.is_dir() and has_images(annotations):
+        raise UsageError(
+            f"--images: {images} holds no images, but --annotations: {annotations} does.",
+            do=f"Swapped? --images {annotations} --annotations {images}",
+        )
 
 
 def _beside(annotations: Path) -> Path:

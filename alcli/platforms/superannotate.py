@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from alcli.annotations import Annotation
+from alcli.config import TaskOptions
 from alcli.errors import DataError, UsageError
+from alcli.formats import Purpose
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
-from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
+from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, parts, project_name
 from alcli.platforms._superannotate_options import SuperannotateOptions
+from alcli.platforms._superannotate_rows import Row
 from alcli.priorities import priorities
 from alcli.system.clock import LARGEST_SKEW
 
@@ -31,12 +34,11 @@ class Superannotate:
 
     If a project assigns items automatically by priority score, annotators receive the pool's items in order of falling
     priority. The queue is therefore every item in a pool status with a priority above zero.
-
-    Attributes:
-        ignored: number of skipped objects by kind; no task supports these kinds.
     """
 
     Options = SuperannotateOptions
+    most_queued = 1_000_000
+    """The largest priority that the service stores, and so the largest number of items in order."""
 
     @classmethod
     def check(cls, options: SuperannotateOptions) -> None:
@@ -49,9 +51,13 @@ class Superannotate:
         project_name(options)
         self._options = options
         self._client = Client(options, cache.parent / "logs")
-        self._downloads = Downloads(cache / "images", options)
+        self._downloads = Downloads(cache / "images", options, self._client.credentials.url)
         self._listed: list[Row] | None = None
-        self.ignored: Counter[str] = Counter()
+        self._purpose = Purpose()
+
+    def set_task(self, task: TaskOptions) -> None:
+        """For detection, objects without a box give one."""
+        self._purpose = Purpose(task.name, task.classes)
 
     # The platform's contract
 
@@ -64,6 +70,7 @@ class Superannotate:
         for status in (*self._options.labeled_statuses, *self._options.pool_statuses):
             self._client.check_status(status)
         self._listed = self._client.rows()
+        yield from self._client.refusals
         for row in self._listed:
             try:
                 yield self._item(row)
@@ -76,12 +83,9 @@ class Superannotate:
             documents = self._client.annotations([int(item.id) for item in page])
             for item in page:
                 try:
-                    annotation, ignored = parse(item.id, documents[int(item.id)])
+                    yield parse(item.id, documents[int(item.id)], self._purpose)
                 except DataError as error:
                     yield Refusal(item.id, item.name, error.what, item.version)
-                else:
-                    self.ignored += ignored
-                    yield annotation
 
     def image(self, item: Item) -> Path:
         """The item's pixels: from the mirror folder, its address, or the platform's storage.
@@ -92,9 +96,12 @@ class Superannotate:
         if self._options.images is not None:
             return mirror_path(self._options.images, item)
         if item.uri.startswith(STORED):
-            return self._downloads.file(item.uri, lambda: self._client.original(item.folder, int(item.id)))
-        # Signed addresses change with each listing, but only in their query.
-        return self._downloads.file(f"{item.id} {item.uri.partition('?')[0]}", lambda: (item.uri, {}))
+            return self._downloads.file(_key(item), lambda: self._client.original(item.folder, int(item.id)))
+        return self._downloads.file(_key(item), lambda: (item.uri, {}))
+
+    def drop_image(self, item: Item) -> bool:
+        """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
+        return self._options.images is None and self._downloads.drop(_key(item))
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Set the priority of every row, and zero for every other queued item; at most 100 per request."""
@@ -226,6 +233,11 @@ def mirror_path(root: Path, item: Item) -> Path:
         if path.is_file():
             return path
     raise DataError(f"there is no {Path(item.folder) / item.name} in {root}")
+
+
+def _key(item: Item) -> str:
+    """What identifies an image: signed addresses change with each listing, but only in their query."""
+    return item.uri if item.uri.startswith(STORED) else f"{item.id} {item.uri.partition('?')[0]}"
 
 
 def _priority(listing: Mapping[str, Row], item_id: str) -> float | None:

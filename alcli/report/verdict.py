@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from alcli.curves.comparison import share_interval
+from alcli.curves.comparison import rank_correlation_interval, share_interval
 from alcli.curves.history import curve
-from alcli.curves.metrics import metric_name
+from alcli.curves.metrics import metric_in_words
 from alcli.report import Facts
 from alcli.review.retrospective import Retrospective
+from alcli.system.text import quantity
 
 SURE = 0.05
 FEWEST = 5
@@ -20,11 +21,11 @@ FEWEST = 5
 
 def verdict(facts: Facts) -> str:
     """One sentence for the head of the page."""
-    again = f" and look at {facts.again} annotations again" if facts.again else ""
+    rechecks = f"look at {quantity(facts.again, 'annotation')} again" if facts.again else ""
     if not facts.ranked:
-        left = f"look at {facts.again} annotations again" if facts.again else "there is nothing left to ask for"
-        return f"Every usable image is annotated: {left}."
-    return f"Annotate these {facts.asked} of {facts.ranked} images next{again}{_standing(facts)}."
+        return f"Every usable image is annotated: {rechecks or 'there is nothing left to annotate'}."
+    again = f" and {rechecks}" if rechecks else ""
+    return f"Annotate these {facts.asked} of {quantity(facts.ranked, 'image')} next{again}{_standing(facts)}."
 
 
 def _standing(facts: Facts) -> str:
@@ -32,11 +33,11 @@ def _standing(facts: Facts) -> str:
         return f": without any annotation yet, they were chosen as {facts.cold_start}"
     points = curve(facts.cycles)
     if not points or points[-1].headline is None:
-        return "; how good the model is cannot be said, for no image is held out to measure it on"
+        return "; no image is held out yet to measure the model on"
     name, value = points[-1].headline
     interval = share_interval(value, points[-1].held_out)
     spans = f"[95 %: {100 * interval.low:.0f} to {100 * interval.high:.0f}]"
-    text = f": the model is at {100 * value:.1f} % {metric_name(name)} {spans}"
+    text = f": the model is at {metric_in_words(name, value)} {spans}"
     if len(points) > 1 and points[-2].headline:
         text += f", {100 * (value - points[-2].headline[1]):+.1f} points since cycle {points[-2].number}"
     return text
@@ -47,13 +48,11 @@ def ranking_in_words(retrospectives: Sequence[Retrospective]) -> str:
     known = [(cycle, cycle.correlation) for cycle in retrospectives if cycle.correlation is not None]
     if not known:
         return (
-            "Not known yet: it takes at least three images that were annotated after a cycle had ranked them. "
+            "Not known yet: at least three images must be annotated after a cycle has ranked them. "
             "Annotate some of the list and run the next cycle."
         )
     last, correlation = known[-1]
-    # Half the width of a 95 % interval of Spearman's correlation (Bonett & Wright, Psychometrika 2000).
-    reach = 1.96 * np.sqrt((1 + correlation**2 / 2) / max(last.count - 3, 1))
-    low, high = np.tanh(np.arctanh(np.clip(correlation, -0.999, 0.999)) + np.array([-reach, reach]))
+    low, high = rank_correlation_interval(correlation, last.count)
     measured = f"{correlation:+.2f} [{low:+.2f}, {high:+.2f}]"
     text = f"Cycle {last.cycle}: {measured} on {last.count} images annotated since. "
     if low > 0:
@@ -69,8 +68,8 @@ def arms_in_words(retrospectives: Sequence[Retrospective]) -> str:
     control = [loss for _, losses in pairs for loss in losses]
     if len(control) < FEWEST:
         return (
-            f"Nothing can be said yet: {len(control)} images drawn at random have been annotated, at least {FEWEST} "
-            "are needed. strategy.random_share sets how many of each list are."
+            f"Not known yet: {quantity(len(control), 'randomly drawn image')} {'is' if len(control) == 1 else 'are'} "
+            f"annotated, {FEWEST} are needed."
         )
     # Losses of different cycles come from different models: each is put in relation to its own cycle's middle.
     ours: list[float] = []

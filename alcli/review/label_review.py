@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alcli.context import Context
-from alcli.items import LABELED, RECHECK, QueryRow, fingerprint
+from alcli.items import LABELED, RECHECK, UNLABELED, QueryRow, fingerprint
 from alcli.review.retrospective import outcomes
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.workspace.records import Pushed, Scored, StepRecord, Training
@@ -35,7 +35,8 @@ def choose_rechecks(context: Context, cycle: int, trained: TrainedModel | None) 
     options = context.config.selection
     # A share of less than one label is one label now and then.
     chance = float(np.random.default_rng((seed_of(options.seed, cycle), 2)).random())
-    most = min(int(options.recheck_share * options.budget + chance), options.budget)
+    budget = options.budget_of(len(context.workspace.store.pool(forgiving=("image",)).in_state(UNLABELED)))
+    most = min(int(options.recheck_share * budget + chance), budget)
     if not options.recheck_share or not most or trained is None:
         return []
     known = _earlier_rechecks(context, cycle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from alcli.items import AL, RANDOM, Item, QueryRow, Refusal
 from alcli.signals import Signals
 from alcli.strategies import QueryStrategy
 
-CONTROL = "random control"
+CONTROL = "drawn at random, to measure the gain"
 """The reason of a row that chance chose, so that what the strategy gains over chance can be measured."""
 
 
@@ -54,7 +54,7 @@ def select(
         budget: how many of the first rows are marked as asked for.
         seed: of the strategy's random numbers.
         random_share: share of the budget that is drawn uniformly from all items and spread evenly over the budget, so
-            that a list worked through in part holds the same share. Such rows have ``random control`` as their reason.
+            that a list worked through in part holds the same share. Such rows have ``CONTROL`` as their reason.
 
     Raises:
         DataError: the strategy returned an array of another shape than (n,).
@@ -88,6 +88,12 @@ def insert_rechecks(query: Query, rechecks: Sequence[QueryRow]) -> Query:
     again, rest = iter(rechecks), iter(query.rows)
     ordered = [next(again) if position in positions else next(rest) for position in range(count)]
     return replace(query, rows=number_rows(ordered, asked))
+
+
+def remove_rows(query: Query, item_ids: Collection[str]) -> Query:
+    """Remove rows; as many as before are asked for, as far as there are others. Ranks are 1..n again."""
+    kept = [row for row in query.rows if row.item.id not in item_ids]
+    return replace(query, rows=number_rows(kept, sum(row.asked for row in query.rows)))
 
 
 def number_rows(rows: Sequence[QueryRow], asked: int) -> list[QueryRow]:

@@ -38,7 +38,7 @@ def rank(
         rechecks: labeled rows to look at again; they take their part of the budget.
         grounds: what reasons are made from; without them rows get none.
     """
-    budget = options.budget - len(rechecks)
+    budget = options.budget_of(len(items)) - len(rechecks)
     usable = signals.only(strategy.needs).with_typical_for_unknown()
     query = select(strategy, usable, items, budget, draw.seed, draw.random_share)
     query = move_near_duplicates(query, budget, signals, options.min_distance, options.per_group)

@@ -13,21 +13,21 @@ from alcli.vectors.neighbors import center_and_scale, nearest
 from alcli.vectors.rows import Rows, evenly_spaced
 
 PHRASES = {
-    "predicted_loss": "predicted loss",
-    "entropy": "uncertainty (entropy)",
-    "margin": "indecision between classes",
-    "least_confidence": "lack of confidence",
-    "mutual_information": "disagreement of thinned networks",
-    "output_discrepancy": "change since the last model",
+    "predicted_loss": ("a larger predicted loss than", "a smaller predicted loss than"),
+    "entropy": ("less certain (entropy) than", "more certain (entropy) than"),
+    "margin": ("less sure of the class than for", "surer of the class than for"),
+    "least_confidence": ("less confident than for", "more confident than for"),
+    "mutual_information": ("thinned networks disagree more than on", "thinned networks agree more than on"),
+    "output_discrepancy": ("changed more since the last model than", "changed less since the last model than"),
 }
-"""The name of each number in sentences such as "predicted loss in the top 2 %"."""
+"""How each number compares with the pool's, high and low: "less sure of the class than for 84 % of the images"."""
 TELLING = frozenset({"class_scores", "margin", "tie"})
 """Signals that name classes or boxes; they are free where a strategy uses the model's answers anyway."""
 OF_ANSWERS = frozenset({"entropy", "margin", "least_confidence", "mutual_information", "class_scores"})
 MOST_CLASSES = 100
 """With more classes, their scores would take more room than all other signals together."""
-APART = "unlike the others asked for"
-ON_BOX = " on the box"
+APART = "different from the other images to annotate"
+ON_BOX = "? (box around"
 WORTH = 25
 """Percent from the top of the pool: a higher number is named even where there are better reasons."""
 TIED = 0.7
@@ -86,7 +86,7 @@ def _reason(causes: Sequence[str], position: int, tops: Mapping[str, np.ndarray]
     tops = {name: values for name, values in tops.items() if not _is_implied(name, causes)}
     # A strategy that looks at groups also asks for images that no number speaks for: there it is no reason.
     names = [name for name in tops if tops[name][position] <= WORTH] if causes else list(tops)
-    numbers = [f"{PHRASES[name]} in the {_in_words(tops[name][position], len(tops[name]))}" for name in names]
+    numbers = [_in_words(*PHRASES[name], tops[name][position], len(tops[name])) for name in names]
     # What all of them have in common comes last.
     return "; ".join(sorted([*causes, *numbers], key=lambda part: part == APART))
 
@@ -101,13 +101,16 @@ def _shares_above(grounds: Grounds) -> dict[str, np.ndarray]:
     return shares
 
 
-def _in_words(top: float, count: int) -> str:
-    return f"top {max(1, round(top))} %" if top <= 50 else f"lowest {max(1, round(100 - top + 100 / count))} %"
+def _in_words(more: str, less: str, top: float, count: int) -> str:
+    # ``top`` counts the image itself and its equals; the others are what it is compared with.
+    if top <= 50:
+        return f"{more} {min(99, round(100 - top))} % of the images"
+    return f"{less} {min(99, round(top - 100 / count))} % of the images"
 
 
 def _is_implied(name: str, causes: Sequence[str]) -> bool:
     """Whether another cause says the same better: tied classes of the whole image say what the margin is."""
-    return name == "margin" and any(cause.startswith("two classes") and ON_BOX not in cause for cause in causes)
+    return name == "margin" and any(cause.endswith("?") for cause in causes)
 
 
 def _ties(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:
@@ -142,13 +145,13 @@ def _ties_on_boxes(grounds: Grounds, positions: Sequence[int]) -> dict[int, list
         tie = np.asarray(grounds.signals["tie"][position], dtype=np.float64)
         first, second, margin, across, down = tie.tolist()
         if margin >= TIED:
-            where = f"{ON_BOX} around {100 * across:.0f} % across, {100 * down:.0f} % down"
-            ties[position] = [f"{_tie_in_words(grounds.classes, int(first), int(second))}{where}"]
+            where = f"{ON_BOX} {100 * across:.0f} % across, {100 * down:.0f} % down)"
+            ties[position] = [f"{_tie_in_words(grounds.classes, int(first), int(second)).removesuffix('?')}{where}"]
     return ties
 
 
 def _tie_in_words(names: Sequence[str], first: int, second: int) -> str:
-    return f"two classes nearly tied: {names[first]} / {names[second]}"
+    return f"{names[first]} or {names[second]}?"
 
 
 def _two_best(arrays: Mapping[str, np.ndarray], positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -81,7 +81,7 @@ def _compute(
     examples = [replace(example, annotation=None) for example in examples]
     order = [list(range(start, min(start + BATCH, len(examples)))) for start in range(0, len(examples), BATCH)]
     deep, stages, channels = [], [], [0]
-    with progress.track("Features", len(examples)) as advance:
+    with progress.track("Computing features", len(examples)) as advance:
         for batch, refused in batches(task, examples, lambda _: order, config.score.workers):
             if refused or batch is None:
                 raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Repair or skip that image.")

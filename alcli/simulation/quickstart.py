@@ -23,6 +23,7 @@ from alcli.formats import voc
 from alcli.items import ImageFacts, Item
 from alcli.platforms.folder import path_to_uri
 from alcli.system.progress import Progress
+from alcli.system.text import quantity
 from alcli.tasks import Example, Task
 from alcli.workspace import Workspace
 
@@ -34,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "task.name": "detection",
     "task.classes": [str(digit) for digit in range(10)],
     "model.name": "ssd-tiny",
+    "model.weights": "none",
     "train.epochs": 40,
     "train.batch_size": 8,
     "train.learning_rate": 3e-3,
@@ -93,6 +95,7 @@ def make_workspace(project: Project) -> Workspace:
         "platform.name": "folder",
         "platform.images": "images",
         "platform.annotations": "annotations",
+        "platform.queue": "queue.csv",
         **SETTINGS,
     }
     return Workspace.create(project.root, settings)
@@ -117,7 +120,9 @@ def run(
 def answer(context: Context, project: Project) -> list[str]:
     """Annotate the requested images of the queue; returns their names."""
     asked = [queued.name for queued in context.platform.queue() if queued.asked]
-    context.progress.say(f"The annotators take the first {len(asked)} images of the queue: {asked[0]}, {asked[1]}, …")
+    context.progress.say(
+        f"The annotators take the first {quantity(len(asked), 'image')} of the queue: {asked[0]}, {asked[1]}, …"
+    )
     for name in asked:
         xml = Path(name).with_suffix(".xml").name
         (project.answers / xml).replace(project.annotations / xml)

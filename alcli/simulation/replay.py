@@ -12,9 +12,11 @@ from typing import Any
 
 from alcli import plugins
 from alcli.artifacts.examples import make_task
+from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
 from alcli.context import Context
-from alcli.errors import UsageError, WorkspaceDamaged
+from alcli.cycle.pull import pull
+from alcli.errors import WorkspaceDamaged
 from alcli.items import Refusal
 from alcli.simulation.labels import Labels, gather
 from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
@@ -23,6 +25,7 @@ from alcli.simulation.runs import Engine, Job, execute, threads_for
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Progress
+from alcli.system.text import quantity
 
 PLAN_FILE = "plan.json"
 
@@ -71,11 +74,14 @@ class Simulation:
         """A title for people."""
         model = make_task(self.config, self.labels.classes).model_name
         kind = f"frozen features of {model}" if self.plan.frozen else model
-        return f"{self.config.task.name}, {kind}: {len(self.labels.pool)} images, {len(self.labels.test)} to test on"
+        images = quantity(len(self.labels.pool), "image")
+        return f"{self.config.task.name}, {kind}: {images}, {len(self.labels.test)} to test on"
 
 
 def plan(context: Context, request: Request) -> Simulation:
     """Check the request and choose the folder; the workspace must be locked, but only during this call.
+
+    A workspace that has never pulled pulls now.
 
     The same labels, settings and sizes use the same folder: finished runs are not repeated, and new seeds and
     strategies are added.
@@ -87,8 +93,8 @@ def plan(context: Context, request: Request) -> Simulation:
     from alcli.simulation.costs import unit_of
     from alcli.simulation.trained import relevant_settings
 
-    if not context.workspace.store.pool().items:
-        raise UsageError("Nothing has been pulled yet.", do="Run `alcli pull`.")
+    pulled = [] if context.workspace.store.pool().items else pull(context).problems
+    context = settle_weights(context)
     if request.frozen:
         check_frozen(context.config)
     unit = unit_of(plugins.load("tasks", context.config.task.name))
@@ -108,7 +114,7 @@ def plan(context: Context, request: Request) -> Simulation:
     content = {"key": key, **sizes.settings(), "pool": len(labels.pool), "test": len(labels.test), "threads": threads}
     with atomic_write(folder / PLAN_FILE) as stream:
         json.dump({**content, "settings": settings}, stream, indent=2)
-    return Simulation(folder, context.config, labels, sizes, request, problems, threads)
+    return Simulation(folder, context.config, labels, sizes, request, [*pulled, *problems], threads)
 
 
 def run(simulation: Simulation, progress: Progress) -> Results:
@@ -117,8 +123,8 @@ def run(simulation: Simulation, progress: Progress) -> Results:
     missing = [job for job in simulation.jobs if not job.is_complete]
     if missing:
         progress.say(
-            f"{len(simulation.jobs)} runs of {simulation.plan.cycles + 1} trainings, {len(missing)} to do, "
-            f"{min(processes, len(missing))} at a time; in {simulation.folder}"
+            f"{_runs_in_words(simulation, len(missing))}, {simulation.plan.cycles + 1} trainings each, "
+            f"{min(processes, len(missing))} at a time"
         )
         engine = _engine(simulation, processes, progress)
         execute(simulation.jobs, engine, processes, simulation.threads, progress)
@@ -127,6 +133,13 @@ def run(simulation: Simulation, progress: Progress) -> Results:
     results = summarize(curves, request.arms, simulation.labels.unit, request.metric)
     write(simulation, results)
     return results
+
+
+def _runs_in_words(simulation: Simulation, missing: int) -> str:
+    strategies = quantity(len(simulation.request.arms), "strategy")
+    runs = quantity(len(simulation.jobs), "run")
+    rest = f", {missing} of them to do" if missing < len(simulation.jobs) else ""
+    return f"{strategies} × {quantity(simulation.request.seeds, 'seed')} = {runs}{rest}"
 
 
 def write(simulation: Simulation, results: Results) -> None:

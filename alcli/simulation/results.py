@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from alcli.curves.comparison import Comparison, Estimate, area, compare, estimate, holm, level, saving
+from alcli.curves.metrics import metric_name
 from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job
-from alcli.system.text import did_you_mean
+from alcli.system.text import did_you_mean, quantity
 
 TARGETS = (0.5, 0.75, 1.0)
 """Shares of random's gain from the start to the last budget."""
@@ -122,7 +123,7 @@ def verdict(results: Results) -> str:
     unsure = [arm.arm for arm in results.others if arm not in better and arm not in worse]
     if not better and not worse:
         return f"No strategy differs from random here ({results.runs} paired runs, 5 % level, Holm-corrected)."
-    sentences = [f"{better[0].arm} {_saves(better[0])}: {_points(better[0].gain)}."] if better else []
+    sentences = [f"{_saves(better[0])}: {_points(better[0].gain)}."] if better else []
     if not better:
         sentences.append("No strategy beats random here.")
     if better[1:]:
@@ -189,8 +190,8 @@ def _check_equal_starts(jobs: Sequence[Job]) -> None:
 def _saves(arm: ArmSummary) -> str:
     share = arm.saved[-1].mean
     if math.isnan(share) or share <= 0:
-        return "is ahead of random over the budget but saves no labels on the way to random's last result"
-    return f"saves {100 * share:.0f} % of the labels that random needs for its last result"
+        return f"{arm.arm} is ahead of random over the budget, but reaches random's last result no earlier"
+    return f"With {arm.arm}, {100 * share:.0f} % fewer labels reach what random order reached at the end"
 
 
 def _points(gain: Comparison) -> str:
@@ -216,8 +217,9 @@ def markdown(results: Results) -> str:
     if results.targets[-1] <= results.targets[0]:
         saved = "says nothing here, because more labels did not help random"
     lines = [
-        f"Metric: {results.metric} in percent; {results.runs} paired runs. ± and […]: 95 % intervals. p: paired t-test "
-        f"against random on the mean over the budget, corrected for {len(results.others)} comparisons (Holm).",
+        f"Metric: {metric_name(results.metric)} in percent; {results.runs} paired runs. ± and […]: 95 % intervals. "
+        "p: paired t-test against random on the mean over the budget, "
+        f"corrected for {quantity(len(results.others), 'comparison')} (Holm).",
         f"Saved: {saved}.",
         "",
         f"| strategy | mean over the budget | last budget | gain over random | p | at the last budget | images saved | "
@@ -229,7 +231,7 @@ def markdown(results: Results) -> str:
     others = sorted({name for arm in results.arms for name in arm.others})
     if others and results.others:
         lines += ["", "Gain over random on the other metrics (mean over the budget):", ""]
-        lines += [f"| strategy | {' | '.join(others)} |", "|---|" + "---|" * len(others)]
+        lines += [f"| strategy | {' | '.join(map(metric_name, others))} |", "|---|" + "---|" * len(others)]
         for arm in results.others:
             lines.append(f"| {arm.arm} | {' | '.join(_difference(arm.others[name].difference) for name in others)} |")
     return "\n".join(lines) + "\n"
@@ -238,7 +240,8 @@ def markdown(results: Results) -> str:
 def _at_each_budget(results: Results) -> list[str]:
     curves = results.curves
     labels = curves[curves["arm"] == BASELINE].groupby("cycle")["labels"].first().tolist()
-    lines = [f"| {results.metric} at so many images | {' | '.join(map(str, labels))} |", "|---|" + "---|" * len(labels)]
+    heading = f"{metric_name(results.metric)} with this many images"
+    lines = [f"| {heading} | {' | '.join(map(str, labels))} |", "|---|" + "---|" * len(labels)]
     for arm in results.arms:
         points = curves[curves["arm"] == arm.arm]
         estimates = [estimate(cycle[results.metric].to_numpy()) for _, cycle in points.groupby("cycle")]

@@ -18,8 +18,8 @@ import threadpoolctl
 from alcli.errors import WorkspaceDamaged
 from alcli.simulation.plan import Arm, Plan
 from alcli.system.files import atomic_write
-from alcli.system.processes import end_with_parent
-from alcli.system.progress import Progress
+from alcli.system.progress import Advance, Progress
+from alcli.system.workers import end_with_parent
 
 SECONDS_BETWEEN_LOOKS = 1.0
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -95,8 +95,8 @@ def execute(
     """
     todo = [job for job in jobs if not job.is_complete]
     total = sum(job.plan.cycles + 1 for job in jobs)
-    with progress.track("Simulating cycles", total) as advance:
-        advance(sum(len(job.points()) for job in jobs))
+    done = sum(len(job.points()) for job in jobs)
+    with progress.track("Simulating", total, "training", done) as advance:
         if processes == 1 or len(todo) <= 1:
             _run_here(todo, make_engine, threads, advance)
         else:
@@ -104,9 +104,7 @@ def execute(
                 _run_in_processes(todo, make_engine, min(processes, len(todo)), advance)
 
 
-def _run_here(
-    todo: Sequence[Job], make_engine: Callable[[], Engine], threads: int, advance: Callable[[int], None]
-) -> None:
+def _run_here(todo: Sequence[Job], make_engine: Callable[[], Engine], threads: int, advance: Advance) -> None:
     if not todo:
         return
     engine = make_engine()
@@ -116,9 +114,7 @@ def _run_here(
                 advance(1)
 
 
-def _run_in_processes(
-    todo: Sequence[Job], make_engine: Callable[[], Engine], processes: int, advance: Callable[[int], None]
-) -> None:
+def _run_in_processes(todo: Sequence[Job], make_engine: Callable[[], Engine], processes: int, advance: Advance) -> None:
     reported = sum(len(job.points()) for job in todo)
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (make_engine,)) as pool:
         try:

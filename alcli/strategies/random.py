@@ -14,7 +14,7 @@ class Random:
     """
 
     needs: frozenset[str] = frozenset()
-    order_in_words = "a seeded random sample"
+    order_in_words = "a random sample"
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) uniform random numbers."""

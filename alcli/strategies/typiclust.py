@@ -26,7 +26,7 @@ class Typiclust:
 
     needs = frozenset({"embedding"})
     needs_labeled = frozenset({"embedding"})
-    order_in_words = "the most typical of each cluster"
+    order_in_words = "typical images, one of each kind"
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) distinct whole numbers."""

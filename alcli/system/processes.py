@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import multiprocessing
 import os
 import signal
-import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from alcli.system.workers import SignLife, WorkerDied, Workers, WorkerStuck
 
 CHUNK = 8
 MOST_WORKERS = 8
@@ -28,13 +24,24 @@ class Died:
 
     Attributes:
         killed: it was killed from outside, perhaps for lack of memory; its work may not be to blame.
+        silent: it was killed after so many seconds without a sign of life; 0 otherwise.
     """
 
     killed: bool
+    silent: float = 0.0
+
+    @classmethod
+    def of(cls, death: WorkerDied) -> Died:
+        """How a process of ``Workers`` ended."""
+        if isinstance(death, WorkerStuck):
+            return cls(killed=True, silent=death.seconds)
+        return cls(killed=death.exit_code == -signal.SIGKILL)
 
     @property
     def reason(self) -> str:
         """What happened to the image that was being decoded, in words."""
+        if self.silent:
+            return f"its decoding took longer than {self.silent:.0f} s"
         return "its decoding was killed; short of memory?" if self.killed else "the decoder crashed on it"
 
 
@@ -43,11 +50,18 @@ def map_in_processes(
 ) -> Iterator[Result | Died]:
     """Apply ``function`` to each value in forked processes, in order; Died for a value that kills its process.
 
-    When a process dies, its pending values run again, one at a time where necessary to find the culprit.
+    When a process dies, its pending values run again, one at a time where necessary to find the culprit. Where no
+    process can be started, this one does the work.
     """
     chunks = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
     while chunks:
-        under_way = yield from _run_until_death(function, chunks, workers)
+        death, under_way = yield from _run_until_death(function, chunks, workers)
+        if isinstance(death, WorkerStuck):
+            chunk, culprit = chunks.pop(0), death.done
+            yield from _run_one_by_one(function, chunk[:culprit])
+            yield Died.of(death)
+            chunks[:0] = [chunk[culprit + 1 :]]
+            continue
         for chunk in chunks[:under_way]:
             yield from _run_one_by_one(function, chunk)
         chunks = chunks[under_way:]
@@ -55,25 +69,23 @@ def map_in_processes(
 
 def _run_until_death(
     function: Callable[[Value], Result], chunks: list[Sequence[Value]], workers: int
-) -> Generator[Result, None, int]:
-    """Yield results and remove finished chunks; returns how many of the rest were running when a process died."""
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _start_worker)
+) -> Generator[Result, None, tuple[WorkerDied | None, int]]:
+    """Yield results and remove finished chunks; returns what died, and how many of the rest were running then."""
+    pool = Workers(functools.partial(_apply, function), workers)
     try:
         todo = iter(list(chunks))
-        under_way: deque[Future[list[Result]]] = deque()
         while chunks:
             try:
-                for chunk in itertools.islice(todo, 2 * workers - len(under_way)):
-                    under_way.append(pool.submit(_apply, function, chunk))
-                results = under_way[0].result()
-            except BrokenProcessPool:
-                return min(max(len(under_way), 1), len(chunks))
-            under_way.popleft()
+                for chunk in itertools.islice(todo, 2 * len(pool) - pool.pending):
+                    pool.send(chunk)
+                results = pool.receive() if len(pool) else _apply(function, chunks[0])
+            except WorkerDied as death:
+                return death, min(max(pool.pending, 1), len(chunks))
             chunks.pop(0)
             yield from results
-        return 0
+        return None, 0
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.close()
 
 
 def _run_one_by_one(function: Callable[[Value], Result], values: Sequence[Value]) -> Iterator[Result | Died]:
@@ -88,58 +100,26 @@ def _run_one_by_one(function: Callable[[Value], Result], values: Sequence[Value]
 
 def run_in_child(function: Callable[[Value], Result], values: Sequence[Value]) -> list[Result] | Died:
     """Apply ``function`` to all values in one forked process; an exception raised there is raised here."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_results, args=(sender, function, values), daemon=True)
-    process.start()
-    sender.close()
+    child = Workers(functools.partial(_apply, function), 1)
     try:
-        answer = receiver.recv()
-    except EOFError:
-        process.join()
-        return Died(killed=process.exitcode == -signal.SIGKILL)
+        if not len(child):
+            return _apply(function, values)
+        child.send(values)
+        return list(child.receive())
+    except WorkerDied as death:
+        return Died.of(death)
     finally:
-        receiver.close()
-        # It has sent its answer, or nobody is waiting for it.
-        process.kill()
-        process.join()
-    if isinstance(answer, BaseException):
-        raise answer
-    return list(answer)
+        child.close()
 
 
-def end_with_parent() -> None:
-    """Exit when the parent process dies; otherwise the children of a killed parent would run or wait forever."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
-
-
-def _exit_after(process: BaseProcess) -> None:
-    process.join()
-    os._exit(1)
-
-
-def _start_worker() -> None:
-    # The terminal sends Ctrl-C to every process; the parent handles it. The pool ends its processes with SIGTERM.
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    end_with_parent()
-
-
-def _apply(function: Callable[[Value], Result], values: Sequence[Value]) -> list[Result]:
-    return [function(value) for value in values]
-
-
-def _send_results(sender: Connection, function: Callable[[Any], Any], values: Sequence[Any]) -> None:
-    # Ignore signals that the parent handles: if one ended this process, its value would look like the culprit.
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    end_with_parent()
-    try:
-        sender.send(_apply(function, values))
-    except Exception as error:
-        sender.send(error)
+def _apply(
+    function: Callable[[Value], Result], values: Sequence[Value], sign_life: SignLife = lambda: None
+) -> list[Result]:
+    results = []
+    for value in values:
+        results.append(function(value))
+        sign_life()
+    return results
 
 
 def worker_count(wanted: int | None, batches_to_load: int) -> int:

@@ -26,6 +26,8 @@ from alcli.system.redaction import redact
 FILE_NAME = "alcli.jsonl"
 MOST_BYTES = 5_000_000
 FILES = 5
+TAIL = 65_536
+"""Bytes at the end of the log that hold its last whole line."""
 
 
 class Run:
@@ -64,6 +66,23 @@ def log_run(folder: Path, command: Sequence[str]) -> Iterator[Run]:
         LOG.setLevel(logging.NOTSET)
         LOG.removeHandler(handler)
         handler.close()
+
+
+def newest_message(folder: Path) -> str:
+    """The last message that the run which logs now has shown; empty if there is none, or if the last run has ended."""
+    try:
+        with (folder / FILE_NAME).open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return ""
+    # What follows the last line end is a line that is being written.
+    for line in reversed(lines[:-1]):
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            record = json.loads(line)
+            if record["level"] != "debug":
+                return "" if record["event"] in ("start", "end") else str(record["message"])
+    return ""
 
 
 def _event(name: str, **facts: object) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import classifiers, pixels, uncertainty
+from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
@@ -33,7 +34,7 @@ class Classification(TappedTask):
     the probabilities, ``expected_objects`` their sum: 1, or the expected number of labels.
     """
 
-    light_model = "mobilenet-v3-small"
+    light_model = LIGHT["classification"]
     models = classifiers.MODELS
     unit = "labels"
     Options = ClassificationOptions
@@ -149,12 +150,14 @@ class Classification(TappedTask):
         """``top1`` and ``macro_accuracy`` (mean recall over classes), or ``map`` with several labels; scikit-learn's.
 
         Raises:
-            DataError: with several labels, no example has one.
+            DataError: with several labels, no example has one; otherwise, there is one class only.
         """
         predicted = {prediction.item_id: prediction for prediction in predictions}
         pairs = [(example.annotation, predicted[example.item.id]) for example in examples if example.annotation]
         if self._options.multi_label:
             return {"map": self._average_precision(pairs)}
+        if len(self.classes) == 1:
+            raise DataError(f"There is one class only ({self.classes[0]}): accuracy says nothing.")
         true = [annotation.labels[0] for annotation, _ in pairs]
         guessed = [prediction.labels[0] for _, prediction in pairs]
         macro = recall_score(true, guessed, labels=sorted(set(true)), average="macro", zero_division=0)

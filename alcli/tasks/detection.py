@@ -21,6 +21,7 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, ssd, uncertainty
+from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import pool_maps
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
@@ -35,7 +36,7 @@ DOUBTFUL = 0.2
 class Detection:
     """Detect objects with SSD (Liu et al., ECCV 2016); the features for the loss head are its source maps."""
 
-    light_model = "ssd-mobilenet-v2"
+    light_model = LIGHT["detection"]
     models = tuple(ssd.MODELS)
     unit = "boxes"
     signal_names = uncertainty.SIGNALS | {"tie"}

@@ -19,6 +19,7 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import hrnet, uncertainty
+from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example, _crops, _skeleton
@@ -46,7 +47,7 @@ class Pose(TappedTask):
     ``class_scores`` are peak heights averaged over people; ``expected_objects`` sums them over joints and people.
     """
 
-    light_model = "mobilenet-v2"
+    light_model = LIGHT["pose"]
     models = tuple(hrnet.MODELS)
     # Heatmap errors have small gradients at first. On LSP, λ = 1 cost 9 points of PCK, λ = 0.025 cost 1.2 and
     # λ = 0.005 less than 1, with equally good loss ranking.

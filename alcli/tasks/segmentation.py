@@ -18,6 +18,7 @@ from alcli.config import ModelOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, segmenters
+from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
@@ -41,7 +42,7 @@ class Segmentation(TappedTask):
     classes an annotator has to outline.
     """
 
-    light_model = "mobilenet-v2"
+    light_model = LIGHT["segmentation"]
     loss_weight = 0.1
     models = tuple(segmenters.MODELS)
     unit = "pixels"
@@ -155,7 +156,7 @@ class Segmentation(TappedTask):
         """``miou`` over all pixels that are not ignored, and ``iou/CLASS``; classes that never occur are skipped.
 
         Raises:
-            DataError: all pixels of all examples are ignored.
+            DataError: all pixels of all examples are ignored, or only one class occurs.
         """
         truth = {example.item.id: example.annotation for example in examples}
         count = len(self.classes)
@@ -172,6 +173,10 @@ class Segmentation(TappedTask):
                 confusion += np.bincount(pairs, minlength=count**2).reshape(count, count)
         if not confusion.any():
             raise DataError("No held-out image has a pixel that counts.", do="Look at the masks and task.ignore_index.")
+        present = (confusion.sum(axis=0) + confusion.sum(axis=1)) > 0
+        if present.sum() == 1:
+            only = self.classes[int(present.argmax())]
+            raise DataError(f"All held-out pixels are {only}: over one class only, mIoU says nothing.")
         return _intersections_over_unions(confusion, self.classes)
 
     def _check_ids(self, annotation: Annotation) -> None:
@@ -179,9 +184,10 @@ class Segmentation(TappedTask):
         unknown -= {self._options.ignore_index}
         if unknown:
             listed = ", ".join(str(number) for number in sorted(unknown))
+            mend = "name it, or ignore it" if len(unknown) == 1 else "name them, or ignore one of them"
             raise DataError(
-                f"the mask has pixels of id {listed}, which the class list does not name and task.ignore_index = "
-                f"{self._options.ignore_index} does not ignore"
+                f"the mask has pixels of id {listed}, which the class list does not name; {mend}: "
+                f"--set task.ignore_index={min(unknown)}"
             )
 
 

@@ -10,9 +10,11 @@ first, whole or not at all; the row that names them comes after.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,12 +29,29 @@ from alcli.system import lock
 from alcli.system.clock import now
 from alcli.system.files import PRIVATE, TEMPORARY_PREFIX, remove_leftovers, sync_folder
 from alcli.system.hashing import sha256_of
+from alcli.system.run_log import newest_message
 from alcli.workspace import database
 from alcli.workspace.database import DATABASE, machine_errors
 from alcli.workspace.records import Kind, StepRecord
 from alcli.workspace.store import Store, newest_version
 
 LOCK = "alcli.lock"
+LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A run that holds a workspace.
+
+    Attributes:
+        since: when it got the lock, in RFC 3339. doing: its newest message, empty if it has none yet.
+    """
+
+    pid: int
+    host: str
+    since: str
+    command: str
+    doing: str
 
 
 class Workspace:
@@ -59,7 +78,7 @@ class Workspace:
         if (root / config.FILE_NAME).exists():
             raise UsageError(f"{root} is a workspace already.", do="Choose another folder, or edit its alcli.toml.")
         with machine_errors(root):
-            for folder in (root, root / "cycles", root / "cache", root / "logs"):
+            for folder in (root, root / "cycles", root / "cache", root / LOGS):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             # A database without a configuration is what a killed init left.
             for leftover in root.glob(f"{DATABASE}*"):
@@ -109,6 +128,16 @@ class Workspace:
         database.make_durable(connection)
         return cls(root, connection)
 
+    @classmethod
+    def open_copy(cls, root: Path) -> Workspace:
+        """Open a workspace with a copy of its database in memory: what is written to the database is forgotten.
+
+        Raises:
+            WorkspaceMissing, WorkspaceTooNew, WorkspaceDamaged: as their names say.
+        """
+        original = cls.open(root, read_only=True)
+        return cls(root, database.migrate_in_memory(original._connection))
+
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
@@ -125,6 +154,7 @@ class Workspace:
         """
         with contextlib.ExitStack() as stack:
             with machine_errors(self.root):
+                _check_links(self.root)
                 stack.enter_context(lock.hold(self.root / LOCK, wait))
                 folders = ("cycles/*", "cycles/*/signals*", "cache/*")
                 remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
@@ -134,6 +164,14 @@ class Workspace:
     def holder(self) -> str:
         """Who else holds the lock, in words; empty when nobody does. Not inside ``lock`` of the same workspace."""
         return lock.holder(self.root / LOCK)
+
+    def running(self) -> Running | None:
+        """The run that holds the lock, and what it is doing; None while nobody holds it. Not inside ``lock``."""
+        match = lock.HOLDER.fullmatch(self.holder())
+        if match is None:
+            return None
+        doing = newest_message(self.root / LOGS)
+        return Running(int(match["pid"]), match["host"], match["since"], match["command"], doing)
 
     def _migrate(self) -> None:
         """Bring an older alcli's database to the newest schema; a copy of the old one is kept."""
@@ -235,3 +273,14 @@ class Workspace:
                 do=f"Delete it and run `alcli {record.summary.step}` again, or restore a backup.",
             )
         return record.file
+
+
+def _check_links(root: Path) -> None:
+    """Raise UsageError for a link where a run writes: a workspace from somebody else could overwrite any file by it."""
+    folders = [root / name for name in (LOCK, "logs", "cycles")]
+    for path in itertools.chain(folders, *(root.glob(pattern) for pattern in ("logs/*", "cycles/*", "cycles/*/*"))):
+        if path.is_symlink():
+            raise UsageError(
+                f"{path} is a link to {path.readlink()}; alcli writes cycles, logs and lock into real folders only.",
+                do="Move what it points to into its place. If the disk is too small, move the whole workspace.",
+            )

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import pydantic
 
+from alcli.annotations import PassedOver
+
 
 @dataclass(frozen=True)
 class CycleRecord:
@@ -94,8 +96,37 @@ class StepRecord(Generic[Kind]):
 
 
 @dataclass(frozen=True)
+class NewClass:
+    """A class that no annotation had before, and how many images have it now."""
+
+    name: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What all stored annotations hold, apart from objects that are used.
+
+    Attributes:
+        passed_over: objects that are not used.
+        empty: number of annotated images without objects.
+        absent_classes: classes of a class list that no annotation has.
+        ignored_masks: number of masks with pixels of ``task.ignore_index``.
+    """
+
+    passed_over: tuple[PassedOver, ...] = ()
+    empty: int = 0
+    absent_classes: tuple[str, ...] = ()
+    ignored_masks: int = 0
+
+
+@dataclass(frozen=True)
 class Pulled(Summary):
-    """Numbers of a pull; ``refused`` counts items and annotations that cannot be used."""
+    """Numbers of a pull; ``refused`` counts items and annotations that cannot be used.
+
+    Attributes:
+        new_classes: not at the first pull, and not if ``task.classes`` is set.
+    """
 
     step = "pull"
     items: int
@@ -104,6 +135,20 @@ class Pulled(Summary):
     vanished_items: int
     annotations_read: int
     refused: int
+    contents: Contents = Contents()
+    new_classes: tuple[NewClass, ...] = ()
+
+
+@dataclass(frozen=True)
+class StartingWeights(Summary):
+    """What ``model.weights = auto`` became at the first training; recorded as a step of cycle 0.
+
+    Attributes:
+        chosen: "none" or "imagenet" by ``task/model``.
+    """
+
+    step = "weights"
+    chosen: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from alcli.annotations import Annotation
+from alcli.annotations import IGNORED, Annotation, PassedOver, sum_by_kind
 from alcli.errors import DataError, WorkspaceDamaged
 from alcli.items import QUARANTINED, SKIPPED, STATES, UNLABELED, ImageFacts, Item, Pool, Receipt, Refusal
 from alcli.workspace.records import CycleRecord, Quarantined, Skip
@@ -46,6 +46,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 """The statements from version 1 to 2, those from 2 to 3, and so on; never changed once released."""
 
 NO_LIMIT = 2**62
+PARTS = ("boxes", "poses", "polygons", "masks")
+"""Parts of a stored annotation whose entries have a label."""
 
 _QUARANTINED_ITEMS = """
 SELECT DISTINCT i.id, i.state FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version
@@ -202,6 +204,36 @@ class Store:
             "SELECT item_id, content FROM annotations ORDER BY rowid DESC LIMIT ?", (count,)
         )
         return [_annotation(row["item_id"], row["content"]) for row in rows]
+
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """The objects of all stored annotations that are not used, the most frequent kind first."""
+        rows = self._connection.execute(
+            "SELECT json_extract(value, '$.kind'), json_extract(value, '$.count')"
+            """ FROM annotations, json_each(content, '$.passed_over') WHERE instr(content, '"passed_over"')"""
+        )
+        return sum_by_kind(PassedOver(*row) for row in rows)
+
+    def empty_annotations(self) -> int:
+        """Number of stored annotations without any object, used or not."""
+        parts = " AND ".join(f"json_type(content, '$.{part}') IS NULL" for part in (*PARTS, "labels", "passed_over"))
+        return int(self._connection.execute(f"SELECT COUNT(*) FROM annotations WHERE {parts}").fetchone()[0])
+
+    def class_names(self) -> set[str]:
+        """The classes of all stored annotations, without ``IGNORED``."""
+        each = [f"SELECT json_extract(value, '$.label') FROM annotations, json_each(content, '$.{part}')"
+                for part in PARTS]  # fmt: skip
+        labels = "SELECT value FROM annotations, json_each(content, '$.labels')"
+        rows = self._connection.execute(" UNION ".join([*each, labels]))
+        return {row[0] for row in rows} - {IGNORED}
+
+    def masks_with_id(self, pixel_id: int) -> int:
+        """Number of stored annotations with a mask of this pixel id."""
+        row = self._connection.execute(
+            "SELECT COUNT(DISTINCT item_id) FROM annotations, json_each(content, '$.masks')"
+            " WHERE json_extract(value, '$.pixel_id') = ?",
+            (pixel_id,),
+        ).fetchone()
+        return int(row[0])
 
     def images(self) -> dict[str, tuple[str, ImageFacts]]:
         """item id → (version, what its image file was found to be)."""

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from tests.faults import overlaps, resumes, schedules, soak
+from tests.faults import hardships, overlaps, resumes, schedules, soak
 from tests.faults.fork_server import TORN, ForkServer
 from tests.faults.scenes import Folder, Remote
 from tests.faults.sweeps import Point, Sweep
@@ -151,6 +151,18 @@ def platform(run: Run) -> None:
     run.tell("schedules of platform faults", points())
 
 
+def hosts(run: Run) -> None:
+    """Hosts of images that send pages, nothing, half, a byte now and then, or refuse."""
+    kinds = [hardships.HOSTS[number] for number in run.some(range(len(hardships.HOSTS)))]
+    run.tell("nights before broken hosts", hardships.bad_hosts(run.runs, run.folder("hosts"), kinds))
+
+
+def machines(run: Run) -> None:
+    """A small or read-only /dev/shm, 24 open files, a long TMPDIR."""
+    machine = hardships.Machine.make(run.folder("machines"))
+    run.tell("cycles on small machines", machine.points())
+
+
 def nights(run: Run) -> None:
     """A year of cron."""
     place = run.folder("nights")
@@ -190,6 +202,8 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "steps": steps,
     "overlapping": overlapping,
     "platform": platform,
+    "hosts": hosts,
+    "machines": machines,
     "nights": nights,
     "fuzzing": fuzzing,
     "hostile": hostile,

@@ -98,10 +98,10 @@ def test_a_workspace_that_could_never_train_is_not_made(alcli, photos, flags, co
 @pytest.mark.parametrize("classes", [(), ("--classes", "left hand,right hand")])
 def test_joints_may_be_named_before_there_is_any(alcli, photos, classes):
     flags = ("--task", "pose", "--model", "mobilenet-v2", "--set", 'task.flip_pairs=[["left hand","right hand"]]')
-    root = photos.images.parent / "new"
-    places = ("--images", photos.images, "--annotations", photos.annotations)
-    assert alcli("init", root, *places, *flags, *classes)[0] == 0
-    assert checks(alcli, root)["model"].startswith("mobilenet-v2, weights none")
+    root, empty = photos.images.parent / "new", photos.images.parent / "empty"
+    empty.mkdir()
+    assert alcli("init", root, "--images", photos.images, "--annotations", empty, *flags, *classes)[0] == 0
+    assert checks(alcli, root)["model"].startswith("mobilenet-v2, untrained weights")
 
 
 def test_images_without_a_place_for_annotations_are_not_enough(alcli, photos):
@@ -111,7 +111,7 @@ def test_images_without_a_place_for_annotations_are_not_enough(alcli, photos):
 
 
 def test_doctor_looks_at_the_model(alcli, workspace):
-    assert checks(alcli, workspace)["model"].startswith("ssd-tiny, weights none")
+    assert checks(alcli, workspace)["model"].startswith("ssd-tiny, untrained weights")
     assert "ssd-tiny?" in checks(alcli, workspace, "--set", "model.name=ssd-tinny")["model"]
 
 

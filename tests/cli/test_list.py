@@ -42,3 +42,19 @@ def test_a_broken_plugin_does_not_hide_a_misspelled_key(alcli, broken_plugin, tm
     code, _, err = alcli("init", tmp_path / "W", "--set", "strategy.nane=entropy")
     assert code == 2
     assert "Unknown key 'strategy.nane'" in err and "broken" not in err
+
+
+def test_strategies_start_with_the_one_to_use_and_need_no_wide_terminal(alcli):
+    out = alcli("list", "strategies")[1]
+    lines = out.splitlines()
+    assert lines[2].startswith("auto (use this first)  Cluster the least certain items")
+    assert "O(" not in out and "``" not in out
+    assert "O(" in alcli("list", "strategies", "-v")[1]
+    assert "``" not in alcli("list", "formats")[1] + alcli("list", "tasks")[1]
+
+
+def test_a_shell_completes_the_names_of_plug_ins():
+    from alcli.cli._options import complete_names
+
+    assert complete_names("strategies")(None, None, "co") == ["core-set", "cost-normalised"]
+    assert complete_names("tasks")(None, None, "") == ["classification", "detection", "pose", "segmentation"]

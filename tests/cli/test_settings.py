@@ -42,7 +42,8 @@ def test_list_settings_groups_options_below_their_plug_in(alcli):
 
 
 def test_init_keeps_values_of_flags_and_texts_by_their_type(alcli, photos, tmp_path):
-    places = ("--images", photos.images, "--annotations", photos.annotations)
+    (tmp_path / "empty").mkdir()
+    places = ("--images", photos.images, "--annotations", tmp_path / "empty")
     more = (
         "--classes",
         "1,2",

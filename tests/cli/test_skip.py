@@ -8,7 +8,7 @@ from alcli.system.tables import read
 
 
 def queue(photos) -> set[str]:
-    return {row["name"] for row in read(photos.annotations / "queue.csv")}
+    return {row["name"] for row in read(photos.queue)}
 
 
 def test_what_is_skipped_is_never_asked_for_again(alcli, workspace, photos, tmp_path):

@@ -83,7 +83,7 @@ def test_the_same_points_give_the_same_forecast():
     [([], []), ([100], [0.5]), ([100, 100], [0.5, 0.6]), ([100, 200], [0.5, math.nan]), ([0, 100], [0.1, 0.5])],
 )
 def test_one_point_is_no_curve(labels, values):
-    with pytest.raises(DataError, match="needs the metric of 2 cycles"):
+    with pytest.raises(DataError, match="needs two cycles with a metric"):
         fit(labels, values)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_rising_curve_is_worth_going_on_with():
     found = outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.7, Means(100, left=5000))
     assert found.advice == GO_ON
     assert found.reachable
-    assert "70 % mAP takes about" in found.text
+    assert "70 % mAP: perhaps " in found.text and "; too early to be sure." in found.text
     assert "cycles of 100" in found.text
     assert "hours" not in found.text
 
@@ -38,8 +39,8 @@ def test_a_flat_curve_says_stop():
 @pytest.mark.parametrize(
     ("agreement", "advice", "words"),
     [
-        (0.85, STOP, "agree to 85 % (mAP of one against the other)."),
-        (0.7, UNSURE, "agree to 70 % (mAP of one against the other): predictions still change."),
+        (0.85, STOP, "The model has settled: its predictions agree with the last cycle's to 85 %."),
+        (0.7, UNSURE, "still changes its mind a lot: its predictions agree with the last cycle's to 70 %."),
     ],
 )
 def test_a_flat_curve_is_no_reason_to_stop_while_predictions_change(agreement, advice, words):
@@ -99,16 +100,26 @@ def test_a_reached_target_and_one_out_of_reach():
     assert reached.text.startswith("55 % mAP is reached: the newest model measures 60.0 %.")
     out = outlook(cycles(0.5, 0.501, 0.502, 0.501, 0.502, held_out=100000), 0.95, Means(10))
     assert not out.reachable
-    assert "not reachable at this rate" in out.text
+    assert "95 % mAP is unlikely on this course: fewer than half of the plausible curves" in out.text
     assert math.isinf(out.cycles(math.inf))
 
 
 def test_too_few_points_say_what_is_needed():
-    for few in ([], cycles(0.5), cycles(None, 0.5), cycles(0.5, math.nan)):
+    unmeasured = [CycleFacts(1, "", "", trained_on=8)]
+    for few, text in (
+        ([], "A forecast comes after two cycles with annotations; it is useful after four."),
+        (cycles(0.5), "A forecast comes after the next cycle; it is useful after four."),
+        (cycles(None, 0.5), "A forecast comes after the next cycle; it is useful after four."),
+        (cycles(0.5, math.nan), "A forecast comes after the next cycle; it is useful after four."),
+        (unmeasured, "A forecast needs models that were evaluated: set train.validation above 0, such as 0.2."),
+    ):
         found = outlook(few, 0.7, Means(10))
-        assert found.bundle is None
-        assert "needs the metric of 2 cycles" in found.text
-        assert found.advice == ""
+        assert (found.bundle, found.text, found.advice) == (None, text, "")
+
+
+def test_a_target_within_sure_reach_has_an_interval():
+    text = outlook(cycles(0.3, 0.45, 0.54, 0.6, 0.64, 0.67, held_out=100000), 0.68, Means(10)).text
+    assert re.match(r"68 % mAP takes about \d+ more labels \[90 %: \d+ to \d+\], \d+ cycles of 10\.", text)
 
 
 def test_only_cycles_with_a_model_of_their_own_and_the_newest_metric_are_points():

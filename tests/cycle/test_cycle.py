@@ -16,7 +16,7 @@ NOISE = {"finished", "started"}
 
 
 def queue(photos) -> list[str]:
-    return [row["name"] for row in read(photos.annotations / "queue.csv")]
+    return [row["name"] for row in read(photos.queue)]
 
 
 def test_from_a_folder_to_a_priority_list(alcli, workspace, photos, tmp_path):
@@ -157,12 +157,12 @@ def test_each_step_stands_alone(alcli, workspace, photos, tmp_path):
     assert alcli("train", "-w", workspace, "--epochs", 2)[0] == 0
     code, out, _ = alcli("score", "-w", workspace, "--strategy", "entropy", "--budget", 3, "--top", 2)
     assert code == 0
-    assert "The first of 2 images, ranked by entropy, cycle 1" in out
+    assert "The first 2 of 2 images, ranked by entropy, cycle 1" in out
     code, out, _ = alcli("export-csv", "-w", workspace, "--top", 3, "-o", "-")
     assert (code, out.count("\n"), out.splitlines()[0]) == (0, 4, "name,entropy_value")
     code, out, _ = alcli("push", "-w", workspace, "--dry-run")
     assert "Would push 4 images: 4 changes (4 new" in out
-    assert not (photos.annotations / "queue.csv").exists()
+    assert not photos.queue.exists()
     assert "Pushed 4 images: 4 changes" in alcli("push", "-w", workspace)[1]
     assert "0 changes" in alcli("push", "-w", workspace)[1]
     _, out, _ = alcli("score", "-w", workspace, "-o", "-", "--strategy", "random")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torchvision
 from PIL import Image
 from safetensors.torch import save_file
@@ -17,19 +18,19 @@ def test_images_known_to_be_broken_are_not_asked_for_at_random(alcli, workspace,
     code, out, _ = alcli("score", "-w", workspace, "--strategy", "random", "--json")
     assert (code, json.loads(out)["scored"]) == (0, 2)
     assert alcli("push", "-w", workspace)[0] == 0
-    assert {row["name"] for row in read(photos.annotations / "queue.csv")} == {photos.name(8), photos.name(11)}
+    assert {row["name"] for row in read(photos.queue)} == {photos.name(8), photos.name(11)}
 
 
 def test_a_try_with_another_strategy_is_undone_by_the_next_cycle(alcli, workspace, photos):
     alcli("cycle", "-w", workspace)
-    before = (photos.annotations / "queue.csv").read_bytes()
+    before = photos.queue.read_bytes()
     alcli("score", "-w", workspace, "--strategy", "entropy")
     alcli("push", "-w", workspace)
     code, out, err = alcli("cycle", "-w", workspace, "--json")
     assert code == 0
     assert "making it again" in err
     assert json.loads(out)["cycle"] == 1
-    assert (photos.annotations / "queue.csv").read_bytes() == before
+    assert photos.queue.read_bytes() == before
     assert alcli("cycle", "-w", workspace)[1].startswith("Nothing new")
 
 
@@ -71,7 +72,7 @@ def test_a_share_of_autos_list_is_a_random_control_that_says_so(alcli, workspace
     code, _, err = alcli("cycle", "-w", workspace, "--set", "strategy.random_share=0.5", "--set", "selection.budget=4")
     assert code == 0, err
     rows = read(workspace / "cycles/0001/priorities.wide.csv")
-    control = [row for row in rows if row["reason"] == "random control"]
+    control = [row for row in rows if row["reason"] == "drawn at random, to measure the gain"]
     assert len(control) == 2
     assert all(row["asked"] == "yes" and row["strategy"] == "auto" for row in control)
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
@@ -97,11 +98,11 @@ def test_without_annotations_pretrained_features_choose_typical_images(alcli, tm
     assert code == 0, err
     code, out, err = alcli("cycle", "-w", tmp_path / "W")
     assert code == 0, err
-    assert "cold start" in out
+    assert "the list is typical images, one of each kind." in out
     rows = read(tmp_path / "W/cycles/0001/priorities.wide.csv")
     assert len(rows) == 24
     assert {row["strategy"] for row in rows} == {"typiclust"}
-    assert {row["reason"] for row in rows} == {"cold start: the most typical of each cluster"}
+    assert {row["reason"] for row in rows} == {"first list: typical images, one of each kind"}
     # Three colours, three images asked for: one of each.
     assert len({int(row["name"][:2]) % 3 for row in rows if row["asked"] == "yes"}) == 3
     assert alcli("cycle", "-w", tmp_path / "W")[1].startswith("Nothing new")
@@ -135,3 +136,40 @@ def test_a_group_gives_no_more_than_its_share(alcli, workspace, photos):
     rows = read(workspace / "cycles/0001/priorities.wide.csv")
     assert [row["asked"] for row in rows] == ["yes", "no", "no", "no"]
     assert all(row["reason"] == "group photo_ has its 1" for row in rows[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments", [("cycle",), ("cycle", "--strategy", "random"), ("score", "--strategy", "random")]
+)
+@pytest.mark.parametrize("annotated", [True, False])
+def test_no_image_is_asked_for_that_cannot_be_decoded(alcli, workspace, photos, arguments, annotated):
+    if not annotated:
+        for path in photos.annotations.glob("*.xml"):
+            path.unlink()
+    if arguments[0] == "score":
+        for step in ("pull", "train"):
+            alcli(step, "-w", workspace)
+    broken = {photos.name(number) for number in (8, 9)}
+    for name in broken:
+        (photos.images / name).write_bytes(b"")
+    alcli("pull", "-w", workspace)
+    # The whole pool is asked for, so that the broken ones must be among it.
+    code, _, err = alcli(*arguments, "-w", workspace, "--budget", 12)
+    assert code == 3, err
+    assert all(f"{name}: empty file" in err or "and 1 more: empty file" in err for name in broken)
+    rows = read(max(workspace.glob("cycles/*/scores.csv")))
+    assert len(rows) == (2 if annotated else 10)
+    assert not broken & {row["name"] for row in rows}
+    # What is known to be broken stays away, and is not reported again.
+    code, _, err = alcli(*arguments, "-w", workspace, "--budget", 11)
+    assert code == 0, err
+    assert not broken & {row["name"] for row in read(max(workspace.glob("cycles/*/scores.csv")))}
+
+
+def test_others_take_the_place_of_broken_images(alcli, workspace, photos):
+    for number in (8, 9, 10):
+        (photos.images / photos.name(number)).write_bytes(b"")
+    _, out, _ = alcli("cycle", "-w", workspace, "--strategy", "random", "--budget", 1, "--json")
+    assert json.loads(out)["steps"]["score"]["asked"] == 1
+    asked = [row["name"] for row in read(photos.annotations / "queue.csv") if row["asked"] == "yes"]
+    assert asked == [photos.name(11)]

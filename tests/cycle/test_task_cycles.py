@@ -194,7 +194,8 @@ def test_annotations_that_all_fail_push_nothing_unless_it_is_allowed(cycle, alcl
         Image.fromarray(np.full(SIZE[::-1], 77, dtype=np.uint8)).save(labels / name)
     code, _, err = cycle("segmentation", images, labels)
     assert code == 5
-    assert f"{LABELED} of them: the mask has pixels of id 77, which the class list does not name" in err
+    reason = "the mask has pixels of id 77, which the class list does not name; name it, or ignore it: "
+    assert f"{LABELED} of them: {reason}--set task.ignore_index=77." in err
     assert not list(tmp_path.rglob("queue.csv"))
     code, out, err = alcli("cycle", "-w", tmp_path / "W", "--allow-cold-start", "--json")
     said = json.loads(out)

@@ -66,13 +66,13 @@ def test_a_model_is_compared_with_the_one_before_where_that_is_still_there(alcli
 
 def test_weights_that_are_no_numbers_are_never_kept(alcli, workspace, photos):
     assert alcli("cycle", "-w", workspace)[0] == 0
-    queue = (photos.annotations / "queue.csv").read_bytes()
+    queue = photos.queue.read_bytes()
     photos.annotate(8)
     flags = ("--set", "train.learning_rate=1e30", "--set", "train.batch_size=16", "--set", "train.warmup=0")
     code, _, err = alcli("cycle", "-w", workspace, *flags)
     assert code == 5
     assert "Training diverged twice" in err
-    assert (photos.annotations / "queue.csv").read_bytes() == queue
+    assert photos.queue.read_bytes() == queue
     code, out, _ = alcli("cycle", "-w", workspace, "--json")
     assert code == 0
     assert json.loads(out)["steps"]["train"]["started_from"] == "cycle 1"

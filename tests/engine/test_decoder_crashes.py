@@ -14,7 +14,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from alcli import images
-from alcli.engine import loading
 from alcli.engine.loading import batches
 from alcli.errors import MachineError
 from alcli.items import Item
@@ -142,7 +141,7 @@ def test_what_is_killed_may_be_tried_again():
 def test_workers_that_die_for_no_image_are_the_machines_fault():
     class Doomed(Fragile):
         def load(self, example: Example, augment: str) -> tuple:
-            if torch.utils.data.get_worker_info() is not None:
+            if os.nice(0) == 19:  # a loading process, not the child that looks for the culprit
                 faulthandler.disable()
                 os.abort()
             return super().load(example, augment)
@@ -152,10 +151,9 @@ def test_workers_that_die_for_no_image_are_the_machines_fault():
 
 
 def test_a_death_is_heard_only_where_a_batch_is_waited_for():
-    """Torch raises at the signal, wherever the program is; an update would be half done."""
+    """At any other instant, an update of the model would be half done."""
     stream = batches(Fragile({"8"}), pool(40), lambda _: ORDER, 1)
     next(stream)
     for _ in range(200):
         signal.sigtimedwait([], 0.005)  # the program at work; the worker dies meanwhile
     assert sum(len(refused) for _, refused in stream) == 1
-    assert loading._waiting is False

@@ -92,13 +92,14 @@ class Trial:
         """The workspace."""
         return self.place / "W"
 
-    def order(self, **what: object) -> Order:
-        """The line of cron."""
-        return Order(("cycle", "-w", str(self.root), "--json"), environment=dict(self.environment), **what)
+    def order(self, more: Mapping[str, str] = NOTHING, **what: object) -> Order:
+        """The line of cron, with ``more`` in its environment."""
+        environment = {**self.environment, **more}
+        return Order(("cycle", "-w", str(self.root), "--json"), environment=environment, **what)
 
     def outcome(self) -> dict[str, str]:
         """What the cycle made and what annotators see of it."""
-        files = [*(self.root / "cycles/0001" / name for name in OUTCOME), *self.place.glob("project/*/queue.csv")]
+        files = [*(self.root / "cycles/0001" / name for name in OUTCOME), self.root / "queue.csv"]
         found = hashes(file for file in files if file.exists())
         if self.server is not None:
             found["queue"] = self.server.state()

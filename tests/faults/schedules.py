@@ -23,7 +23,7 @@ from alcli.workspace.records import Scored
 from tests.support.superannotate_server import TOKEN, Fault, Server
 
 CLEAR = {3, 4, 6}
-KINDS = ("500", "503", "429", "hang", "drop", "cut", "duplicate", "short", "delete", "html", "401")
+KINDS = ("500", "503", "429", "hang", "drop", "cut", "duplicate", "short", "delete", "html", "401", "drip")
 PLACES = ("", "items/search", "annotations/download", "updateEntropy", "workflowstatuses", "folders/search")
 CAT = {"type": "bbox", "className": "cat", "points": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}
 POOL, DONE = 14, 4
@@ -104,7 +104,7 @@ def schedule(seed: int) -> list[Fault]:
     faults = []
     for _ in range(chance.randint(1, 3)):
         kind = chance.choice(KINDS)
-        times = 1 if kind in ("delete", "hang") else chance.choice((1, 1, 2, 4, 6, 25))
+        times = 1 if kind in ("delete", "hang", "drip") else chance.choice((1, 1, 2, 4, 6, 25))
         faults.append(Fault(kind, chance.choice(PLACES), times, {"Retry-After": "0"} if kind == "429" else {}))
     return faults
 

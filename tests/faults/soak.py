@@ -84,7 +84,7 @@ def _live(place: Path, nights: int, seed: int, faults: bool) -> Soaked:
     memory, files = zip(sizes[min(SETTLED, nights - 1)], sizes[-1], strict=True)
     lists = sorted(place.glob("W/cycles/*/priorities.csv"))
     outcome = {path.parent.name: hashes([path])[path.name] for path in lists}
-    return Soaked(outcome | hashes([photos.annotations / "queue.csv"]), struck, codes, memory, files)
+    return Soaked(outcome | hashes([place / "W/queue.csv"]), struck, codes, memory, files)
 
 
 def _night(root: Path, plan: Any) -> int:

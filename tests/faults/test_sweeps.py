@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.faults import overlaps
+from tests.faults import hardships, overlaps
 from tests.faults.fork_server import TORN, ForkServer
 from tests.faults.scenes import Folder, Remote
 from tests.faults.sweeps import Sweep
@@ -66,3 +66,7 @@ def test_told_to_stop(sweep, signal):
 def test_of_several_runs_one_works(runs, tmp_path, processes):
     scene = Folder.make(tmp_path, runs)
     assert overlaps.overlap(scene, runs, tmp_path / "trial", processes).wrong == ()
+
+
+def test_hosts_that_send_something_else(runs, tmp_path):
+    assert wrong(hardships.bad_hosts(runs, tmp_path, ["html", "half", "drip"])) == []

@@ -74,7 +74,7 @@ def test_an_instance_that_is_broken_is_named(change, why):
 def test_tags_that_are_no_list_are_refused_and_an_endless_size_is_none():
     with pytest.raises(DataError, match="tags: expected a list, got int"):
         parse("x", {"tags": 7})
-    assert parse("x", {"metadata": {"width": float("inf"), "height": 9}})[0].size is None
+    assert parse("x", {"metadata": {"width": float("inf"), "height": 9}}).size is None
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_outlines_give_detection_their_boxes(tmp_path):
     labels.labeled(["a.jpg"])
     dog, cat = labels.read("a.jpg").boxes
     assert dog == Box("dog", 0, 0, 48, 64)
-    assert (cat.x1, cat.y1, cat.x2, cat.y2) == pytest.approx((12 - 32, 16, 12, 16 + 24))
+    assert (cat.x1, cat.y1, cat.x2, cat.y2) == pytest.approx((0, 16, 12, 16 + 24))
 
 
 def test_choices_are_labels(tmp_path):
@@ -76,7 +76,7 @@ def test_choices_are_labels(tmp_path):
 @pytest.mark.parametrize(
     ("result", "why"),
     [
-        ({"type": "brushlabels"}, "does not read 'brushlabels'"),
+        ({"type": "vectorlabels"}, "does not read 'vectorlabels'"),
         (rectangle(x="left"), "result 0 .rectanglelabels.: ValueError"),
         (rectangle(rectanglelabels=[]), "expected one label"),
         ({"type": "rectanglelabels", "value": {**CORNERS, "rectanglelabels": ["cat"]}}, "original_width"),

@@ -8,14 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
+from alcli.annotations import Annotation, Box, Keypoint, PassedOver, Polygon, Pose
 from alcli.errors import DataError
+from alcli.formats import Purpose
 from alcli.formats.superannotate import Superannotate, document, parse
 from alcli.formats.voc import Voc
 
 
 def read(*instances: dict, **metadata: object) -> Annotation:
-    return parse("1", {"metadata": {"name": "x", **metadata}, "instances": list(instances), "tags": []})[0]
+    return parse("1", {"metadata": {"name": "x", **metadata}, "instances": list(instances), "tags": []})
+
+
+def detect(*instances: dict) -> Annotation:
+    return parse("1", {"metadata": {}, "instances": list(instances)}, Purpose("detection"))
 
 
 def instance(kind: str, **geometry: object) -> dict:
@@ -57,7 +62,7 @@ def test_when_people_made_its_objects_says_how_long_they_worked_on_an_image():
 
 
 def test_an_outlined_object_is_a_polygon_and_its_box():
-    annotation = read(instance("polygon", points=[0, 0, 10, 0, 10, 20], exclude=[[2, 2, 4, 2, 4, 4]]))
+    annotation = detect(instance("polygon", points=[0, 0, 10, 0, 10, 20], exclude=[[2, 2, 4, 2, 4, 4]]))
     assert annotation.polygons == (Polygon("cat", ((0, 0, 10, 0, 10, 20),), ((2, 2, 4, 2, 4, 4),)),)
     assert annotation.boxes == (Box("cat", 0, 0, 10, 20),)
 
@@ -69,15 +74,15 @@ def test_polygons_of_one_group_are_one_object():
 
 def test_a_rotated_box_is_its_four_corners():
     points = {"x1": 5, "y1": 0, "x2": 10, "y2": 5, "x3": 5, "y3": 10, "x4": 0, "y4": 5}
-    annotation = read(instance("rbbox", points=points))
+    annotation = detect(instance("rbbox", points=points))
     assert annotation.polygons[0].rings == ((5, 0, 10, 5, 5, 10, 0, 5),) and annotation.boxes == (
         Box("cat", 0, 0, 10, 10),
     )
 
 
 def test_an_ellipse_fills_its_box_also_when_it_is_turned():
-    upright = read(instance("ellipse", cx=50, cy=40, rx=20, ry=10, angle=0)).boxes[0]
-    turned = read(instance("ellipse", cx=50, cy=40, rx=20, ry=10, angle=90)).boxes[0]
+    upright = detect(instance("ellipse", cx=50, cy=40, rx=20, ry=10, angle=0)).boxes[0]
+    turned = detect(instance("ellipse", cx=50, cy=40, rx=20, ry=10, angle=90)).boxes[0]
     assert (upright.x1, upright.y1, upright.x2, upright.y2) == pytest.approx((30, 30, 70, 50))
     assert (turned.x1, turned.y1, turned.x2, turned.y2) == pytest.approx((40, 20, 60, 60))
 
@@ -96,13 +101,13 @@ def test_the_joints_of_a_template_are_named_by_their_position_or_number():
 
 def test_tags_of_both_kinds_are_labels_once_each():
     content = {"instances": [{"type": "tag", "className": "rain"}], "tags": ["night", "rain"]}
-    assert parse("1", content)[0].labels == ("rain", "night")
+    assert parse("1", content).labels == ("rain", "night")
 
 
 def test_unknown_kinds_are_counted_and_nothing_is_fatal_that_need_not_be():
-    content = {"instances": [instance("cuboid"), {"className": "no type"}, "text", instance("cuboid")], "tags": None}
-    annotation, ignored = parse("1", content)
-    assert annotation == Annotation("1") and ignored == {"cuboid": 2, "None": 2}
+    content = {"instances": [instance("blob"), {"className": "no type"}, "text", instance("blob")], "tags": None}
+    passed_over = (PassedOver("blob", 2), PassedOver("untyped object", 2))
+    assert parse("1", content) == Annotation("1", passed_over=passed_over)
 
 
 @pytest.mark.parametrize(
@@ -147,14 +152,14 @@ def annotations(draw):
 @given(annotations())
 def test_what_is_written_is_read_back(annotation):
     content = json.loads(json.dumps(document("x.jpg", annotation)))
-    assert parse("1", content) == (annotation, {})
+    assert parse("1", content) == annotation
 
 
 def test_polygons_points_and_lines_are_read_back_as_they_were():
     polygon = Polygon("cat", ((0, 0, 10, 0, 10, 20), (30, 0, 40, 0, 40, 20)), ((2, 2, 4, 2, 4, 4),))
     lines = read(instance("point", x=3, y=4), instance("polyline", points=[0, 0, 5, 5]))
-    annotation = Annotation("1", (Box("cat", 0, 0, 40, 20),), poses=lines.poses, polygons=(polygon,))
-    assert parse("1", document("x.jpg", annotation))[0] == annotation
+    annotation = Annotation("1", poses=lines.poses, polygons=(polygon,))
+    assert parse("1", document("x.jpg", annotation)) == annotation
 
 
 def test_a_folder_of_new_and_old_files_is_recognised_and_read(tmp_path):

@@ -20,8 +20,9 @@ def load_script():
 tool_exports = load_script()
 
 
-@pytest.mark.parametrize(("title", "task", "write"), tool_exports.EXPORTS, ids=lambda value: str(value)[:40])
-def test_an_export_comes_in_as_drawn(tmp_path, title, task, write):
+@pytest.mark.parametrize("export", tool_exports.EXPORTS, ids=lambda export: export[0])
+def test_an_export_comes_in_as_drawn(tmp_path, export):
+    _, task, write = export
     names, annotations = tool_exports.read_export(tmp_path, task, write)
     first = tool_exports.first_object(annotations[0])
     assert tool_exports.is_right(task, names, annotations, first), (names, annotations)

@@ -268,5 +268,60 @@ def test_overlays_and_the_folder_of_masks_are_no_images(tmp_path):
     assert sorted(item.name for item in folder.items()) == ["a.jpg", "b.jpg", "c.JFIF", "lone_mask.png"]
     assert folder.notes[:2] == [
         "2 overlays and masks among the images are no images to annotate.",
-        "3 files are of kinds that alcli does not read: .dcm 1, .heic 2.",
+        "3 files of kinds that alcli does not read: .dcm 1, .heic 2.",
     ]
+
+
+def at(photos: Photos, workspace: Path) -> Folder:
+    """The platform as a workspace there has it, with the queue in the labels' folder."""
+    workspace.mkdir(exist_ok=True)
+    (workspace / "alcli.toml").touch()
+    options = Folder.Options(images=photos.images, annotations=photos.annotations)
+    return Folder(options, workspace / "cache")
+
+
+def test_two_workspaces_do_not_write_one_queue(photos, tmp_path):
+    first, second = at(photos, tmp_path / "A"), at(photos, tmp_path / "B")
+    items, _ = split(first)
+    second.check_queue()
+    list(first.push(rows([items["photo_11.jpg"]])))
+    content = (photos.annotations / "queue.csv").read_text()
+    for call in (second.check_queue, lambda: list(second.push([]))):
+        with pytest.raises(UsageError) as error:
+            call()
+        assert (
+            error.value.what == f"The queue {photos.annotations}/queue.csv belongs to another workspace: {tmp_path}/A."
+        )
+        assert f"--set platform.queue={tmp_path}/B/queue.csv" in error.value.do
+        assert f"delete {photos.annotations}/.queue.csv.owner" in error.value.do
+    assert (photos.annotations / "queue.csv").read_text() == content
+    list(first.push([]))
+    assert not split(first)[1]
+
+
+def test_the_queue_of_a_deleted_workspace_can_be_taken_over(photos, tmp_path):
+    list(at(photos, tmp_path / "A").push([]))
+    (tmp_path / "A/alcli.toml").unlink()
+    second = at(photos, tmp_path / "B")
+    with pytest.raises(UsageError, match="A, which is not there any more"):
+        second.check_queue()
+    (photos.annotations / ".queue.csv.owner").unlink()
+    list(second.push([]))
+    with pytest.raises(UsageError, match=r"belongs to another workspace: .*B"):
+        at(photos, tmp_path / "A").check_queue()
+
+
+def test_a_queue_inside_its_workspace_moves_with_it(photos, tmp_path):
+    options = Folder.Options(images=photos.images, annotations=photos.annotations, queue=tmp_path / "A/queue.csv")
+    (tmp_path / "A").mkdir()
+    list(Folder(options, tmp_path / "A/cache").push([]))
+    assert [path.name for path in (tmp_path / "A").iterdir()] == ["queue.csv"]
+
+
+def test_a_folder_with_only_a_queue_and_its_owner_waits_for_annotations(photos, tmp_path):
+    for path in photos.annotations.iterdir():
+        path.unlink()
+    platform = at(photos, tmp_path / "A")
+    list(platform.push([]))
+    items, refusals = split(at(photos, tmp_path / "A"))
+    assert (len(items), refusals) == (12, {})

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from alcli.annotations import Annotation, Box
+from alcli.annotations import Annotation, Box, PassedOver
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
 from alcli.items import LABELED, SKIPPED, UNLABELED, Refusal
 from tests.platforms.conftest import ranked
@@ -110,13 +110,13 @@ def test_annotations_come_in_pages_in_the_order_asked_for(server, connect):
 
 def test_an_annotation_that_is_broken_is_refused_and_unknown_kinds_are_counted(server, connect):
     good, broken = server.add("good.jpg"), server.add("broken.jpg")
-    server.annotate(good, [CAT, {"type": "cuboid", "className": "cat"}, {"type": "comment"}])
+    server.annotate(good, [CAT, {"type": "blob", "className": "cat"}, {"type": "comment"}])
     server.annotate(broken, [{"type": "bbox", "className": "cat", "points": {"x1": 1}}])
     platform = connect()
     answers = list(platform.annotations(list(platform.items())))
     assert isinstance(answers[0], Annotation) and len(answers[0].boxes) == 1
     assert isinstance(answers[1], Refusal) and "instance 0 (bbox)" in answers[1].reason
-    assert platform.ignored == {"cuboid": 1, "comment": 1}
+    assert answers[0].passed_over == (PassedOver("blob"), PassedOver("comment"))
 
 
 def test_an_annotation_that_never_arrives_is_an_error_that_names_it(server, connect):
@@ -298,11 +298,12 @@ def test_the_annotation_stream_checks_certificates_and_follows_nobody(server, co
 
     async def send(session, method, url, **options):
         given.update(options)
-        return SimpleNamespace(status=200, headers={})
+        return SimpleNamespace(status=200, headers={}, content_length=2, content=None)
 
     asyncio.run(send_request(send, None, "post", f"{server.url}/x", ssl=False, timeout=None))
     assert given["ssl"].verify_mode is ssl.CERT_REQUIRED and given["ssl"].check_hostname
     assert given["allow_redirects"] is False and given["timeout"].sock_read == 2
+    assert 0 < given["timeout"].total <= 20
 
 
 def test_every_service_of_another_host_is_taken_below_it():
@@ -324,18 +325,18 @@ def test_the_public_typed_dict_calls_of_the_sdk_work_on_every_python(server, con
 
 def test_images_come_from_their_address_from_storage_or_from_a_mirror(server, connect, tmp_path):
     item_id = server.add("../a.jpg", "pool")
-    server.images[f"{item_id}.jpg"] = b"pixels"
+    server.images[f"{item_id}.jpg"] = b"\xff\xd8\xffpixels"
     platform = connect()
     (item,) = platform.items()
     path = platform.image(item)
-    assert path.read_bytes() == b"pixels" and path.is_relative_to(tmp_path / "W" / "cache")
+    assert path.read_bytes() == b"\xff\xd8\xffpixels" and path.is_relative_to(tmp_path / "W" / "cache")
     server.images.clear()
     assert platform.image(item) == path  # once
-    server.images[f"{item_id}.jpg"] = b"stored pixels"
+    server.images[f"{item_id}.jpg"] = b"\xff\xd8\xffstored pixels"
     server.project["upload_state"] = 2
     platform = connect()
     (item,) = platform.items()
-    assert platform.image(item).read_bytes() == b"stored pixels"
+    assert platform.image(item).read_bytes() == b"\xff\xd8\xffstored pixels"
     with pytest.raises(DataError, match="points outside"):
         connect(images=tmp_path).image(item)
 

@@ -133,8 +133,8 @@ def test_images_gone_since_the_list_was_made_have_a_placeholder(alcli, workspace
 def test_one_cycle_says_what_a_forecast_needs(alcli, workspace):
     alcli("cycle", "-w", workspace)
     page = report(alcli, workspace, "--target", "0.9")
-    assert "A forecast needs the metric of 2 cycles" in page.text
-    assert "Not known yet: it takes at least three images" in page.text
+    assert "A forecast comes after the next cycle; it is useful after four." in page.text
+    assert "Not known yet: at least three images must be annotated" in page.text
 
 
 def test_a_cold_start_has_a_report_without_a_model(alcli, workspace, photos):
@@ -142,7 +142,7 @@ def test_a_cold_start_has_a_report_without_a_model(alcli, workspace, photos):
         path.unlink()
     assert alcli("cycle", "-w", workspace)[0] == 0
     page = report(alcli, workspace)
-    assert "without any annotation yet, they were chosen as a seeded random sample" in page.text
+    assert "without any annotation yet, they were chosen as a random sample" in page.text
     assert "Nothing is annotated yet." in page.text
     assert "No cycle has measured its model yet" in page.text
     assert len(page.all("img")) == 2 + 8
@@ -152,7 +152,7 @@ def test_everything_annotated_leaves_nothing_to_ask_for(alcli, workspace, photos
     for number in range(8, 12):
         photos.annotate(number)
     alcli("cycle", "-w", workspace)
-    assert "there is nothing left to ask for" in report(alcli, workspace).text
+    assert "there is nothing left to annotate" in report(alcli, workspace).text
 
 
 def test_what_was_left_out_is_said_with_its_reason(alcli, workspace, photos):

@@ -24,7 +24,7 @@ def test_suspicious_annotations_take_their_share_of_the_budget_once(alcli, colou
     assert (steps["score"]["scored"], steps["score"]["asked"]) == (3, 2)
     assert steps["push"]["rechecks"] == 2
     assert "2 annotations to review." in alcli("push", "-w", colours)[1]
-    queue = (colours.parent / "queue.csv").read_text()
+    queue = (colours / "queue.csv").read_text()
     assert all(name in queue for name in SWAPPED)
     assert "look at 2 annotations again" in report(alcli, colours, 3)
     label(colours.parent, LAST + 2, SWAPPED)
@@ -65,7 +65,7 @@ def test_a_recheck_that_lost_its_annotation_since_is_not_pushed(alcli, colours):
     code, out, _ = alcli("push", "-w", colours, "--json")
     assert code == 3
     assert json.loads(out)["rechecks"] == 0
-    queue = (colours.parent / "queue.csv").read_text()
+    queue = (colours / "queue.csv").read_text()
     assert not any(name in queue for name in SWAPPED)
 
 

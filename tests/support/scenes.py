@@ -33,6 +33,7 @@ class Photos:
 
     def __init__(self, root: Path) -> None:
         self.root, self.images, self.annotations = root, root / "images", root / "annotations"
+        self.queue = root.parent / "W" / "queue.csv"
         self.images.mkdir(parents=True, exist_ok=True)
         self.annotations.mkdir(exist_ok=True)
 

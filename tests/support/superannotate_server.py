@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -25,7 +26,8 @@ class Fault:
 
     Attributes:
         kind: a status as text, or hang, html, echo (400, with the token in its text), drop (applied, then no answer),
-            cut, duplicate, short, delete.
+            cut, duplicate, short, delete; drip (a body that never ends), empty, half (less than Content-Length says),
+            cutoff (half, without a length), garbage (bytes of no known format).
     """
 
     kind: str
@@ -62,6 +64,8 @@ class Server(ThreadingHTTPServer):
         self.given: list[tuple[int, float]] = []
         self.decimals: int | None = None
         self.latency = 0.0
+        self.drip = 0.02
+        self.headers: list[dict[str, str]] = []
         self.ahead = 0.0
         self.hang = 0.4
         self.clock = 0
@@ -162,10 +166,11 @@ class Handler(Routes, BaseHTTPRequestHandler):
             body = self._chunks()
         server = self.server
         server.requests.append(f"{self.command} {parts.path}")
+        server.headers.append({name.lower(): value for name, value in self.headers.items()})
         fault = server.take_fault(f"{self.command} {parts.path}")
         if server.latency:
             time.sleep(server.latency)
-        if fault and self._fails(fault):
+        if fault and (self._fails(fault) or self._spoils(fault, parts.path)):
             return
         if parts.path.startswith("/photos/"):
             self._image(parts.path)
@@ -195,8 +200,37 @@ class Handler(Routes, BaseHTTPRequestHandler):
             self._json({"error": f"bad token {self.headers['Authorization']}"}, 400)
         elif fault.kind == "html":
             self._send(b"<html><body>Log in</body></html>", "text/html", 200)
+        elif fault.kind == "redirect":
+            self._send(b"", "text/plain", 302, fault.headers)
         else:
             return False
+        return True
+
+    def _spoils(self, fault: Fault, path: str) -> bool:
+        """Answer with status 200 and something that is not what was asked for."""
+        content = self.server.images.get(path.removeprefix("/photos/"), b"")
+        if fault.kind == "drip":
+            self.send_response(200)
+            self.end_headers()
+            start = content or b"{"
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(start[:1] or b" ")
+                    start = start[1:]
+                    time.sleep(self.server.drip)
+        elif fault.kind == "empty":
+            self._send(b"", "image/jpeg", 200)
+        elif fault.kind == "garbage":
+            self._send(bytes(range(256)), "application/octet-stream", 200)
+        elif fault.kind == "half":
+            self._send(content[: len(content) // 2], "image/jpeg", 200, {"Content-Length": str(len(content))})
+        elif fault.kind == "cutoff":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+        else:
+            return False
+        self.close_connection = True
         return True
 
     def _route(self, path: str, query: dict[str, str], body: bytes, fault: Fault | None) -> tuple[int, Any]:

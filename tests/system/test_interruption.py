@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from alcli.errors import Interrupted
+from alcli.system import interruption
 from alcli.system.interruption import postpone_signals
 
 
@@ -29,6 +31,18 @@ def test_the_second_signal_stops_at_once():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         pytest.fail("still running")
+
+
+def test_a_block_that_waits_for_ever_is_left_after_a_while(monkeypatch):
+    monkeypatch.setattr(interruption, "PATIENCE", 0.5)
+    started = time.monotonic()
+    with pytest.raises(Interrupted) as error, postpone_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(60)
+        pytest.fail("still waiting")
+    assert 0.4 < time.monotonic() - started < 30
+    assert error.value.exit_code == 143
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_late_signal_is_not_lost_and_handlers_are_restored():

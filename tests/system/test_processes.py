@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from alcli.system import processes
+from alcli.system import processes, workers
 from alcli.system.processes import Died, map_in_processes, run_in_child
 
 
@@ -35,7 +35,7 @@ def test_only_values_that_kill_their_process_are_missing_and_the_order_is_kept(w
 
 
 def test_no_values_start_no_process(monkeypatch):
-    monkeypatch.setattr(processes, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(workers, "_Worker", None)
     assert list(map_in_processes(tenfold, [], 2)) == []
 
 

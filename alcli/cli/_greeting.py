@@ -1,0 +1,152 @@
+"""What was found and what the model starts from: the end of `init`, `pull` and `doctor`.
+
+Nothing here imports torch, and annotations are only read for ``SECONDS``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alcli.config import Config
+    from alcli.platforms import Platform
+    from alcli.workspace import Workspace
+
+SECONDS = 0.5
+MOST_READ = 10_000
+"""Annotations to count in the workspace, the newest."""
+SHOWN_CLASSES = 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a platform holds.
+
+    Attributes:
+        images, annotated: numbers of images.
+        title: what people call the annotation format; empty if there is none.
+        counts: objects, labels or joints by class name, in the annotations that were read.
+        read: number of annotations that were read, or that cannot be.
+        unusable: number of annotations and images that cannot be used.
+    """
+
+    images: int
+    annotated: int
+    title: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    read: int = 0
+    unusable: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "images": self.images,
+            "annotated": self.annotated,
+            "format": self.title,
+            "annotations_read": self.read,
+            "classes": dict(self.classes),
+        }
+
+    @property
+    def classes(self) -> list[tuple[str, int]]:
+        """Classes and counts, the commonest first, equally common ones by name."""
+        return sorted(self.counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+    def sentence(self) -> str:
+        """``364 images, 120 annotated (Pascal VOC) · RBC 1,402 · WBC 122``."""
+        from alcli.system.text import visible
+
+        images = "1 image" if self.images == 1 else f"{self.images:,} images"
+        known = f" ({self.title})" if self.title and self.annotated else ""
+        parts = [f"{images}, {self.annotated:,} annotated{known}"]
+        parts += [f"{visible(name, keep='')} {count:,}" for name, count in self.classes[:SHOWN_CLASSES]]
+        if len(self.counts) > SHOWN_CLASSES:
+            parts.append(f"{len(self.counts) - SHOWN_CLASSES} more classes")
+        if self.counts and self.read < self.annotated:
+            parts.append(f"counted in {self.read:,} of them")
+        if self.unusable:
+            parts.append(f"{self.unusable:,} cannot be used")
+        return " · ".join(parts)
+
+
+def scan(platform: Platform) -> Found:
+    """List a local platform's images and read its annotations, as far as the time allows."""
+    from alcli.annotations import Annotation, object_counts
+    from alcli.items import LABELED, Item
+
+    items = list(platform.items())
+    images = [item for item in items if isinstance(item, Item)]
+    labeled = [item for item in images if item.state == LABELED]
+    title = str(getattr(platform, "title", "")) if labeled else ""
+    counts: Counter[str] = Counter()
+    read, unusable, deadline = 0, len(items) - len(images), time.monotonic() + SECONDS
+    for annotation in platform.annotations(labeled):
+        read += 1
+        if isinstance(annotation, Annotation):
+            counts.update(object_counts([annotation]))
+        else:
+            unusable += 1
+        if time.monotonic() > deadline:
+            break
+    return Found(len(images), len(labeled), title, counts, read, unusable)
+
+
+def recall(workspace: Workspace, title: str = "") -> Found:
+    """What the last pull saw."""
+    from alcli.annotations import object_counts
+    from alcli.items import LABELED
+
+    states = workspace.store.pool().in_state_of_platform(LABELED)
+    newest = workspace.store.newest_annotations(MOST_READ)
+    total = sum(workspace.store.counts().values())
+    unusable = len(states) - len(newest) if len(newest) < MOST_READ else 0
+    return Found(total, len(states), title if states else "", object_counts(newest), len(newest) + unusable, unusable)
+
+
+def model_line(config: Config, workspace: Workspace) -> tuple[str, bool]:
+    """``ssd-mobilenet-v2, untrained weights: …``, and whether the weights are certainly pretrained."""
+    from alcli.artifacts.starting_weights import AUTO, model_name, recorded_weights, weights_in_words
+
+    weights = config.model.weights
+    if weights == AUTO:
+        weights = recorded_weights(workspace, config) or AUTO
+    words, pretrained = weights_in_words(config, weights)
+    return f"{model_name(config)}, {words}", pretrained
+
+
+def describe(found: Found, config: Config, workspace: Workspace, root: Path | None) -> str:
+    """Three lines: what was found, what the model starts from, the next command.
+
+    Args:
+        root: the workspace as the user has named it; None if it was found from the current folder.
+    """
+    last = _last_cycle(workspace)
+    model = " · ".join(filter(None, (model_line(config, workspace)[0], last)))
+    return f"{found.sentence()}\n{model}\n{next_command(root)}"
+
+
+def next_command(root: Path | None) -> str:
+    """The last line."""
+    return f"Next: alcli cycle -w {root}" if root and str(root) != "." else "Next: alcli cycle"
+
+
+def _last_cycle(workspace: Workspace) -> str:
+    """How long the last cycle that trained took; empty if none did."""
+    from alcli.workspace.records import Training
+
+    for cycle in reversed(workspace.store.cycles()):
+        training = workspace.step(cycle.number, Training)
+        if cycle.finished and training and training.file and training.summary.reused_from is None:
+            minutes = (_moment(cycle.finished) - _moment(cycle.started)).total_seconds() / 60
+            return f"the last training cycle took {f'{minutes:.0f} min' if minutes >= 1 else 'under a minute'}"
+    return ""
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
