@@ -33,7 +33,7 @@ class Auto:
     needs = frozenset({"embedding", "margin", "class_uncertainty", "expected_objects"})
     needs_labeled = frozenset({"embedding", "class_scores"})
     default_random_share = 0.05
-    order_in_words = "like many uncertain images that none annotated is like"
+    order_in_words = "images that stand for many uncertain ones"
     otherwise = "learned-loss"
     """For tasks of other packages without these signals; every task has a loss head."""
 

@@ -21,7 +21,7 @@ class FacilityLocation:
 
     needs = frozenset({"embedding"})
     needs_labeled = frozenset({"embedding"})
-    order_in_words = "the most typical of what is not annotated yet"
+    order_in_words = "typical images, one of each kind"
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked equal."""

@@ -29,7 +29,7 @@ class Herding:
     needs = frozenset({"embedding", "margin"})
     needs_labeled = frozenset({"embedding"})
     default_random_share = 0.05
-    order_in_words = "like many uncertain images that none annotated is like"
+    order_in_words = "images that stand for many uncertain ones"
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by margin."""

@@ -22,6 +22,8 @@ WRAPPERS = [name for name in FILES if getattr(plugins.load("strategies", name), 
 NESTED = ["diverse:badge", "class-balanced:core-set", "cost-normalised:learned-loss", "diverse:class-balanced:entropy"]
 NAMES = [name for name in FILES if name not in WRAPPERS] + [f"{name}:margin" for name in WRAPPERS] + NESTED
 
+MATRICES = ("embedding", "class_scores", "class_uncertainty")
+
 everyone = pytest.mark.parametrize("name", NAMES)
 every_file = pytest.mark.parametrize("file", FILES)
 
@@ -39,6 +41,7 @@ def arrays(count: int, seed: int, classes: int = CLASSES) -> dict[str, np.ndarra
     values["embedding"] = (rng.standard_normal((count, WIDTH)) + 3 * rng.integers(0, 2, (count, 1))).astype(np.float16)
     scores = rng.random((count, classes)).astype(np.float32)
     values["class_scores"] = scores / np.maximum(scores.sum(axis=1, keepdims=True), rng.random((count, 1)) + 0.5)
+    values["class_uncertainty"] = rng.random((count, classes)).astype(np.float32)
     return values
 
 
@@ -88,9 +91,9 @@ def test_how_the_pass_was_divided_into_parts_does_not_matter(name):
 @everyone
 def test_memory_maps_give_the_same(name, tmp_path):
     whole = make_signals()
-    for key in ("embedding", "class_scores"):
+    for key in MATRICES:
         np.save(tmp_path / f"{key}.npy", whole[key])
-    mapped = {key: np.load(tmp_path / f"{key}.npy", mmap_mode="r") for key in ("embedding", "class_scores")}
+    mapped = {key: np.load(tmp_path / f"{key}.npy", mmap_mode="r") for key in MATRICES}
     assert order(name, whole) == order(name, Signals(IDS, {**whole.arrays, **mapped}, whole.labeled))
 
 

@@ -24,6 +24,8 @@ COUNT = 5
 EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 WHOLE = ScoreOptions(batch_size=COUNT, precision="float32", workers=0)
 
+MATRICES = ("embedding", "class_scores", "class_uncertainty", "tie")
+
 
 class Trial:
     """One task after two training steps on drawings."""
@@ -108,7 +110,7 @@ def test_signals_do_not_depend_on_the_batch_size(case, trials):
     )
     assert set(one.arrays) == needs
     for name in needs:
-        assert len(one[name]) == COUNT and one[name].ndim == (2 if name in ("embedding", "class_scores", "tie") else 1)
+        assert len(one[name]) == COUNT and one[name].ndim == (2 if name in MATRICES else 1)
         tolerance = 2e-3 if name == "embedding" else 1e-4
         np.testing.assert_allclose(one[name], all_at_once[name], atol=tolerance, rtol=tolerance)
     assert one["embedding"].dtype == np.float16 and one["embedding"].shape[1] <= 256

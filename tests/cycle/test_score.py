@@ -101,7 +101,7 @@ def test_without_annotations_pretrained_features_choose_typical_images(alcli, tm
     assert "the list is typical images, one of each kind." in out
     rows = read(tmp_path / "W/cycles/0001/priorities.wide.csv")
     assert len(rows) == 24
-    assert {row["strategy"] for row in rows} == {"typiclust"}
+    assert {row["strategy"] for row in rows} == {"facility-location"}
     assert {row["reason"] for row in rows} == {"first list: typical images, one of each kind"}
     # Three colours, three images asked for: one of each.
     assert len({int(row["name"][:2]) % 3 for row in rows if row["asked"] == "yes"}) == 3
