@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from alcli import plugins
-from alcli.config import Config, Section
+from alcli.config import Config, Section, trusted
 from alcli.items import Item, Refusal
 from alcli.platforms import Downloading, Platform, TaskAware
 from alcli.system.progress import Progress
@@ -37,7 +37,13 @@ class Context:
 
     @functools.cached_property
     def platform(self) -> Platform:
-        """The configured platform; raises UsageError when its options are incomplete."""
+        """The configured platform.
+
+        Raises:
+            UsageError: its options are incomplete.
+            AuthError: only ``alcli.toml`` says where a token goes, or which file outside is written.
+        """
+        trusted.check(self.config, self.workspace.root)
         cache = self.workspace.root / "cache"
         platform: Platform = plugins.load("platforms", self.config.platform.name)(
             self.config.options_of("platform"), cache

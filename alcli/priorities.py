@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from alcli.errors import DataError
 from alcli.items import RECHECK, QueryRow
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.tables import plain, write_rows
@@ -33,8 +32,8 @@ WIDE = (
 )
 FINE = 100_000
 """Largest number of items that five decimals in (0, 1] can distinguish."""
-MOST = 1_000_000
-"""Largest priority that SuperAnnotate stores, and so the largest number of items in order."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+"""First characters that a spreadsheet may take for a formula, and the one that marks a text."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,8 @@ class Origin:
 def priorities(count: int) -> list[str]:
     """One priority per rank, best first, strictly falling, in a form that platforms store digit for digit.
 
-    Up to 100,000 items: five decimals in (0, 1]. Up to 1,000,000: whole numbers.
-
-    Raises:
-        DataError: more than 1,000,000 items.
+    Up to 100,000 items: five decimals in (0, 1]; more: whole numbers.
     """
-    if count > MOST:
-        raise DataError(
-            f"{count} items are more than the {MOST} that a platform can keep in order.",
-            do=f"Limit the list: --top {MOST}",
-        )
     if count > FINE:
         return [str(count - position) for position in range(count)]
     # In units of 0.00001, consecutive ranks are at least one apart, so rounding down causes no ties.
@@ -80,7 +71,10 @@ def write_narrow(stream: IO[str], rows: Sequence[QueryRow]) -> None:
 
 
 def write_wide(stream: IO[str], rows: Sequence[QueryRow], origin: Origin) -> None:
-    """Write everything known about each row."""
+    """Write everything known about each row, for people: a text that a spreadsheet would run has a ``'`` before it.
+
+    The narrow file, the queue and ``scores.csv`` have the exact texts, because programs match their names.
+    """
     write_rows(stream, WIDE, (_wide_row(row, origin) for row in rows))
 
 
@@ -105,8 +99,14 @@ def write_files(narrow: Path, rows: Sequence[QueryRow], origin: Origin) -> Path 
 
 def _wide_row(row: QueryRow, origin: Origin) -> tuple[Any, ...]:
     percentile = "" if row.percentile is None else f"{row.percentile:.2f}"
+    names = (as_text(row.item.name), as_text(row.item.folder), as_text(row.item.id))
     return (
-        *(row.rank, row.item.name, row.item.folder, row.item.id, plain(row.score), percentile),
-        *("yes" if row.asked else "no", origin.cycle, origin.strategy, origin.model, row.source),
-        row.reason or origin.reason,
+        *(row.rank, *names, plain(row.score), percentile),
+        *("yes" if row.asked else "no", origin.cycle, as_text(origin.strategy), as_text(origin.model), row.source),
+        as_text(row.reason or origin.reason),
     )
+
+
+def as_text(text: str) -> str:
+    """The text with a ``'`` before it where a spreadsheet would take it for a formula; undone by dropping the ``'``."""
+    return f"'{text}" if text.startswith(FORMULA) else text

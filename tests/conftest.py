@@ -32,6 +32,14 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_configuration(tmp_path_factory):
+    """What tests confirm for their workspaces is kept apart from the user's own folder."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch):
     """Fail any test that opens a connection to another machine."""

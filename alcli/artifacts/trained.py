@@ -73,10 +73,14 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
         current: SHA-256 of this cycle's model; earlier cycles that reused it are skipped.
 
     Returns:
-        None where there is no earlier model, or only one of another task or network.
+        None where there is no earlier model, or only one of another task or network. An earlier cycle whose file is
+        missing counts as one without a model.
     """
     trainings = reversed(context.workspace.all_steps(Training))
-    earlier = next((row for row in trainings if row.cycle < cycle and row.file and row.sha256 != current), None)
+    earlier = next(
+        (row for row in trainings if row.cycle < cycle and row.file and row.file.is_file() and row.sha256 != current),
+        None,
+    )
     if earlier is None:
         return None
     path = context.workspace.verify_file(earlier)

@@ -24,7 +24,8 @@ STALE = 6
 def command(session: options.Session, max_age: float) -> int:
     """Report whether `alcli cycle` has succeeded recently.
 
-    Exit code 0: it has. 6: no run has succeeded within --max-age. Otherwise: the exit code of the last, failed run.
+    Exit code 0: it has. 6: no run has succeeded within --max-age, or the last one ended in the future. Otherwise: the
+    exit code of the last, failed run.
 
     \b
     Examples:
@@ -36,8 +37,9 @@ def command(session: options.Session, max_age: float) -> int:
 
     with session.open_workspace() as workspace:
         beat = heartbeat.read(workspace.root)
-    age = beat.age(time.time())
-    code = beat.exit_code if beat.failures else 0 if age <= max_age else STALE
+    now = time.time()
+    ahead = beat.is_ahead(now)
+    code = beat.exit_code if beat.failures else 0 if beat.age(now) <= max_age and not ahead else STALE
     document = {
         "healthy": code == 0,
         "last_run": utc(beat.ended),
@@ -46,8 +48,17 @@ def command(session: options.Session, max_age: float) -> int:
         "consecutive_failures": beat.failures,
         "message": beat.message,
     }
-    session.console.result(document, _text(document, code, max_age))
+    session.console.result(
+        document, _text_ahead(document) if ahead and code == STALE else _text(document, code, max_age)
+    )
     return code
+
+
+def _text_ahead(document: dict[str, Any]) -> str:
+    return (
+        f"Unknown: the last run ended {document['last_run']}, which lies in the future, so a clock was wrong then "
+        "or is wrong now. Correct the clock; the next run of `alcli cycle` settles it."
+    )
 
 
 def _text(document: dict[str, Any], code: int, max_age: float) -> str:

@@ -101,11 +101,24 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     finally:
         created.close()
     title = workspace.resolve().name if str(workspace) == "." else workspace
-    Console(as_json, quiet, False).result(
+    console = Console(as_json, quiet, False)
+    _confirm(resolved, workspace, console)
+    console.result(
         {"workspace": str(workspace), "settings": chosen, "found": found and found.document()},
         f"Created workspace {title}. Settings: {workspace / config.FILE_NAME}\n{end}",
     )
     return 0
+
+
+def _confirm(resolved: Config, workspace: Path, console: Console) -> None:
+    """Whoever creates a workspace confirms its addresses and paths; without a home, each run must give them again."""
+    from alcli.config import trusted
+    from alcli.errors import AuthError, MachineError
+
+    try:
+        trusted.confirm(resolved, workspace)
+    except (AuthError, MachineError) as error:
+        console.say(f"Not confirmed for later runs: {error.what} {error.do}")
 
 
 def _look(resolved: Config, workspace: Path) -> Found | None:

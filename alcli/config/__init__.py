@@ -92,6 +92,12 @@ class Config(Section):
     selection: SelectionOptions = SelectionOptions()
     report: ReportOptions = ReportOptions()
     cost: CostOptions = CostOptions()
+    _in_file: frozenset[str] = pydantic.PrivateAttr(frozenset())
+
+    @property
+    def in_file(self) -> frozenset[str]:
+        """The settings that ``alcli.toml`` decides, because neither a flag nor the environment does."""
+        return self._in_file
 
     def options_of(self, section: str) -> Any:
         """A section as the plug-in's own ``Options``, with defaults; raises UsageError for an unknown plug-in."""
@@ -130,13 +136,16 @@ def load(
         UsageError: unreadable file, unknown key, wrong type or value.
     """
     document = _read(workspace / FILE_NAME)
+    in_file = {f"{name}.{key}" for name, table in document.items() if isinstance(table, dict) for key in table}
     variables = _from_environment(environ)
-    for variable, setting in variables.items():
-        put(document, setting, Text(environ[variable]))
-    for override in overrides:
-        put(document, *(parse_override(override) if isinstance(override, str) else override))
+    given = [(setting, Text(environ[variable])) for variable, setting in variables.items()]
+    given += [parse_override(override) if isinstance(override, str) else override for override in overrides]
+    for setting, value in given:
+        put(document, setting, value)
     _check_variables(document, variables)
-    return check(document).resolve_all(workspace)
+    config = check(document).resolve_all(workspace)
+    config._in_file = frozenset(in_file - {setting for setting, _ in given})
+    return config
 
 
 def check(document: Mapping[str, Any]) -> Config:

@@ -14,6 +14,10 @@ from pydantic.fields import FieldInfo
 from alcli.errors import UsageError
 from alcli.system.typed_values import read_value
 
+LARGEST_SEED = 2**63 - 1
+MANY = 1_000_000_000
+"""The upper limit of counts that nothing else limits."""
+
 
 @dataclass(frozen=True)
 class PathUnless:
@@ -53,6 +57,13 @@ class PlatformOptions(Section):
     name: str = Field("folder", description="`alcli list platforms`")
     prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes with a lower score are not uploaded")
 
+    def outside_effects(self, workspace: Path) -> dict[str, str]:
+        """What the settings do outside the workspace that its owner must have confirmed: a sentence by key.
+
+        Such a setting is refused if only ``alcli.toml`` says it; see ``alcli.config.trusted``. Paths are resolved.
+        """
+        return {}
+
 
 class TaskOptions(Section):
     """What the model has to learn."""
@@ -62,10 +73,10 @@ class TaskOptions(Section):
     aggregate: Literal["mean", "sum", "max", "top-k"] = Field(
         "mean", description="how the uncertainties of boxes, joints or pixels become one number"
     )
-    top_k: int = Field(10, ge=1, description="aggregate = top-k: average this many of the largest")
+    top_k: int = Field(10, ge=1, le=MANY, description="aggregate = top-k: average this many of the largest")
     count_power: float = Field(0.0, ge=0, le=1, description="divide by the expected objects to this power")
     dropout: float = Field(0.5, gt=0, lt=1, description="mutual_information: share of channels dropped")
-    dropout_passes: int = Field(10, ge=2, description="mutual_information: number of thinned networks")
+    dropout_passes: int = Field(10, ge=2, le=10000, description="mutual_information: number of thinned networks")
 
     def before_any_class(self) -> TaskOptions:
         """The options for a network built before the classes are known: without settings that name classes."""
@@ -85,19 +96,22 @@ class ModelOptions(Section):
 class TrainOptions(Section):
     """One training run; the learned-loss part follows Yoo & Kweon (CVPR 2019)."""
 
-    epochs: int = Field(30, ge=1, description="passes over the annotated items")
-    batch_size: int = Field(16, ge=1, description="images per training step")
+    epochs: int = Field(30, ge=1, le=1000000, description="passes over the annotated items")
+    batch_size: int = Field(16, ge=1, le=100000, description="images per training step")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum")
-    learning_rate: float = Field(1e-3, gt=0, description="the largest rate of the schedule")
+    learning_rate: float = Field(1e-3, gt=0, le=1e3, description="the largest rate of the schedule")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only")
-    weight_decay: float = Field(5e-4, ge=0, description="decoupled in AdamW, an L2 penalty in SGD")
+    weight_decay: float = Field(5e-4, ge=0, le=1e3, description="decoupled in AdamW, an L2 penalty in SGD")
     schedule: Literal["cosine", "steps"] = Field("cosine", description="how the learning rate falls after the warm-up")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps with a rising learning rate")
     milestones: tuple[float, ...] = Field((0.8,), description="schedule = steps: shares after which the rate is ×0.1")
     loss_weight: float | None = Field(
-        None, ge=0, description="λ, weight of the loss-prediction term (eq. 3); default: the task's own; 0 turns it off"
+        None,
+        ge=0,
+        le=1e6,
+        description="λ, weight of the loss-prediction term (eq. 3); default: the task's own; 0 turns it off",
     )
-    margin: float = Field(1.0, gt=0, description="ξ of the ranking loss (eq. 2)")
+    margin: float = Field(1.0, gt=0, le=1e6, description="ξ of the ranking loss (eq. 2)")
     detach_after: float = Field(
         0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model"
     )
@@ -112,28 +126,31 @@ class TrainOptions(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU that has it, else float32"
     )
-    gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
+    gradient_clip: float = Field(10.0, gt=0, le=1e9, description="largest gradient norm")
     workers: int | None = Field(
-        None, ge=0, description="processes that decode images; default: one per core, at most 8"
+        None, ge=0, le=1024, description="processes that decode images; default: one per core, at most 8"
     )
     checkpoint_every: int = Field(
         100,
         ge=0,
+        le=MANY,
         description="steps between checkpoints for resuming; 0: only when a signal stops the training",
     )
-    seed: int = Field(0, ge=0, description="seed of the initial weights, the order of images and the augmentation")
+    seed: int = Field(
+        0, ge=0, le=LARGEST_SEED, description="seed of the initial weights, the order of images and the augmentation"
+    )
 
 
 class ScoreOptions(Section):
     """One pass over the pool."""
 
-    batch_size: int = Field(16, ge=1, description="images per forward pass")
-    shard: int = Field(512, ge=1, description="items per resumable part of the pass")
+    batch_size: int = Field(16, ge=1, le=100000, description="images per forward pass")
+    shard: int = Field(512, ge=1, le=MANY, description="items per resumable part of the pass")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU that has it, else float32"
     )
     workers: int | None = Field(
-        None, ge=0, description="processes that decode images; default: one per core, at most 8"
+        None, ge=0, le=1024, description="processes that decode images; default: one per core, at most 8"
     )
 
 
@@ -153,9 +170,9 @@ class SelectionOptions(Section):
     """Which items are selected, and how many per cycle."""
 
     budget: int | None = Field(
-        None, ge=1, description="images to annotate per cycle; default: a tenth of the pool, from 10 to 100"
+        None, ge=1, le=MANY, description="images to annotate per cycle; default: a tenth of the pool, from 10 to 100"
     )
-    seed: int = Field(0, ge=0, description="seed of all random choices in the list")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="seed of all random choices in the list")
     recheck_share: float = Field(
         0.0, ge=0, le=0.5, description="share of the budget for reviewing suspicious annotations"
     )
@@ -168,6 +185,7 @@ class SelectionOptions(Section):
     per_group: int = Field(
         0,
         ge=0,
+        le=MANY,
         description="most images selected per group (folder, and name without its last number); 0: no limit",
     )
 
@@ -190,8 +208,8 @@ class ReportOptions(Section):
 class CostOptions(Section):
     """Annotation times, for forecasts in hours."""
 
-    seconds_per_item: float | None = Field(None, ge=0, description="to open, look at and submit one image")
-    seconds_per_object: float | None = Field(None, ge=0, description="for each label, box, region or joint")
+    seconds_per_item: float | None = Field(None, ge=0, le=1e6, description="to open, look at and submit one image")
+    seconds_per_object: float | None = Field(None, ge=0, le=1e6, description="for each label, box, region or joint")
 
 
 def _resolve(workspace: Path, key: str, field: FieldInfo, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from alcli.system.text import quantity
 from alcli.workspace.records import Pushed, Restored, Scored, StepRecord
 
 BEFORE = "queue-before.csv"
-BEFORE_COLUMNS = ("position", "id", "name")
+BEFORE_COLUMNS = ("position", "id", "name", "asked")
 RECEIPTS_AT_ONCE = 100
 SHOWN = 5
 RECHECKS = "alcli: re-check"
@@ -93,7 +94,7 @@ def push(
     """
     scored = last_scores(context, cycle)
     handover.check(context.platform)
-    difference = compare(context, current_list(context, scored, top))
+    difference = compare(context, _list_to_push(context, scored, top))
     _check_loss(context, scored, difference)
     summary = replace(difference.summary(), **asdict(handover))
     if dry_run:
@@ -177,6 +178,19 @@ def _check_loss(context: Context, scored: StepRecord[Scored], difference: Differ
         )
 
 
+def _list_to_push(context: Context, scored: StepRecord[Scored], top: int | None) -> list[QueryRow]:
+    """The current list, as far as the platform's queue can keep it in order."""
+    rows = current_list(context, scored, top)
+    most: int | None = getattr(context.platform, "most_queued", None)
+    count = sum(row.source != RECHECK for row in rows)
+    if most is None or count <= most:
+        return rows
+    context.progress.say(
+        f"The list has {count:,} images, and the platform keeps {most:,} in order: the last ones are not queued."
+    )
+    return current_list(context, scored, most)
+
+
 def _all_rechecked(context: Context, cycle: int, difference: Difference) -> tuple[str, ...]:
     """Ids of all labels that this cycle has asked somebody to look at again, by this push or an earlier one."""
     before = context.workspace.step(cycle, Pushed)
@@ -252,16 +266,28 @@ def _differences(now: Difference) -> str:
 
 
 def _save_queue(context: Context, cycle: int, difference: Difference) -> None:
-    """Save the queue for ``restore``, unless it is what an interrupted push of this cycle left."""
-    path = context.workspace.cycle_folder(cycle) / BEFORE
-    if path.is_file() and context.workspace.step(cycle, Pushed) is None:
-        return
+    """Save the queue for ``restore``, unless it is what an interrupted push of this cycle left.
+
+    The first file of a cycle is what ``restore`` puts back; the queues before later pushes are in numbered files.
+    """
+    folder = context.workspace.cycle_folder(cycle)
+    path = folder / BEFORE
+    if path.is_file():
+        if context.workspace.step(cycle, Pushed) is None:
+            return
+        numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+        path = next(each for each in numbered if not each.exists())
     with atomic_write(path) as stream:
-        write_rows(stream, BEFORE_COLUMNS, ((row.position, row.item_id, row.name) for row in difference.before))
+        write_rows(stream, BEFORE_COLUMNS, map(_saved, difference.before))
+
+
+def _saved(entry: QueuedItem) -> tuple[int, str, str, str]:
+    asked = "" if entry.asked is None else "yes" if entry.asked else "no"
+    return entry.position, entry.item_id, entry.name, asked
 
 
 def _queue_before(context: Context, path: Path) -> Iterator[QueryRow]:
     items = context.workspace.store.pool(forgiving=("image",)).items
     rows = [row for row in read(path) if row["id"] in items and items[row["id"]].state == UNLABELED]
     for rank, row in enumerate(rows, 1):
-        yield QueryRow(rank, items[row["id"]], float(len(rows) - rank), asked=True)
+        yield QueryRow(rank, items[row["id"]], float(len(rows) - rank), asked=row.get("asked") != "no")

@@ -37,12 +37,15 @@ def describe_files(root: Path, without: str = "") -> str:
 
 
 def file_version(path: Path) -> str:
-    """Size and modification time; empty for anything but a readable regular file."""
+    """Size, modification and change time; empty for anything but a readable regular file.
+
+    The change time, which no program can set back, finds an edit that keeps size and modification time.
+    """
     try:
         facts = path.stat()
     except OSError:
         return ""
-    return f"{facts.st_size}-{facts.st_mtime_ns}" if stat.S_ISREG(facts.st_mode) else ""
+    return f"{facts.st_size}-{facts.st_mtime_ns}-{facts.st_ctime_ns}" if stat.S_ISREG(facts.st_mode) else ""
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ import yaml
 
 from alcli.errors import DataError, UsageError
 from alcli.formats._class_lists import read_class_list
-from alcli.formats._files import annotation_files
+from alcli.formats._files import annotation_files, file_version
 
 DESCRIPTION = "data.yaml"
 YAML = (".yaml", ".yml")
@@ -70,10 +70,10 @@ def read_description(path: Path, classes: Sequence[str]) -> Description:
     content = _load(file) if file and file.suffix.lower() in YAML else None
     if file and content is not None and ("names" in content or not classes):
         joints, dimensions = _joints(content, file)
-        return Description(file.name, _names(content, file), joints, dimensions, f"-{file.stat().st_mtime_ns}")
+        return Description(file.name, _names(content, file), joints, dimensions, f"-{file_version(file)}")
     if file and content is None:
         names = read_class_list(file)
-        return Description(file.name, names, stamp=f"-{file.stat().st_mtime_ns}")
+        return Description(file.name, names, stamp=f"-{file_version(file)}")
     if classes:
         return Description("task.classes", classes, stamp=f"-{','.join(classes)}")
     raise UsageError(

@@ -14,6 +14,8 @@ from alcli.items import Item, QueryRow, QueuedItem, Receipt, Refusal
 class Platform(Protocol):
     """What alcli needs from a platform; constructed as ``Platform(options: PlatformOptions, cache: Path)``.
 
+    A platform may have ``most_queued``, the largest number of items that its queue keeps in order.
+
     A platform may have ``Options``, a subclass of ``PlatformOptions`` with its own settings; ``options`` is then an
     instance of it.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class QueueFile:
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Replace the queue with these rows, in order."""
+        check_target(self._queue)
         self.check_queue()
         self._claim()
         remove_leftovers(self._queue.parent)
@@ -53,6 +55,7 @@ class QueueFile:
 
     def queue(self) -> Sequence[QueuedItem]:
         """The queue in the file; empty when there is no file yet."""
+        check_target(self._queue)
         if not self._queue.is_file():
             return []
         try:
@@ -84,3 +87,22 @@ class QueueFile:
             return
         with atomic_write(self._mark(), "wb", SHARED) as stream:
             stream.write(os.fsencode(own) + b"\n")
+
+
+def queue_effects(queue: Path | None, *folders: Path | None) -> dict[str, str]:
+    """The effect of ``platform.queue``: it is harmless only as a CSV file below one of these folders."""
+    if queue is None:
+        return {}
+    inside = any(folder is not None and queue.is_relative_to(folder) for folder in folders)
+    return {} if inside and queue.suffix.lower() == ".csv" else {"queue": f"The queue would be written to {queue}."}
+
+
+def check_target(path: Path) -> None:
+    """Raise UsageError if the queue is a link, or anything but a regular file."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind):
+        name = "a link" if stat.S_ISLNK(kind) else "no regular file"
+        raise UsageError(f"The queue {path} is {name}.", do="Remove it, or set platform.queue to another file.")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
+from alcli.items import Refusal
 from alcli.platforms import _superannotate_sdk as sdk
 from alcli.platforms._http import OutOfTime
 from alcli.platforms._superannotate_options import SuperannotateOptions
+from alcli.platforms._superannotate_rows import Row, describe_refusal, item_key, read_row
 from alcli.platforms._superannotate_token import find_credentials
 from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, out_of_time_error, pause, register
 from alcli.system.redaction import redact
@@ -31,28 +31,6 @@ UPLOADED = 2
 Part = TypeVar("Part")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One item as the service lists it.
-
-    Attributes:
-        status: the name of its status, "" when it is not in the project's workflow.
-        priority: orders the queue; None if it is not set.
-        url: the address of the image, "" for uploaded images.
-        assignees: ids of the assigned users, sorted.
-    """
-
-    id: int
-    name: str
-    folder: str
-    status: str
-    priority: float | None
-    url: str
-    assignees: tuple[str, ...]
-    created: str
-    updated: str
-
-
 class Client:
     """One account and project; requests are made only when needed."""
 
@@ -60,6 +38,7 @@ class Client:
         self._options, self._logs = options, logs
         self.credentials = find_credentials(options)
         self.wire = register(Wire(self.credentials, options))
+        self.refusals: list[Refusal] = []
 
     @functools.cached_property
     def account(self) -> Any:
@@ -124,15 +103,22 @@ class Client:
             )
 
     def rows(self) -> list[Row]:
-        """All items of the configured folders; raises PlatformError if the list is incomplete."""
+        """All items of the configured folders; raises PlatformError if the list is incomplete.
+
+        Items that the service describes in an unusable way are in ``refusals`` afterwards.
+        """
         uploaded = self.project.upload_state == UPLOADED
         folders, statuses = self.folders, self.statuses
+        rows: list[Row] = []
+        self.refusals = []
         with self._reporting_errors("the list of items"):
-            return [
-                _row(name, content, statuses, uploaded)
-                for name, folder in folders.items()
-                for content in self._all(folder)
-            ]
+            for name, folder in folders.items():
+                for content in self._all(folder):
+                    try:
+                        rows.append(read_row(name, content, statuses, uploaded))
+                    except (TypeError, ValueError, KeyError, AttributeError) as error:
+                        self.refusals.append(describe_refusal(name, content, error))
+        return rows
 
     def annotations(self, item_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """The annotation JSON of each item by id; raises PlatformError naming items without an answer."""
@@ -240,7 +226,7 @@ class Client:
             if attempt:
                 pause(self._options.backoff * 2**attempt)
             contents, total = self._pages(folder)
-            if len({content["id"] for content in contents}) == len(contents) == total:
+            if len(set(map(item_key, contents))) == len(contents) == total:
                 return contents
         raise PlatformError(
             f"The list of folder {folder.name!r} changed while it was being read, in {PASSES} attempts.",
@@ -251,12 +237,12 @@ class Client:
     def _pages(self, folder: Any) -> tuple[list[dict[str, Any]], int]:
         """(items, total number or ``CHANGED``); a short page does not count as the last one."""
         contents: list[dict[str, Any]] = []
-        seen: set[int] = set()
+        seen: set[str] = set()
         totals: set[int] = set()
         while True:
             page, total = self._page(folder, len(contents))
             contents += page
-            new = {content["id"] for content in page} - seen
+            new = set(map(item_key, page)) - seen
             seen |= new
             totals.add(total)
             if len(totals) > 1:
@@ -369,22 +355,3 @@ def _item_of(document: Any) -> int | None:
         return int(document["metadata"]["id"])
     except (TypeError, KeyError, ValueError, IndexError, OverflowError):
         return None
-
-
-def _row(folder: str, content: dict[str, Any], statuses: dict[int, str], uploaded: bool) -> Row:
-    assignees = sorted(str(person.get("user_id", "")) for person in content.get("assignments") or ())
-    url = "" if uploaded else (content.get("metadata") or {}).get("path") or content.get("url") or ""
-    priority = content.get("entropy_value")
-    if priority is not None and not math.isfinite(priority):
-        raise ValueError(f"the priority of item {content['id']} is {priority}")
-    return Row(
-        id=int(content["id"]),
-        name=str(content.get("name") or ""),
-        folder=folder,
-        status=statuses.get(content.get("annotation_status"), ""),  # type: ignore[arg-type]
-        priority=priority,
-        url=str(url),
-        assignees=tuple(assignees),
-        created=str(content.get("createdAt") or ""),
-        updated=str(content.get("updatedAt") or ""),
-    )

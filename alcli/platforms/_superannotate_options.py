@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from alcli.config import PlatformOptions
 
 PUBLIC_URL = "https://api.superannotate.com"
+PUBLIC_HOST = re.compile(r"([a-z0-9-]+\.)*superannotate\.com", re.IGNORECASE)
 
 
 class SuperannotateOptions(PlatformOptions):
@@ -22,10 +25,33 @@ class SuperannotateOptions(PlatformOptions):
     token_file: Path | None = Field(None, description="file with the token, readable by its owner only")
     labeled_statuses: tuple[str, ...] = Field(("Completed",), description="statuses of annotated items")
     pool_statuses: tuple[str, ...] = Field(("NotStarted",), description="statuses of items to rank; others are skipped")
-    timeout: float = Field(60, gt=0, description="seconds without a byte after which a request has failed")
-    deadline: float = Field(120, gt=0, description="seconds for one request in all, with repetitions and its body")
-    backoff: float = Field(0.5, ge=0, description="seconds before the first repetition; doubled each time, with jitter")
+    timeout: float = Field(60, gt=0, le=86_400, description="seconds without a byte after which a request has failed")
+    deadline: float = Field(
+        120, gt=0, le=86_400, description="seconds for one request in all, with repetitions and its body"
+    )
+    backoff: float = Field(
+        0.5, ge=0, le=3_600, description="seconds before the first repetition; doubled each time, with jitter"
+    )
     allow_private_hosts: bool = Field(False, description="fetch images from addresses in private networks, too")
+
+    def outside_effects(self, workspace: Path) -> dict[str, str]:
+        """A token goes to another host than SuperAnnotate's, or a file is sent as a token."""
+        effects = {}
+        if self.url and not is_public(self.url):
+            effects["url"] = f"SuperAnnotate's token would be sent to {self.url}."
+        if self.token_file is not None:
+            effects["token_file"] = f"{self.token_file} would be sent to {self.url or PUBLIC_URL} as a token."
+        return effects
+
+
+def is_public(url: str) -> bool:
+    """Whether the address is SuperAnnotate's own, over https; False for anything doubtful."""
+    try:
+        parts = urlsplit(url.strip())
+        standard = parts.port in (None, 443)
+    except ValueError:
+        return False
+    return standard and parts.scheme == "https" and PUBLIC_HOST.fullmatch(parts.netloc.partition(":")[0]) is not None
 
 
 @dataclass(frozen=True)

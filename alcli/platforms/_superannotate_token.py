@@ -28,15 +28,15 @@ def find_credentials(
         AuthError: there is no token, its file is readable by others, or it does not look like a token.
         UsageError: the service's address is not valid.
     """
-    settings = (home or Path.home()) / ".superannotate" / "config.ini"
+    settings = _ini_file(home)
     url = options.url or environ.get("SA_URL", "")
     if environ.get("SA_TOKEN"):
         token, source = environ["SA_TOKEN"], "SA_TOKEN in the environment"
     elif options.token_file is not None:
         token, source = _private_text(options.token_file), str(options.token_file)
-    elif settings.is_file():
+    elif settings is not None and settings.is_file():
         token, in_file = _from_ini(settings)
-        source, url = str(settings), url or in_file
+        source, url = str(settings), _url_of_ini(url, in_file or PUBLIC_URL, settings)
     else:
         raise AuthError("There is no SuperAnnotate token.", do=WHERE)
     token = token.strip()
@@ -46,6 +46,24 @@ def find_credentials(
             f"The content of {source} does not look like a SuperAnnotate token.", do="Copy the whole token again."
         )
     return Credentials(token, source, normalize_url(url or PUBLIC_URL))
+
+
+def _ini_file(home: Path | None) -> Path | None:
+    """The SDK's configuration; None for a user without a home."""
+    try:
+        return (home or Path.home()) / ".superannotate" / "config.ini"
+    except RuntimeError:
+        return None
+
+
+def _url_of_ini(url: str, in_file: str, settings: Path) -> str:
+    """The address for the token of the SDK's configuration, which goes only to the host that it names."""
+    if url and urlsplit(normalize_url(url))[:2] != urlsplit(normalize_url(in_file))[:2]:
+        raise AuthError(
+            f"The token in {settings} is for {in_file}; it is not sent to {url}.",
+            do=f"Set SA_TOKEN to the token of {url}, or name its file with --token-file.",
+        )
+    return url or in_file
 
 
 def normalize_url(url: str) -> str:

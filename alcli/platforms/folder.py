@@ -16,7 +16,7 @@ from alcli.errors import DataError, PlatformError, UsageError
 from alcli.formats import Format, Purpose, Purposeful, choose_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._image_files import has_images, list_images
-from alcli.platforms._queue_file import QueueFile
+from alcli.platforms._queue_file import QueueFile, queue_effects
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 
@@ -42,6 +42,11 @@ class Folder(QueueFile):
         empty: Literal["ask", "labeled", "pool"] = Field(
             "ask", description="what a listed image without objects is: looked at (labeled), or not yet (pool)"
         )
+
+        def outside_effects(self, workspace: Path) -> dict[str, str]:
+            """The queue is not a CSV file below the workspace, the images or the annotations."""
+            labels = self.annotations.parent if self.annotations and self.annotations.is_file() else self.annotations
+            return queue_effects(self.queue, workspace, self.images, labels)
 
     @classmethod
     def check(cls, options: Options) -> None:

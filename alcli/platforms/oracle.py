@@ -15,7 +15,7 @@ from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
 from alcli.items import LABELED, UNLABELED, Item, Refusal
-from alcli.platforms._queue_file import QueueFile
+from alcli.platforms._queue_file import QueueFile, queue_effects
 from alcli.platforms.folder import path_to_uri, uri_to_path
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
@@ -33,6 +33,10 @@ class Oracle(QueueFile):
 
         annotations: Path | None = Field(None, description="the answers, as `alcli simulate` writes them")
         queue: Path | None = Field(None, description="where push writes; each run has its own")
+
+        def outside_effects(self, workspace: Path) -> dict[str, str]:
+            """The queue is not a CSV file below the workspace."""
+            return queue_effects(self.queue, workspace)
 
     def __init__(self, options: Options, cache: Path) -> None:
         if options.annotations is None or options.queue is None:

@@ -13,8 +13,9 @@ from alcli.formats import Purpose
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
-from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, Row, parts, project_name
+from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, parts, project_name
 from alcli.platforms._superannotate_options import SuperannotateOptions
+from alcli.platforms._superannotate_rows import Row
 from alcli.priorities import priorities
 from alcli.system.clock import LARGEST_SKEW
 
@@ -36,6 +37,8 @@ class Superannotate:
     """
 
     Options = SuperannotateOptions
+    most_queued = 1_000_000
+    """The largest priority that the service stores, and so the largest number of items in order."""
 
     @classmethod
     def check(cls, options: SuperannotateOptions) -> None:
@@ -67,6 +70,7 @@ class Superannotate:
         for status in (*self._options.labeled_statuses, *self._options.pool_statuses):
             self._client.check_status(status)
         self._listed = self._client.rows()
+        yield from self._client.refusals
         for row in self._listed:
             try:
                 yield self._item(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -30,11 +31,14 @@ def atomic_write(
     descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=beside or path.parent)
     try:
         with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as stream:
+            with contextlib.suppress(OSError):  # a disk without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield stream
             stream.flush()
-            os.fchmod(stream.fileno(), permissions)
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
+            os.fchmod(descriptor, permissions)
+            os.fsync(descriptor)
+            # Before closing: the lock tells other runs that the file is in use.
+            Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
@@ -52,7 +56,25 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(*folders: Path) -> None:
-    """Delete temporary files that an interrupted ``atomic_write`` left in these folders."""
+    """Delete temporary files that an interrupted ``atomic_write`` left in these folders; not those still in use."""
     for folder in folders:
         for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-            path.unlink(missing_ok=True)
+            # Another user's file, or one that is locked because it is being written.
+            with contextlib.suppress(OSError):
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """Make every file and folder below the root, and the root itself, survive a power cut."""
+    for folder, _, names in os.walk(root):
+        for path in (*(Path(folder, name) for name in names), Path(folder)):
+            sync_folder(path)

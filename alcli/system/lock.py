@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import re
 import socket
@@ -32,9 +33,13 @@ def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
     The lock belongs to this process: it is released when the process ends, and forked workers do not inherit it. The
     text in the file only informs people; it never decides who holds the lock.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    folder = os.open(path.parent, os.O_RDONLY)
+    # A fork must not keep the folder's lock beyond the end of this process.
+    os.register_at_fork(after_in_child=functools.partial(_close_quietly, folder, os.fstat(folder).st_ino))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         _acquire(descriptor, wait)
+        _acquire_folder(folder, path, wait)
         since = now()
         text = f"pid {os.getpid()} on {socket.gethostname()} since {since}: {' '.join(['alcli', *sys.argv[1:]])}"
         content = text.encode("utf-8", "surrogateescape")
@@ -43,6 +48,7 @@ def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+        os.close(folder)
 
 
 def holder(path: Path) -> str:
@@ -75,6 +81,32 @@ def _acquire(descriptor: int, wait: float) -> None:
                     do="Wait for it to end (--wait 30m); there is nothing to unlock by hand.",
                 ) from None
         time.sleep(min(SECONDS_BETWEEN_TRIES, max(deadline - time.monotonic(), 0.0)))
+
+
+def _acquire_folder(folder: int, path: Path, wait: float) -> None:
+    """Lock the folder, too: somebody may have deleted the file of a run that still holds it."""
+    # A worker that outlived its run has the folder open for a moment after its start.
+    deadline = time.monotonic() + max(wait, SECONDS_TO_SAY_WHO)
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise WorkspaceLocked(
+                    f"Another run holds this workspace, although its {path.name} was deleted.",
+                    do="Wait for it to end (--wait 30m); there is nothing to unlock by hand.",
+                ) from None
+        except OSError:
+            return  # a network disk that cannot lock folders
+        time.sleep(min(SECONDS_BETWEEN_TRIES, max(deadline - time.monotonic(), 0.0)))
+
+
+def _close_quietly(descriptor: int, inode: int) -> None:
+    """Close the descriptor in a child, unless its number means something else by now."""
+    with contextlib.suppress(OSError):
+        if os.fstat(descriptor).st_ino == inode:
+            os.close(descriptor)
 
 
 def _holder_name(descriptor: int) -> str:

@@ -10,6 +10,7 @@ first, whole or not at all; the row that names them comes after.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -153,6 +154,7 @@ class Workspace:
         """
         with contextlib.ExitStack() as stack:
             with machine_errors(self.root):
+                _check_links(self.root)
                 stack.enter_context(lock.hold(self.root / LOCK, wait))
                 folders = ("cycles/*", "cycles/*/signals*", "cache/*")
                 remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
@@ -271,3 +273,14 @@ class Workspace:
                 do=f"Delete it and run `alcli {record.summary.step}` again, or restore a backup.",
             )
         return record.file
+
+
+def _check_links(root: Path) -> None:
+    """Raise UsageError for a link where a run writes: a workspace from somebody else could overwrite any file by it."""
+    folders = [root / name for name in (LOCK, "logs", "cycles")]
+    for path in itertools.chain(folders, *(root.glob(pattern) for pattern in ("logs/*", "cycles/*", "cycles/*/*"))):
+        if path.is_symlink():
+            raise UsageError(
+                f"{path} is a link to {path.readlink()}; alcli writes cycles, logs and lock into real folders only.",
+                do="Move what it points to into its place. If the disk is too small, move the whole workspace.",
+            )

@@ -3,45 +3,68 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alcli import config
 from alcli.errors import UsageError, WorkspaceDamaged
-from alcli.system.files import sync_folder
+from alcli.system.files import sync_folder, sync_tree
 from alcli.system.hashing import sha256_of
-from alcli.workspace import DATABASE, Workspace
-from alcli.workspace.records import Exported, Scored, Training
+from alcli.workspace import DATABASE, Workspace, database
+from alcli.workspace.records import Exported, Scored, StepRecord, Training
+from alcli.workspace.store import Store
 
 UNFINISHED = ".unfinished"
 
 
-def backup(workspace: Workspace, destination: Path) -> int:
-    """Copy settings, database and the files of finished steps into a new folder; returns the number of files.
+def backup(workspace: Workspace, destination: Path, leave_out_damaged: bool = False) -> tuple[int, list[Path]]:
+    """Copy settings, database and the files of finished steps into a new folder.
 
     Files that can be recreated (downloaded images, signals) are left out. The workspace may be in use.
+
+    Args:
+        leave_out_damaged: leave out files that are missing or changed, and the steps that wrote them.
+
+    Returns:
+        The number of files, and those left out.
 
     Raises:
         UsageError: the destination exists.
         WorkspaceDamaged: a file has changed since it was written, so a backup would be worthless.
     """
     _check_new(destination)
-    building = destination.with_name(destination.name + UNFINISHED)
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(mode=0o700, parents=True)
-    for folder in ("cycles", "cache", "logs"):
-        (building / folder).mkdir(mode=0o700)
-    shutil.copy2(workspace.root / config.FILE_NAME, building / config.FILE_NAME)
-    workspace.copy_database(building / DATABASE)
-    (building / DATABASE).chmod(0o600)
-    copy = Workspace.open(building, read_only=True)
+    with _new_folder(destination) as building:
+        for folder in ("cycles", "cache", "logs"):
+            (building / folder).mkdir(mode=0o700)
+        shutil.copy2(workspace.root / config.FILE_NAME, building / config.FILE_NAME)
+        workspace.copy_database(building / DATABASE)
+        (building / DATABASE).chmod(0o600)
+        copy = Workspace.open(building, read_only=True)
+        try:
+            count, damaged = _copy_files(copy, workspace.root, building, leave_out_damaged)
+        finally:
+            copy.close()
+        _forget(building, damaged)
+    return count, [workspace.root / record.file.relative_to(building) for record in damaged if record.file]
+
+
+@contextmanager
+def _new_folder(destination: Path) -> Iterator[Path]:
+    """A folder of its own name that becomes the destination when the block ends without an error."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(UNFINISHED, f"{destination.name}.", destination.parent))
     try:
-        count = _copy_files(copy, workspace.root, building)
-    finally:
-        copy.close()
-    # Renamed last: a folder without the suffix is complete.
-    building.rename(destination)
+        yield building
+        # Only what is on the disk gets the final name: a folder without the suffix is complete.
+        sync_tree(building)
+        building.rename(destination)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
     sync_folder(destination.parent)
-    return count
 
 
 def restore(source: Path, destination: Path) -> int:
@@ -55,7 +78,7 @@ def restore(source: Path, destination: Path) -> int:
         raise UsageError(f"{source} is not a complete backup.", do="Name a folder that `alcli backup` created.")
     copy = Workspace.open(source, read_only=True)
     try:
-        return backup(copy, destination)
+        return backup(copy, destination)[0]
     finally:
         copy.close()
 
@@ -65,9 +88,12 @@ def _check_new(destination: Path) -> None:
         raise UsageError(f"{destination} exists.", do="Choose a new folder; alcli never overwrites one.")
 
 
-def _copy_files(copy: Workspace, root: Path, building: Path) -> int:
+def _copy_files(
+    copy: Workspace, root: Path, building: Path, leave_out_damaged: bool
+) -> tuple[int, list[StepRecord[Any]]]:
     """Copy every file that the copied database names, and compare it with its SHA-256."""
     count = 0
+    damaged: list[StepRecord[Any]] = []
     records = [record for kind in (Training, Scored, Exported) for record in copy.all_steps(kind)]
     for record in records:
         if record.file is None:
@@ -77,10 +103,33 @@ def _copy_files(copy: Workspace, root: Path, building: Path) -> int:
         if (root / relative).is_file():
             shutil.copy2(root / relative, building / relative)
         if not (building / relative).is_file() or sha256_of(building / relative) != record.sha256:
+            if leave_out_damaged:
+                (building / relative).unlink(missing_ok=True)
+                damaged.append(record)
+                continue
             raise WorkspaceDamaged(
                 f"{root / relative} has changed since cycle {record.cycle} wrote it.",
                 kept="The workspace was not changed; the copy is not complete.",
-                do=f"Run `alcli {record.summary.step}` again, then the backup.",
+                do=_advice(copy, record),
             )
         count += 1
-    return count
+    return count, damaged
+
+
+def _forget(building: Path, damaged: Sequence[StepRecord[Any]]) -> None:
+    """Drop the steps whose files are left out, so that the copy is consistent."""
+    if not damaged:
+        return
+    connection = database.connect(building / DATABASE, read_only=False)
+    try:
+        for record in damaged:
+            Store(connection).drop_step(record.cycle, record.summary.step)
+    finally:
+        connection.close()
+
+
+def _advice(copy: Workspace, record: StepRecord[Any]) -> str:
+    step = record.summary.step
+    newest = copy.store.newest_step(step)
+    again = f"Run `alcli {step}` again, then the backup; or" if newest == record.cycle else "Put the file back, or"
+    return f"{again} add --leave-out-damaged to leave out that step of cycle {record.cycle}."

@@ -33,10 +33,9 @@ def connect(path: Path, read_only: bool) -> Connection:
         WorkspaceDamaged: the database is damaged. MachineError: it cannot be opened.
     """
     if read_only:
-        # In a read-only folder SQLite cannot create its shared memory file; ``immutable`` works without it.
         if not os.access(path, os.R_OK):
             raise MachineError(f"{path} cannot be read by this user.", do="Run as its owner.")
-        mode = "mode=ro" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+        mode = "mode=ro" if os.access(path.parent, os.W_OK) or _has_newer_pages(path) else "mode=ro&immutable=1"
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, factory=Connection
         )
@@ -57,6 +56,22 @@ def connect(path: Path, read_only: bool) -> Connection:
             f"{path} is damaged: {wrong}.", do="Restore it from a backup; alcli never overwrites it."
         )
     return connection
+
+
+def _has_newer_pages(path: Path) -> bool:
+    """Whether a run has changes that are not yet in the database file itself.
+
+    In a read-only folder SQLite cannot create its shared memory file, and ``immutable`` works without it, but would
+    also ignore these changes. While a run goes on, the shared memory file is there and can be read.
+    """
+    log, memory = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if not log.is_file() or not log.stat().st_size:
+        return False
+    if not memory.is_file() or not all(os.access(file, os.R_OK) for file in (log, memory)):
+        raise MachineError(
+            f"The newest changes of {path} are in {log.name}, which this user cannot read.", do="Run as its owner."
+        )
+    return True
 
 
 def make_durable(connection: Connection) -> None:

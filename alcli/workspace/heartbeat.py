@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alcli.errors import DONE, PARTIAL, AlcliError, exit_of
+from alcli.system.clock import LARGEST_SKEW
 from alcli.system.files import atomic_write
 from alcli.system.redaction import redact
 from alcli.system.run_log import Run
@@ -61,6 +62,10 @@ class Heartbeat:
             0 if good else self.failures + 1,
             "" if good else message,
         )
+
+    def is_ahead(self, now: float) -> bool:
+        """Whether a time lies in the future: then the clock was wrong, and no age can be trusted."""
+        return max(self.ended, self.succeeded) > now + LARGEST_SKEW
 
     def age(self, now: float) -> float:
         """Seconds since a run last succeeded; infinite if none has."""

@@ -31,15 +31,21 @@ def write_metrics(path: Path, heartbeat: Heartbeat, pool: Mapping[str, int], met
         *_gauge("alcli_last_run_duration_seconds", "Duration of the last run.", {"": heartbeat.seconds}),
         *_gauge("alcli_last_success_timestamp_seconds", "When a run last succeeded.", {"": heartbeat.succeeded}),
         *_gauge("alcli_consecutive_failures", "Failed runs since the last success.", {"": heartbeat.failures}),
-        *_gauge("alcli_pool_items", "Number of items by state.", {f'state="{k}"': v for k, v in pool.items()}),
+        *_gauge("alcli_pool_items", "Number of items by state.", {_label("state", k): v for k, v in pool.items()}),
         *_gauge(
             "alcli_model_metric",
             "Metrics of the newest model on held-out items.",
-            {f'name="{k}"': v for k, v in metrics.items()},
+            {_label("name", k): v for k, v in metrics.items()},
         ),
     ]
     with atomic_write(path, permissions=SHARED) as stream:
         stream.write("\n".join(lines) + "\n")
+
+
+def _label(name: str, value: str) -> str:
+    """A label as Prometheus' text format writes it."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{name}="{escaped}"'
 
 
 def _gauge(name: str, text: str, values: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alcli.errors import AuthError, UsageError
-from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions
+from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions, is_public
 from alcli.platforms._superannotate_token import find_credentials, normalize_url
 from alcli.platforms._superannotate_wire import retry_after
 
@@ -41,6 +41,48 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_sdks_configura
     assert find_credentials(options, {}, tmp_path).source == str(file)
     credentials = find_credentials(SuperannotateOptions(), {}, tmp_path)
     assert (credentials.source, credentials.token, credentials.url) == (str(ini), TOKEN, "https://sa.example.com")
+
+
+@pytest.mark.parametrize("given", ["https://evil.example.com", "https://sa.example.com:8443", PUBLIC_URL])
+def test_the_token_of_the_sdks_configuration_goes_only_to_the_host_that_it_names(ini, tmp_path, given):
+    for options, environ in ((SuperannotateOptions(url=given), {}), (SuperannotateOptions(), {"SA_URL": given})):
+        with pytest.raises(AuthError, match=r"is for https://sa\.example\.com/; it is not sent to") as caught:
+            find_credentials(options, environ, tmp_path)
+        assert "SA_TOKEN" in caught.value.do and "--token-file" in caught.value.do
+    same = find_credentials(SuperannotateOptions(url="https://sa.example.com/api"), {}, tmp_path)
+    assert (same.token, same.url) == (TOKEN, "https://sa.example.com/api")
+
+
+def test_a_configuration_without_an_address_is_for_the_public_service(ini, tmp_path):
+    ini.write_text(f"[DEFAULT]\nSA_TOKEN = {TOKEN}\n")
+    with pytest.raises(AuthError, match=f"is for {PUBLIC_URL}"):
+        find_credentials(SuperannotateOptions(), {"SA_URL": "https://sa.example.com"}, tmp_path)
+    assert find_credentials(SuperannotateOptions(), {}, tmp_path).url == PUBLIC_URL
+
+
+def test_a_user_without_a_home_is_told_where_a_token_can_be(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(AuthError, match="no SuperAnnotate token"):
+        find_credentials(SuperannotateOptions(), {})
+    assert find_credentials(SuperannotateOptions(), {"SA_TOKEN": TOKEN}).token == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("https://api.superannotate.com", True), ("https://superannotate.com:443/x", True),
+        ("http://api.superannotate.com", False), ("https://api.superannotate.com:8443", False),
+        ("https://evilsuperannotate.com", False), ("https://api.superannotate.com.example.com", False),
+        ("https://api.superannotate.com@example.com", False), ("https://example.com\\.superannotate.com", False),
+        ("https://example.com#.superannotate.com", False), ("https://example.com?.superannotate.com", False),
+        ("https://[", False), ("", False),
+    ],
+)  # fmt: skip
+def test_only_hosts_of_superannotate_are_its_own(url, public):
+    assert is_public(url) is public
 
 
 def test_a_file_that_others_can_read_is_refused_with_the_line_that_mends_it(file, tmp_path):

@@ -1,0 +1,109 @@
+"""Settings that ``alcli.toml`` alone may not decide: where a token goes, and which files outside are written.
+
+A workspace may come from somebody else. Such a setting is used only if it comes from a flag or the environment, or if
+this user has confirmed its value for this workspace. Confirmed values are in ``alcli/trusted.toml`` in the user's own
+folder for configuration, never in a workspace. ``alcli init`` and ``alcli trust`` write them there.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import tomlkit
+import tomlkit.exceptions
+
+from alcli.config import Config
+from alcli.errors import AuthError, MachineError
+from alcli.system.files import atomic_write
+
+FILE_NAME = "trusted.toml"
+SECTION = "platform"
+
+
+def confirmed_file(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file of confirmed values in the user's folder for configuration; None for a user without a home."""
+    base = Path(environ.get("XDG_CONFIG_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".config"
+        except RuntimeError:
+            return None
+    return base / "alcli" / FILE_NAME
+
+
+def check(config: Config, workspace: Path) -> None:
+    """Raise AuthError if ``alcli.toml`` alone decides a setting that this user has not confirmed."""
+    open_questions = unconfirmed(config, workspace)
+    if not open_questions:
+        return
+    setting, reason = next(iter(open_questions.items()))
+    once, single = shlex.quote(str(workspace)), shlex.quote(f"{setting}={_value(config, setting)}")
+    raise AuthError(
+        f"{reason} Only {workspace.resolve() / 'alcli.toml'} says so, and a workspace may come from somebody else.",
+        kept="Nothing was sent or changed.",
+        do=f"If you trust it, run this once: alcli trust -w {once}. For a single run: --set {single}",
+    )
+
+
+def unconfirmed(config: Config, workspace: Path) -> dict[str, str]:
+    """Every such setting that only ``alcli.toml`` decides and that is not confirmed, each with what it would do."""
+    reasons = config.options_of(SECTION).outside_effects(workspace.resolve())
+    asked = {f"{SECTION}.{key}": reason for key, reason in reasons.items()}
+    asked = {setting: reason for setting, reason in asked.items() if setting in config.in_file}
+    if not asked:
+        return {}
+    known = _read(confirmed_file()).get(str(workspace.resolve()), {})
+    return {setting: reason for setting, reason in asked.items() if known.get(setting) != _value(config, setting)}
+
+
+def confirm(config: Config, workspace: Path) -> dict[str, str]:
+    """Confirm this configuration's such settings for this workspace; returns their values.
+
+    Raises:
+        MachineError: the user has no folder for configuration, or it cannot be written.
+    """
+    effects = config.options_of(SECTION).outside_effects(workspace.resolve())
+    values = {f"{SECTION}.{key}": _value(config, f"{SECTION}.{key}") for key in effects}
+    if not values:
+        return {}
+    path = confirmed_file()
+    if path is None:
+        raise MachineError("This user has no home folder, so nothing can be confirmed.", do=_each_run(values))
+    everything = {**_read(path), str(workspace.resolve()): values}
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with atomic_write(path) as stream:
+            stream.write(tomlkit.dumps(everything))
+    except OSError as error:
+        raise MachineError(f"{path} cannot be written: {error.strerror}.", do=_each_run(values)) from None
+    return values
+
+
+def _each_run(values: Mapping[str, str]) -> str:
+    named = " ".join(f"ALCLI_{setting.replace('.', '_').upper()}={value}" for setting, value in values.items())
+    return f"Set HOME or XDG_CONFIG_HOME, or give the values in the environment of each run: {named}"
+
+
+def _value(config: Config, setting: str) -> str:
+    section, key = setting.split(".")
+    return str(getattr(config.options_of(section), key))
+
+
+def _read(path: Path | None) -> dict[str, dict[str, str]]:
+    """Confirmed values by workspace and setting; raises AuthError if the file is not this user's own."""
+    if path is None:
+        return {}
+    try:
+        facts = path.stat()
+        document = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomlkit.exceptions.TOMLKitError) as error:
+        raise AuthError(f"{path} cannot be read: {error}.", do="Delete it, then run `alcli trust`.") from None
+    if stat.S_IMODE(facts.st_mode) & 0o022 or facts.st_uid not in (0, os.geteuid()):
+        raise AuthError(f"Other users can change {path}.", do=f"chmod 600 {path}")
+    return {name: values for name, values in document.items() if isinstance(values, dict)}
