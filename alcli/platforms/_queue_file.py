@@ -65,7 +65,7 @@ class QueueFile:
         if not self._queue.is_file():
             return []
         try:
-            rows = read(self._queue)
+            rows = read(self._queue) or _check_header(self._queue)
             return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
         except (DataError, KeyError, ValueError):
             raise DataError(
@@ -98,6 +98,15 @@ class QueueFile:
             return
         with atomic_write(self._mark(), "wb", SHARED) as stream:
             stream.write(os.fsencode(own) + b"\n")
+
+
+def _check_header(path: Path) -> list[dict[str, str]]:
+    """No rows; raises ValueError unless the file is empty or has the columns of a queue."""
+    with path.open(encoding="utf-8") as stream:
+        header = stream.readline().strip()
+    if header and header.split(",") != list(QUEUE_COLUMNS):
+        raise ValueError(header)
+    return []
 
 
 def _is_workspace(folder: Path) -> bool:
