@@ -13,6 +13,7 @@ from PIL import Image
 from alcli import images
 from alcli.artifacts.examples import prepare_examples
 from alcli.context import Context
+from alcli.system.progress import Silent
 from alcli.workspace import Workspace, store
 from tests.support.scenes import Photos
 
@@ -33,7 +34,7 @@ def sides(root) -> dict[str, str]:
     """Item → side, as a training would split now."""
     workspace = Workspace.open(root)
     with workspace.lock():
-        context = Context(workspace, workspace.configuration(["train.validation=0.5"]))
+        context = Context(workspace, workspace.configuration(["train.validation=0.5"]), Silent())
         examples = prepare_examples(context)
     workspace.close()
     held_out = {example.item.name: "held out" for example in examples.held_out}

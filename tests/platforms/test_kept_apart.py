@@ -74,8 +74,11 @@ def test_sorted_copies_are_labels_and_moved_images_stay_images(photos, tmp_path)
 
 
 def test_images_that_all_lie_in_the_folder_of_annotations_are_images(photos, tmp_path):
+    put(photos, "hat/a.jpg", "bag/b.jpg")
+    for name in NAMES:
+        (photos.images / name).unlink()
     names, notes = listing(photos.root, photos.images, tmp_path / "W", "classification")
-    assert (names, notes) == ([f"images/{name}" for name in NAMES], [])
+    assert (names, notes) == (["images/bag/b.jpg", "images/hat/a.jpg"], [])
 
 
 def test_lost_and_found_is_passed_over_and_said_once(alcli, workspace, photos):
