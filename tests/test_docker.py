@@ -121,7 +121,7 @@ set -e
 mount --bind "$VOLUME" /mnt
 for folder in $CLOSED; do
     # The interpreter lies in a folder that only its owner can enter; an image has none like that.
-    mkdir "$VOLUME/interpreter"; mount --bind "$PREFIX" "$VOLUME/interpreter"
+    mkdir -p "$VOLUME/interpreter"; mount --bind "$PREFIX" "$VOLUME/interpreter"
     mount -t tmpfs -o mode=755 tmpfs "$folder"; mkdir -p "$PREFIX"; mount --bind "$VOLUME/interpreter" "$PREFIX"
 done
 mount -o remount,bind,ro /
