@@ -35,23 +35,26 @@ class SuperannotateOptions(PlatformOptions):
     allow_private_hosts: bool = Field(False, description="fetch images from addresses in private networks, too")
 
     def outside_effects(self, workspace: Path) -> dict[str, str]:
-        """A token goes to another host than SuperAnnotate's, or a file is sent as a token."""
+        """A token goes to another host than SuperAnnotate's, a file is sent as a token, private hosts are asked."""
         effects = {}
         if self.url and not is_public(self.url):
             effects["url"] = f"SuperAnnotate's token would be sent to {self.url}."
         if self.token_file is not None:
             effects["token_file"] = f"{self.token_file} would be sent to {self.url or PUBLIC_URL} as a token."
+        if self.allow_private_hosts:
+            effects["allow_private_hosts"] = "Images would be fetched from addresses in private networks."
         return effects
 
 
 def is_public(url: str) -> bool:
-    """Whether the address is SuperAnnotate's own, over https; False for anything doubtful."""
+    """Whether the address is SuperAnnotate's own, over https; False for anything doubtful, such as a user's name."""
     try:
         parts = urlsplit(url.strip())
         standard = parts.port in (None, 443)
     except ValueError:
         return False
-    return standard and parts.scheme == "https" and PUBLIC_HOST.fullmatch(parts.netloc.partition(":")[0]) is not None
+    plain = parts.netloc.removesuffix(f":{parts.port}")
+    return standard and parts.scheme == "https" and PUBLIC_HOST.fullmatch(plain) is not None
 
 
 @dataclass(frozen=True)

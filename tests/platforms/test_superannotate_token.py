@@ -78,7 +78,7 @@ def test_a_user_without_a_home_is_told_where_a_token_can_be(monkeypatch):
         ("https://evilsuperannotate.com", False), ("https://api.superannotate.com.example.com", False),
         ("https://api.superannotate.com@example.com", False), ("https://example.com\\.superannotate.com", False),
         ("https://example.com#.superannotate.com", False), ("https://example.com?.superannotate.com", False),
-        ("https://[", False), ("", False),
+        ("https://api.superannotate.com:443@example.com/", False), ("https://[", False), ("", False),
     ],
 )  # fmt: skip
 def test_only_hosts_of_superannotate_are_its_own(url, public):
