@@ -13,8 +13,12 @@ from alcli.annotations import Annotation, Box
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
+from alcli.models import ssd
+from alcli.models.tapped import pool_maps
+from alcli.models.uncertainty import embedding
+from alcli.signals import UNKNOWN
 from alcli.tasks import Batch, Example
-from alcli.tasks.detection import Detection, _tie
+from alcli.tasks.detection import Detection, _class_uncertainty, _tie
 from tests.support.scenes import scene
 
 FACTS = ImageFacts("hash", 96, 80)
@@ -175,3 +179,35 @@ def test_the_tie_is_on_the_box_whose_two_likeliest_classes_are_nearest():
     assert not _tie(probabilities[2:], boxes[2:], 200).any()
     assert not _tie(probabilities[:0], boxes[:0], 200).any()
     assert not _tie(probabilities[:, :2], boxes, 200).any()
+
+
+def test_each_box_shares_its_entropy_among_its_classes():
+    probabilities = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.5, 0.0, 0.25, 0.25]])
+    first, second = np.log(2), 1.5 * np.log(2)
+    shares = _class_uncertainty(probabilities)
+    np.testing.assert_allclose(shares, [first, second / 2, second / 2], rtol=1e-5)
+    assert _class_uncertainty(probabilities[:0]).tolist() == [0, 0, 0]
+
+
+def test_an_image_without_a_confident_box_is_unknown(tmp_path, monkeypatch):
+    detection = task()
+    model = detection.build_model().eval()
+    nothing = torch.zeros(0, dtype=torch.int64)
+    monkeypatch.setattr(ssd, "confident_anchors", lambda outputs, *rest: [nothing] * len(outputs.logits))
+    needs = frozenset({"margin", "entropy", "class_uncertainty"})
+    signals, _ = detection.signals(model, batch(detection, [example(tmp_path, 0)]), needs)
+    assert signals["margin"].tolist() == signals["entropy"].tolist() == [UNKNOWN]
+    assert signals["class_uncertainty"].tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize(("name", "index"), [("ssd-tiny", 3), ("ssd-mobilenet-v2", 2), ("ssdlite320-mobilenet-v3", 1)])
+def test_the_embedding_is_the_last_map_of_the_trunk_and_only_the_trunk_is_frozen(tmp_path, name, index):
+    detection = Detection(TaskOptions(), ModelOptions(name=name, weights="none", input_size=128), CLASSES)
+    model = detection.build_model().eval()
+    images = batch(detection, [example(tmp_path, 0)])
+    with torch.inference_mode():
+        signals, features = detection.signals(model, images, frozenset({"embedding"}))
+    assert torch.equal(signals["embedding"], embedding(pool_maps([features[index]])))
+    frozen = sum(parameter.numel() for parameter in detection.backbone(model).parameters())
+    whole = sum(parameter.numel() for parameter in model.backbone.parameters())
+    assert (frozen < whole) == (name != "ssd-tiny")
