@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -25,13 +26,28 @@ LARGEST_RATIO = 50
 BITS_PER_SAMPLE = 258
 DEPTHS = (8, 10, 12, 14, 16)
 PNG_END = b"IEND\xaeB`\x82"
+MOST_SCANS = 100
+"""Of one JPEG; encoders write up to about 20, and each costs a pass over all pixels."""
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+"""A marker among entropy-coded data that begins a segment; the others have no length (ITU-T T.81, B.1.1.3)."""
+STRIP = 256
 
 
 def inspect(path: Path) -> ImageFacts:
-    """Decode the whole file, and return its hash and size; raises DataError with the reason if it cannot be used."""
+    """Decode the whole file, and return its hashes and size; raises DataError with the reason if it cannot be used."""
     content = _read_bytes(path)
     upright = _to_upright(decode(content, None))
-    return ImageFacts(hashlib.sha256(content).hexdigest(), *upright.size)
+    return ImageFacts(hashlib.sha256(content).hexdigest(), *upright.size, hash_pixels(upright))
+
+
+def hash_pixels(image: Image.Image) -> str:
+    """The SHA-256 of size and pixels: the same for a file that was saved again with other metadata."""
+    width, height = image.size
+    digest = hashlib.sha256(f"{image.mode} {width} {height} ".encode())
+    for top in range(0, height, STRIP):
+        digest.update(image.crop((0, top, width, min(top + STRIP, height))).tobytes())
+    return digest.hexdigest()
 
 
 def load(path: Path, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -69,6 +85,8 @@ def decode(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
             image = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
             check_size(*image.size)
             _check_range(image)
+            if image.format in ("JPEG", "MPO"):
+                _check_scans(content)
             if image.format == "PNG" and PNG_END not in content:
                 raise DataError("truncated: its end is missing")
             if at_least and image.format == "JPEG":
@@ -105,6 +123,21 @@ def _check_range(image: Image.Image) -> None:
         raise DataError("floating-point pixels have no known range")
     if image.mode == "I" and max(bits) > 16:
         raise DataError(f"{max(bits)}-bit integer pixels have no known range")
+
+
+def _check_scans(content: bytes) -> None:
+    """Raise DataError for a JPEG with so many scans that decoding it takes minutes."""
+    # Counting is fast and may count too many: thumbnails, and what follows the image.
+    if content.count(bytes((0xFF, START_OF_SCAN))) <= MOST_SCANS:
+        return
+    scans, position = 0, 2
+    while marker := MARKER.search(content, position):
+        scans += marker[1][0] == START_OF_SCAN
+        if scans > MOST_SCANS:
+            raise DataError(f"a progressive JPEG with more than {MOST_SCANS} scans")
+        if marker[1][0] == END_OF_IMAGE:
+            return
+        position = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")
 
 
 def _to_upright(image: Image.Image) -> Image.Image:

@@ -78,11 +78,19 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """The SHA-256 of an image file, and its upright size in pixels."""
+    """What an image file is, once decoded.
+
+    Attributes:
+        sha256: of the file.
+        width, height: of the upright image, in pixels.
+        side: what decides whether it is held out: a hash of its pixels, which metadata does not change. An image that
+            alcli knew before it looked at pixels keeps the hash of the file as it was then.
+    """
 
     sha256: str
     width: int
     height: int
+    side: str = ""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_a_model_of_an_earlier_cycle_that_is_gone_stops_no_cycle_and_the_advice_
     assert code == 3 and "cycles/0001/model.safetensors" in out
     assert alcli("restore", tmp_path / "copy", "-w", tmp_path / "new")[0] == 0
     code, out, _ = alcli("cycle", "-w", tmp_path / "new")
-    assert (code, out.split(":")[0]) == (0, "Nothing new since cycle 3")
+    assert code == 0 and out.startswith("Nothing new since cycle 3")
     assert alcli("status", "-w", tmp_path / "new")[0] == 0
 
 

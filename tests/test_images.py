@@ -159,3 +159,32 @@ def test_tensors_and_normalisation():
     assert tensor.dtype == torch.uint8
     normal = pixels.normalize(tensor[None], [0.5, 0.5, 0.5], [0.5, 0.25, 1.0])
     assert torch.allclose(normal[0, :, 0, 0], torch.tensor([1.0, -2.0, -0.3]), atol=1e-6)
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated, so that it has ``count`` of them."""
+    content = jpeg((640, 480), progressive=True)
+    starts = [position for position in range(len(content)) if content[position : position + 2] == b"\xff\xda"]
+    scan = content[starts[-1] : -2]
+    return content[:-2] + scan * (count - len(starts)) + content[-2:]
+
+
+@pytest.mark.parametrize("count", [20, 100, 101, 1500])
+def test_a_jpeg_with_more_scans_than_encoders_write_is_refused_before_it_is_decoded(tmp_path, count, monkeypatch):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(with_scans(count))
+    if count <= images.MOST_SCANS:
+        assert images.inspect(path).width == 640
+        return
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(DataError, match="more than 100 scans"):
+        images.inspect(path)
+
+
+def test_what_looks_like_scans_in_metadata_or_behind_the_image_does_not_count(tmp_path):
+    plain = jpeg((64, 48), progressive=True)
+    noise = b"\xff\xda\x00\x02" * 2000
+    comment = b"\xff\xfe" + (len(noise) + 2).to_bytes(2, "big") + noise
+    path = tmp_path / "x.jpg"
+    path.write_bytes(plain[:2] + comment + plain[2:] + noise)
+    assert (images.inspect(path).width, images.inspect(path).height) == (64, 48)

@@ -89,11 +89,11 @@ def class_names(config: Config, annotations: Iterable[Annotation]) -> tuple[str,
 def split_held_out(
     examples: Sequence[Example], facts: dict[str, ImageFacts], share: float
 ) -> tuple[list[Example], list[Example]]:
-    """Split into (training, held-out) by the content of the images alone, so that copies never end up on both sides."""
+    """Split into (training, held-out) by the pixels of the images alone: copies never end up on both sides."""
 
     def is_held_out(example: Example) -> bool:
         # Hash the hash: a data set may itself have been split by the hashes of its files.
-        digest = sha256_of_text("held out", facts[example.item.id].sha256)
+        digest = sha256_of_text("held out", facts[example.item.id].side)
         return int(digest[:8], 16) < share * FULL_CIRCLE
 
     flags = [is_held_out(example) for example in examples]
@@ -172,7 +172,21 @@ def _decode_images(
                 refusals.append(Refusal(item.id, item.name, reason, item.version, transient))
             advance(1)
     context.workspace.store.put_images(inspected)
-    return facts | {item.id: answer for item, answer in inspected}, ask_again(context, refusals)
+    facts |= {item.id: answer for item, answer in inspected}
+    return _keep_sides(context, facts), ask_again(context, refusals)
+
+
+def _keep_sides(context: Context, facts: dict[str, ImageFacts]) -> dict[str, ImageFacts]:
+    """Images that an earlier alcli split by the hashes of their files, and copies of them, stay on their side."""
+    first = context.workspace.store.first_hashes()
+    if not first:
+        return facts
+    hashes = set(first.values())
+
+    def side(item_id: str, image: ImageFacts) -> str:
+        return first.get(item_id) or (image.sha256 if image.sha256 in hashes else image.side)
+
+    return {item_id: replace(image, side=side(item_id, image)) for item_id, image in facts.items()}
 
 
 def _inspect(path: Path) -> ImageFacts | tuple[str, bool]:

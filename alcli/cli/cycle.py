@@ -89,9 +89,14 @@ def _record_end(metrics_file: Path | None, workspace: Workspace, run: Run) -> Ab
 
 def describe(result: CycleResult) -> str:
     """What a cycle did, in three sentences."""
-    if result.nothing_new:
-        return f"Nothing new since cycle {result.number}: nothing to do."
     from alcli.workspace.records import Pushed, Scored, Training
+
+    if result.nothing_new:
+        queue = result.summary(Pushed)
+        if queue is None or not queue.changes:
+            return f"Nothing new since cycle {result.number}: nothing to do."
+        was = f"Nothing new since cycle {result.number}, but its queue was deleted or changed: it is put back."
+        return f"{was}\n{_queue_in_words(queue)}"
 
     training = result.summary(Training) or Training()
     scored, pushed = result.summary(Scored) or Scored(), result.summary(Pushed) or Pushed()

@@ -34,7 +34,7 @@ class CycleResult:
 
     Attributes:
         number: the cycle, None when nothing was new and there has never been one.
-        nothing_new: the last cycle was made from exactly what is there now.
+        nothing_new: the last cycle was made from exactly what is there now; at most its queue was put back.
         steps: in order, as far as they ran.
         unreported: what an earlier run of this cycle could not use, and broke off before it could say so.
     """
@@ -73,8 +73,14 @@ def due_cycle(context: Context, inputs: str) -> tuple[int, str] | None:
 
 def preview_cycle(context: Context) -> tuple[int, str] | None:
     """The cycle that would run after a pull and why, None if nothing is new; the context has pulled already."""
+    from alcli.cycle.push import queue_differs
+
     _check_names(context)
-    return due_cycle(context, _inputs(context))
+    due = due_cycle(context, _inputs(context))
+    last = max((record.number for record in context.workspace.store.cycles()), default=0)
+    if due is None and queue_differs(context, last):
+        return last, "its queue is not as it was left, and is put back"
+    return due
 
 
 def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
@@ -92,7 +98,7 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     inputs = _inputs(context)
     due = due_cycle(context, inputs)
     if due is None:
-        return CycleResult(cycles[-1].number, True, (pulled,))
+        return CycleResult(cycles[-1].number, True, (pulled, *_put_back_queue(context, cycles[-1].number)))
     number, _ = due
     if cycles and cycles[-1].finished and number == cycles[-1].number:
         context.progress.say(f"Cycle {number}'s list is missing or changed: making it again.")
@@ -112,6 +118,13 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     context.workspace.store.finish_cycle(number, "" if retry else inputs, now())
     # After the cycle's end: the list is done, whatever becomes of the page about it.
     return _with_report(context, result) if context.config.report.enabled else result
+
+
+def _put_back_queue(context: Context, number: int) -> list[StepResult[Summary]]:
+    """Push again if somebody has deleted or changed the queue since the last cycle; a queue in order is left alone."""
+    from alcli.cycle.push import put_back, queue_differs
+
+    return [put_back(context, number)] if queue_differs(context, number) else []
 
 
 def _with_report(context: Context, result: CycleResult) -> CycleResult:

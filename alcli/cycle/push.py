@@ -17,7 +17,7 @@ from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import read, write_rows
 from alcli.system.text import quantity
-from alcli.workspace.records import Pushed, Restored, Scored, StepRecord
+from alcli.workspace.records import Pushed, QueueRecord, Restored, Scored, StepRecord
 
 BEFORE = "queue-before.csv"
 BEFORE_COLUMNS = ("position", "id", "name", "asked")
@@ -99,7 +99,8 @@ def push(
     summary = replace(difference.summary(), **asdict(handover))
     if dry_run:
         return StepResult(scored.cycle, summary)
-    refused = _apply(context, scored.cycle, difference)
+    refused, queue = _apply(context, scored.cycle, difference)
+    context.workspace.store.put_queue(scored.cycle, QueueRecord(_hash(queue), top))
     _set_apart(context, difference.again)
     refused_ids = {refusal.id for refusal in refused}
     asked = [row for row in difference.rows if row.asked and row.item.id not in refused_ids]
@@ -125,8 +126,28 @@ def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
     summary = Restored(**asdict(difference.summary()))
     if dry_run:
         return StepResult(scored.cycle, summary)
-    refused = _apply(context, scored.cycle, difference, keep_before=True)
+    refused, queue = _apply(context, scored.cycle, difference, keep_before=True)
+    context.workspace.store.put_queue(scored.cycle, QueueRecord(_hash(queue), restored=True))
     return StepResult(scored.cycle, summary, problems=[*difference.left_out, *refused])
+
+
+def queue_differs(context: Context, cycle: int) -> bool:
+    """Whether the queue is not as this cycle has left it; read from the last listing, without another one."""
+    queue = context.platform.queue()
+    record = context.workspace.store.queue_record(cycle)
+    if record:
+        return record.sha256 != _hash(queue)
+    # A push by an alcli that did not record the queue.
+    pushed = context.workspace.step(cycle, Pushed)
+    return pushed is not None and pushed.summary.queued > 0 and not queue
+
+
+def put_back(context: Context, cycle: int) -> StepResult[Pushed]:
+    """Make the queue again what this cycle has left: its list, its first rows, or what was restored."""
+    record = context.workspace.store.queue_record(cycle)
+    if record and record.restored:
+        return restore(context)
+    return push(context, cycle, top=record.top if record else None)
 
 
 def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
@@ -218,10 +239,15 @@ def _why_left_out(pulled: Item, now: Item | None) -> str:
     return ASSIGNED if now.assignees != pulled.assignees else ""
 
 
-def _apply(context: Context, cycle: int, difference: Difference, keep_before: bool = False) -> list[Refusal]:
-    """Send the difference and read back; returns items that the platform refused, or that were taken meanwhile."""
+def _apply(
+    context: Context, cycle: int, difference: Difference, keep_before: bool = False
+) -> tuple[list[Refusal], Sequence[QueuedItem]]:
+    """Send the difference and read back.
+
+    Returns the items that the platform refused, or that were taken meanwhile, and the queue as it is now.
+    """
     if not difference.changes:
-        return []
+        return [], difference.before
     if not keep_before:
         _save_queue(context, cycle, difference)
     receipts = _send(context, cycle, difference)
@@ -238,7 +264,12 @@ def _apply(context: Context, cycle: int, difference: Difference, keep_before: bo
             kept="The list is kept in the cycle's folder.",
             do="Run `alcli push` again.",
         )
-    return [*refused, *now.left_out]
+    return [*refused, *now.left_out], now.before
+
+
+def _hash(queue: Sequence[QueuedItem]) -> str:
+    """Changes with the queue's items, their order, and what is asked for."""
+    return sha256_of_text(*(text for entry in queue for text in (str(entry.position), entry.item_id, str(entry.asked))))
 
 
 def _send(context: Context, cycle: int, difference: Difference) -> dict[str, Receipt]:

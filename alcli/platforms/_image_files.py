@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,22 @@ UNREAD_SUFFIXES = frozenset(
 """Pictures and films of kinds that alcli does not read; they are counted."""
 OVERLAY = re.compile(r"(.+)___(?:fuse|save|pixel)\.png|(.+)_mask\.png", re.IGNORECASE)
 """Files that SuperAnnotate (``a.jpg___fuse.png``) and Roboflow (``a_mask.png``) write next to their image."""
+LOST_AND_FOUND = "lost+found"
+"""What a file system check leaves at the top of a disk; only root can enter it."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A folder below the images whose image files are no images to annotate.
+
+    Attributes:
+        what: the folder, as a sentence names it.
+        moved: its files are images if no image outside has their name: they were moved into it, not copied.
+    """
+
+    folder: Path
+    what: str
+    moved: bool = False
 
 
 @dataclass
@@ -32,12 +48,16 @@ class Listing:
         refusals: entries with an image's name that are no readable file.
         overlays: how many drawings of annotations were passed over.
         unread: files of unread kinds, by suffix.
+        apart: image files that were passed over, by the folder that they lie in.
+        closed: folders that were not entered.
     """
 
     images: dict[str, tuple[Path, str]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     overlays: int = 0
     unread: Counter[str] = field(default_factory=Counter)
+    apart: Counter[str] = field(default_factory=Counter)
+    closed: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
@@ -48,37 +68,62 @@ class Listing:
         if self.unread:
             kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(self.unread.items()))
             notes.append(f"{quantity(self.unread.total(), 'file')} of kinds that alcli does not read: {kinds}.")
+        for what, count in sorted(self.apart.items()):
+            notes.append(f"{quantity(count, 'image file')} in {what}: passed over, not images to annotate.")
+        notes += [f"{name} is not entered." for name in sorted(self.closed)]
         return notes
 
 
-def list_images(root: Path, masks: Path | None = None) -> Listing:
-    """List the images below the root; hidden files and the folder of masks are skipped."""
+def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
+    """List the images below the root; hidden files, folders kept apart and ``lost+found`` are passed over."""
     listing = Listing()
-    for entry in _entries(root, masks, listing):
+    kept_apart = {_inside(root, each.folder): each for each in apart if _lies_below(root, each.folder)}
+    for entry in _entries(root, root, kept_apart, listing):
         suffix = _suffix(entry)
         if suffix in SUFFIXES:
             _add_image(entry, root, listing)
         elif suffix in UNREAD_SUFFIXES:
             listing.unread[suffix] += 1
+    outside = {os.path.basename(name) for name in listing.images}  # noqa: PTH119 (a million names)
+    for folder, each in kept_apart.items():
+        for entry in _entries(folder, root, kept_apart, listing) if folder.is_dir() else ():
+            if _suffix(entry) not in SUFFIXES:
+                continue
+            if (each.moved or not outside) and entry.name not in outside:
+                _add_image(entry, root, listing)
+            else:
+                listing.apart[each.what] += 1
     _drop_overlays(listing)
     return listing
 
 
 def has_images(root: Path) -> bool:
     """Whether there is any image below the root; stops at the first."""
-    return any(_suffix(entry) in SUFFIXES for entry in _entries(root, None, Listing()))
+    return any(_suffix(entry) in SUFFIXES for entry in _entries(root, root, {}, Listing()))
 
 
-def _entries(root: Path, masks: Path | None, listing: Listing) -> Iterator[os.DirEntry[str]]:
-    """Yield every entry that is no folder; linked folders are refused."""
-    folders = [root]
+def _lies_below(root: Path, folder: Path) -> bool:
+    return root.resolve() in folder.resolve().parents
+
+
+def _inside(root: Path, folder: Path) -> Path:
+    """The folder's path as a walk from the root names it."""
+    return root / folder.resolve().relative_to(root.resolve())
+
+
+def _entries(start: Path, root: Path, apart: Mapping[Path, Apart], listing: Listing) -> Iterator[os.DirEntry[str]]:
+    """Yield every entry below ``start`` that is no folder; linked folders are refused, those kept apart not entered."""
+    folders = [start]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    folders += [] if Path(entry.path) == masks else [Path(entry.path)]
+                    if entry.name == LOST_AND_FOUND:
+                        listing.closed.append(_name(entry, root))
+                    elif Path(entry.path) not in apart:
+                        folders.append(Path(entry.path))
                 elif entry.is_symlink() and Path(entry.path).is_dir():
                     # A link may point outside the folder, or back to one of its parents.
                     name = _name(entry, root)

@@ -20,7 +20,7 @@ class QueueFile:
     """``push`` and ``queue`` of a platform, stored in one file that is replaced atomically; its item ids are names.
 
     A queue outside the workspace belongs to the first workspace that writes it. A hidden file next to it,
-    ``.queue.csv.owner``, names that workspace.
+    ``.queue.csv.owner``, names that workspace. A queue inside a workspace belongs to that one.
     """
 
     _queue: Path
@@ -32,12 +32,18 @@ class QueueFile:
         owner = self._owner()
         if owner is None or owner == self._own_path():
             return
+        advice = f"Give this workspace its own: --set platform.queue={self._own_path()}/queue.csv (or in alcli.toml)."
+        if owner in self._queue.resolve().parents:
+            raise UsageError(
+                f"The queue {self._queue} lies in another workspace, {owner}, and belongs to it.",
+                kept="The queue is unchanged.",
+                do=advice,
+            )
         gone = "" if (owner / "alcli.toml").exists() else ", which is not there any more"
         raise UsageError(
             f"The queue {self._queue} belongs to another workspace: {owner}{gone}.",
             kept="The queue is unchanged.",
-            do=f"Give this workspace its own: --set platform.queue={self._own_path()}/queue.csv (or in alcli.toml). If "
-            f"that workspace was moved or is no longer used, delete {self._mark()} and run this again.",
+            do=f"{advice} If that workspace was moved or is no longer used, delete {self._mark()} and run this again.",
         )
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
@@ -59,7 +65,7 @@ class QueueFile:
         if not self._queue.is_file():
             return []
         try:
-            rows = read(self._queue)
+            rows = read(self._queue) or _check_header(self._queue)
             return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
         except (DataError, KeyError, ValueError):
             raise DataError(
@@ -74,9 +80,14 @@ class QueueFile:
         return self._queue.with_name(f".{self._queue.name}.owner")
 
     def _owner(self) -> Path | None:
-        """The workspace that has written the queue; None for a queue without a mark, or inside this workspace."""
+        """The workspace that the queue lies in or that has written it; None for this one, or if nobody has."""
         own = self._own_path()
-        if own is None or own in self._queue.resolve().parents or not self._mark().is_file():
+        if own is None:
+            return None
+        around = next(filter(_is_workspace, self._queue.resolve().parents), None)
+        if around is not None or own in self._queue.resolve().parents:
+            return None if around == own else around
+        if not self._mark().is_file():
             return None
         name = self._mark().read_bytes().strip()
         return Path(os.fsdecode(name)) if name else None
@@ -87,6 +98,19 @@ class QueueFile:
             return
         with atomic_write(self._mark(), "wb", SHARED) as stream:
             stream.write(os.fsencode(own) + b"\n")
+
+
+def _check_header(path: Path) -> list[dict[str, str]]:
+    """No rows; raises ValueError unless the file is empty or has the columns of a queue."""
+    with path.open(encoding="utf-8") as stream:
+        header = stream.readline().strip()
+    if header and header.split(",") != list(QUEUE_COLUMNS):
+        raise ValueError(header)
+    return []
+
+
+def _is_workspace(folder: Path) -> bool:
+    return (folder / "alcli.toml").is_file() and (folder / "alcli.db").is_file()
 
 
 def queue_effects(queue: Path | None, *folders: Path | None) -> dict[str, str]:

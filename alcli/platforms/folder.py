@@ -15,7 +15,7 @@ from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, Unreadable, UsageError
 from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, recognize_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
-from alcli.platforms._image_files import has_images, list_images
+from alcli.platforms._image_files import Apart, has_images, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
@@ -72,7 +72,7 @@ class Folder(QueueFile):
         self._queue = options.queue or _beside(options.annotations or options.images)
         self._empty = options.empty
         self._crowds = options.crowds == "objects"
-        self._workspace = cache.parent
+        self._workspace = self._own = cache.parent
         self._labels: Format | None = None
         self._purpose = Purpose(crowds=self._crowds)
         self._formats: Mapping[str, str] = {}
@@ -124,9 +124,7 @@ class Folder(QueueFile):
         """Every image in the folder; raises PlatformError if the folder does not exist."""
         if not self._images.is_dir():
             raise PlatformError(f"There is no folder {self._images}.", do="Is the disk mounted? See platform.images.")
-        # Elsewhere a folder of annotations may hold images, such as the sorted ones of class folders.
-        masks = self._annotations if self._purpose.task == "segmentation" else None
-        listing = list_images(self._images, masks)
+        listing = list_images(self._images, self._kept_apart())
         self._passed_over = listing.notes
         names = sorted(listing.images)
         versions, orphans = self._match(names) if self._annotations else ({}, [])
@@ -156,6 +154,17 @@ class Folder(QueueFile):
     def image(self, item: Item) -> Path:
         """The image file itself."""
         return uri_to_path(item.uri)
+
+    def _kept_apart(self) -> list[Apart]:
+        """The folders below the images that hold masks, sorted copies and alcli's own files."""
+        root, workspace = self._images.resolve(), self._own.resolve()
+        own = [workspace / name for name in ("cache", "cycles", "logs")] if workspace == root else [workspace]
+        apart = [Apart(folder, f"the workspace {workspace}") for folder in own]
+        if self._annotations and self._annotations.is_dir():
+            # People may also move images into class folders.
+            moved = self._purpose.task == "classification"
+            apart.append(Apart(self._annotations, f"the folder of annotations {self._annotations}", moved))
+        return apart
 
     def _is_unopened(self, name: str) -> bool:
         """Whether a listed image holds nothing because nobody has opened it."""

@@ -54,6 +54,21 @@ class Quarantined:
 
 
 @dataclass(frozen=True)
+class QueueRecord:
+    """How a cycle has left the platform's queue.
+
+    Attributes:
+        sha256: changes with the queue's items, their order, and what is asked for.
+        top: only so many rows were pushed; None: all.
+        restored: it was put back to what it had been before the cycle.
+    """
+
+    sha256: str
+    top: int | None = None
+    restored: bool = False
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a step says about itself in the database, in ``--json`` documents and in the log."""
 

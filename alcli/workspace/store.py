@@ -12,7 +12,7 @@ from typing import Any
 from alcli.annotations import IGNORED, Annotation, PassedOver, sum_by_kind
 from alcli.errors import DataError, WorkspaceDamaged
 from alcli.items import QUARANTINED, SKIPPED, STATES, UNLABELED, ImageFacts, Item, Pool, Receipt, Refusal
-from alcli.workspace.records import CycleRecord, Quarantined, Skip
+from alcli.workspace.records import CycleRecord, Quarantined, QueueRecord, Skip
 
 SCHEMA = """
 CREATE TABLE items (
@@ -42,6 +42,12 @@ CREATE TABLE receipts (
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("CREATE TABLE skips (item_id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, since TEXT NOT NULL)",),
+    (
+        "ALTER TABLE images ADD COLUMN side TEXT NOT NULL DEFAULT ''",
+        "CREATE TABLE first_hashes (item_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL)",
+        "INSERT INTO first_hashes SELECT item_id, sha256 FROM images",
+        "CREATE TABLE queues (cycle INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, top INTEGER, restored INTEGER NOT NULL)",
+    ),
 )
 """The statements from version 1 to 2, those from 2 to 3, and so on; never changed once released."""
 
@@ -245,16 +251,21 @@ class Store:
 
     def images(self) -> dict[str, tuple[str, ImageFacts]]:
         """item id → (version, what its image file was found to be)."""
-        rows = self._connection.execute("SELECT item_id, version, sha256, width, height FROM images")
+        rows = self._connection.execute("SELECT item_id, version, sha256, width, height, side FROM images")
         return {row[0]: (row[1], ImageFacts(*row[2:])) for row in rows}
 
     def put_images(self, rows: Iterable[tuple[Item, ImageFacts]]) -> None:
         """Remember what image files were found to be."""
         with self._transaction():
             self._connection.executemany(
-                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)",
-                ((item.id, item.version, facts.sha256, facts.width, facts.height) for item, facts in rows),
+                "INSERT OR REPLACE INTO images (item_id, version, sha256, width, height, side)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                ((item.id, item.version, facts.sha256, facts.width, facts.height, facts.side) for item, facts in rows),
             )
+
+    def first_hashes(self) -> dict[str, str]:
+        """item id → SHA-256 of its file when an alcli that did not hash pixels saw it; they never go."""
+        return dict(tuple(row) for row in self._connection.execute("SELECT item_id, sha256 FROM first_hashes"))
 
     # Quarantine
 
@@ -349,6 +360,17 @@ class Store:
                 "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?)",
                 ((cycle, row.item_id, row.position, row.accepted, row.reason) for row in receipts),
             )
+
+    def put_queue(self, cycle: int, queue: QueueRecord) -> None:
+        """Remember how a cycle has left the platform's queue."""
+        with self._transaction() as execute:
+            values = (cycle, queue.sha256, queue.top, queue.restored)
+            execute("INSERT OR REPLACE INTO queues (cycle, sha256, top, restored) VALUES (?, ?, ?, ?)", values)
+
+    def queue_record(self, cycle: int) -> QueueRecord | None:
+        """How this cycle has left the platform's queue; None if it has not, or was made by an earlier alcli."""
+        row = self._connection.execute("SELECT * FROM queues WHERE cycle = ?", (cycle,)).fetchone()
+        return QueueRecord(row["sha256"], row["top"], bool(row["restored"])) if row else None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Any]:

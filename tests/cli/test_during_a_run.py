@@ -124,7 +124,7 @@ def test_a_dry_run_says_whether_a_cycle_would_run(alcli, workspace, photos):
     assert dry_run() == (True, 1)
     photos.annotate(8)
     assert dry_run() == (True, 2)
-    queue = photos.annotations / "queue.csv"
+    queue = photos.queue
     before = queue.read_bytes()
     assert dry_run() == (True, 2)
     assert queue.read_bytes() == before

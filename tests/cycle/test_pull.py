@@ -26,7 +26,7 @@ def test_annotations_of_which_none_has_an_image_stop_the_run(alcli, workspace, p
     assert "None of the 8 annotations belongs to an image, such as scan_photo_00.xml" in err
     assert "images are named like photo_00.jpg" in err and "--allow-cold-start" in err
     assert alcli("cycle", "-w", workspace)[0] == 5
-    assert not (photos.annotations / "queue.csv").exists()
+    assert not (photos.queue).exists()
     code, out, _ = alcli("health", "-w", workspace)
     assert code == 5 and "None of the 8 annotations belongs to an image" in out
 
@@ -35,7 +35,7 @@ def test_a_cold_start_may_be_wanted_all_the_same(alcli, workspace, photos):
     rename_annotations(photos)
     code, out, _ = alcli("cycle", "-w", workspace, "--allow-cold-start")
     assert code == 3 and "nothing to train on yet" in out
-    assert (photos.annotations / "queue.csv").exists()
+    assert (photos.queue).exists()
 
 
 def test_what_was_pulled_stays_when_the_annotations_lose_their_images(alcli, workspace, photos):
@@ -101,7 +101,7 @@ def test_what_is_passed_over_is_counted_in_every_pull(alcli, crowded, tmp_path):
     assert store.passed_over() == (PassedOver(CROWD, 2),)
     assert store.counts() == {"labeled": 2, "unlabeled": 9, "skipped": 0, "quarantined": 1}
     code, out, _ = alcli("pull", "-w", tmp_path / "W")
-    assert code == 0 and out.endswith("Passed over: 2 crowd regions.\n")
+    assert code == 0 and "\nPassed over: 2 crowd regions.\n" in out
 
 
 def test_images_of_which_nothing_is_known_may_be_the_pool(alcli, crowded, tmp_path):

@@ -171,5 +171,5 @@ def test_others_take_the_place_of_broken_images(alcli, workspace, photos):
         (photos.images / photos.name(number)).write_bytes(b"")
     _, out, _ = alcli("cycle", "-w", workspace, "--strategy", "random", "--budget", 1, "--json")
     assert json.loads(out)["steps"]["score"]["asked"] == 1
-    asked = [row["name"] for row in read(photos.annotations / "queue.csv") if row["asked"] == "yes"]
+    asked = [row["name"] for row in read(photos.queue) if row["asked"] == "yes"]
     assert asked == [photos.name(11)]

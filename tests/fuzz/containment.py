@@ -170,7 +170,8 @@ def _class_folders(place: Path) -> list[str]:
         with contextlib.suppress(OSError, ValueError):
             folder = classes / name.replace("/", "\u2215")
             folder.mkdir(parents=True)
-            (folder / f"p{number % 6}.jpg").write_bytes((images / f"p{number % 6}.jpg").read_bytes())
+            for image in (f"p{number % 6}.jpg", f"p{(number + 1) % 6}.jpg"):
+                (folder / image).write_bytes((images / image).read_bytes())
     return _cycled_classes(place, classes)
 
 
