@@ -58,7 +58,7 @@ def test_a_model_is_compared_with_the_one_before_where_that_is_still_there(alcli
     assert json.loads(alcli("status", "-w", workspace, "--json")[1])["outlook"]["agreement"] == second["agreement"]
     (workspace / "cycles/0002/model.safetensors").unlink()
     photos.annotate(9)
-    code, out, err = alcli("train", "-w", workspace, *share, "--set", "train.init=scratch")
+    code, _, err = alcli("train", "-w", workspace, *share, "--set", "train.init=scratch")
     assert code == 0
     assert "The model of cycle 2 is missing: it cannot be compared with the new one." in err
 
