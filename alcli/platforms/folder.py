@@ -21,6 +21,10 @@ from alcli.platforms._queue_file import QueueFile, queue_effects
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 
 
+WITHOUT_CLASS_FOLDERS = frozenset({"detection", "pose", "segmentation"})
+"""Tasks whose annotations are never the images themselves, sorted into folders."""
+
+
 class Folder(QueueFile):
     """Images in a folder and its sub-folders; an item's id and name are its path relative to that folder.
 
@@ -161,8 +165,8 @@ class Folder(QueueFile):
         own = [workspace / name for name in ("cache", "cycles", "logs")] if workspace == root else [workspace]
         apart = [Apart(folder, f"the workspace {workspace}") for folder in own]
         if self._annotations and self._annotations.is_dir():
-            # People may also move images into class folders.
-            moved = self._purpose.task == "classification"
+            # People may also move images into class folders; a task of another package may read these, too.
+            moved = self._purpose.task not in WITHOUT_CLASS_FOLDERS
             apart.append(Apart(self._annotations, f"the folder of annotations {self._annotations}", moved))
         return apart
 
