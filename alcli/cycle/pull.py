@@ -32,12 +32,7 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     listed = list(context.platform.items())
     items = [row for row in listed if isinstance(row, Item)]
     refused = [row for row in listed if isinstance(row, Refusal)]
-    if not items:
-        raise DataError(
-            "The platform has no images.",
-            kept="What was pulled before is kept.",
-            do="Check platform.images (or the project and folder names) in alcli.toml.",
-        )
+    _check_any(items)
     labeled = sum(item.state == LABELED for item in items)
     if not accept_shrink:
         _check_size(len(items), len(before))
@@ -72,6 +67,15 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     if annotations and not dry_run:
         _say_contents(context, summary)
     return StepResult(None, summary, problems=tuple(problems))
+
+
+def _check_any(items: Sequence[Item]) -> None:
+    if not items:
+        raise DataError(
+            "The platform has no images.",
+            kept="What was pulled before is kept.",
+            do="Check platform.images (or the project and folder names) in alcli.toml.",
+        )
 
 
 def _unread(store: Store, items: Sequence[Item]) -> list[Item]:
@@ -149,14 +153,14 @@ def _loss(what: str) -> DataError:
 def _record_format(context: Context) -> None:
     """Remember in which format annotations were found: a folder that is empty one night still has it."""
     platform, workspace = context.platform, context.workspace
-    found = platform.formats() if isinstance(platform, Recognizing) else {}
+    formats = platform.formats() if isinstance(platform, Recognizing) else {}
     record = workspace.step(WORKSPACE_CYCLE, Recognized)
     known = record.summary.formats if record else {}
-    for source, name in found.items():
+    for source, name in formats.items():
         if known.get(source, name) != name:
             context.progress.say(f"The annotations are read as {name} now; before, they were {known[source]}.")
-    if {**known, **found} != known:
-        workspace.finish_step(WORKSPACE_CYCLE, "", Recognized({**known, **found}))
+    if {**known, **formats} != known:
+        workspace.finish_step(WORKSPACE_CYCLE, "", Recognized({**known, **formats}))
 
 
 def _refuse_passed_over(item: Item, annotation: Annotation) -> Refusal:
