@@ -151,11 +151,13 @@ def open_file(path: Path, largest: int) -> Iterator[BinaryIO]:
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
-    """The content of a regular file; raises as ``open_file`` does."""
+    """The content of a regular file; raises as ``open_file`` does, and DataError where it grows meanwhile."""
     with open_file(path, largest) as stream:
-        content = stream.read(largest + 1)
-    if len(content) > largest:  # it has grown meanwhile
-        raise DataError(f"{path.name}: more than {largest} bytes is too large for annotations")
+        size = os.fstat(stream.fileno()).st_size
+        # Python reserves as much memory as it is asked to read: the file's size, not the largest one allowed.
+        content = stream.read(size + 1)
+    if len(content) > size:
+        raise DataError(f"{path.name}: grew while it was read")
     return content
 
 
