@@ -10,10 +10,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from alcli import plugins
 from alcli.config import Config, Section, trusted
 from alcli.items import Item, Refusal
-from alcli.platforms import Downloading, Platform, TaskAware
+from alcli.platforms import Downloading, Platform, Recognizing, TaskAware
 from alcli.system.progress import Progress
 from alcli.workspace import Workspace
-from alcli.workspace.records import Summary
+from alcli.workspace.records import WORKSPACE_CYCLE, Recognized, Summary
 
 MOST_NAMED = 100
 Parameters = ParamSpec("Parameters")
@@ -50,6 +50,8 @@ class Context:
         )
         if isinstance(platform, TaskAware):
             platform.set_task(self.config.task)
+        if isinstance(platform, Recognizing) and (record := self.workspace.step(WORKSPACE_CYCLE, Recognized)):
+            platform.recall_formats(record.summary.formats)
         return platform
 
     def drop_image(self, item: Item) -> bool:

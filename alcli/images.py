@@ -18,10 +18,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from alcli.errors import DataError, Unreadable
-from alcli.items import MOST_PIXELS, ImageFacts
+from alcli.items import MOST_PIXELS, PICTURE_FORMATS, ImageFacts
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
-"""Only these are decoded: for some others (PostScript), Pillow would start external programs."""
+LARGEST_FILE = 2**30
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 50
 BITS_PER_SAMPLE = 258
@@ -65,8 +64,11 @@ def load(path: Path, at_least: tuple[int, int] | None = None) -> Image.Image:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
             raise DataError("not a regular file")
+        if facts.st_size > LARGEST_FILE:
+            raise DataError(f"{facts.st_size} bytes is too large for an image")
         content = path.read_bytes()
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}") from None
@@ -80,7 +82,7 @@ def decode(content: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            image = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
             check_size(*image.size)
             _check_range(image)
             if image.format in ("JPEG", "MPO"):

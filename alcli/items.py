@@ -18,6 +18,8 @@ AL, RANDOM, RECHECK = "al", "random", "recheck"
 STATES = (LABELED, UNLABELED, SKIPPED, QUARANTINED)
 MOST_PIXELS = 100_000_000
 """Maximum size of an image or a mask; a larger one is refused before it is decoded."""
+PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
+"""Only these images and masks are decoded: for some others (PostScript), Pillow would start external programs."""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,19 @@ def test_restore_puts_back_what_was_asked_for_and_the_queue_before_the_first_pus
     assert alcli("push", "-w", cycled, "--restore")[0] == 0
     assert tables.read(queue) == before
     kept = sorted(path.name for path in (cycled / "cycles/0002").glob("queue-before*"))
-    assert kept == ["queue-before-2.csv", "queue-before.csv"]
+    assert kept == ["queue-before.csv"]
+
+
+def test_what_others_made_of_the_queue_between_two_pushes_comes_back(alcli, cycled):
+    queue = cycled / "queue.csv"
+    header, first, *rest = queue.read_text().splitlines(keepends=True)
+    queue.write_text("".join([header, *rest]))
+    changed = [row["name"] for row in tables.read(queue)]
+    assert alcli("push", "-w", cycled)[0] == 0
+    assert first in queue.read_text()
+    assert (cycled / "cycles/0001/queue-before-2.csv").is_file()
+    assert alcli("push", "-w", cycled, "--restore")[0] == 0
+    assert [row["name"] for row in tables.read(queue)] == changed
 
 
 # Lists

@@ -83,7 +83,7 @@ class Case:
         }  # fmt: skip
 
     def queue(self) -> list[str]:
-        path = self.root / "ann" / "queue.csv"
+        path = self.root / "W" / "queue.csv"
         return [row["name"] for row in read_table(path)] if path.exists() else []
 
 
@@ -223,7 +223,7 @@ def test_brush_masks_of_cvat_are_crowd_regions(case):
     assert case.annotations() == {}
     code, _, err = case.run("cycle")
     assert code == 5 and "None of the 2 annotations can be used; 2 of them: all its objects are passed over" in err
-    assert not (case.root / "queue.csv").exists()
+    assert not (case.root / "W" / "queue.csv").exists()
     code, out, _ = case.run("pull", "--set", "platform.crowds=objects")
     assert code == 0 and "Passed over" not in out
     assert case.boxes() == cats("a.jpg", "b.jpg")
@@ -251,11 +251,11 @@ def half_done(case: Case) -> Case:
 
 def test_a_coco_export_that_lists_all_images(case):
     code, out, err = half_done(case).pull("images", "ann.json", "--task", "detection", *TINY)
-    assert code == 0 and out.startswith("6 images, 6 annotated")
+    assert code == 0 and "\n6 images, 6 annotated (COCO)" in out
     assert "4 of 6 listed images have no annotation and count as looked at" in err and "platform.empty=pool" in err
     code, _, err = case.run("cycle")
     assert code == 2 and "--set platform.empty=pool" in err and "--set platform.empty=labeled" in err
-    assert not (case.root / "queue.csv").exists()
+    assert not (case.root / "W" / "queue.csv").exists()
     _, out, _ = case.run("status")
     assert "annotate the first images" not in out
     code, out, _ = case.run("cycle", "--set", "platform.empty=pool")
@@ -308,7 +308,7 @@ def test_overlays_of_superannotate(case):
     for name in "ab":
         case.text(f"export/{name}.jpg.json", {"metadata": {"name": f"{name}.jpg"}, "instances": [instance]})
     code, out, _ = case.pull("export", "export")
-    assert code == 0 and out.startswith("3 images, 2 annotated")
+    assert code == 0 and "\n3 images, 2 annotated (SuperAnnotate)" in out
 
 
 def areas(case: Case) -> dict[str, dict[str, int]]:
@@ -354,7 +354,7 @@ def test_images_of_other_kinds(case):
     for name in "abcd":
         case.text(f"ann/{name}.xml", voc(name))
     code, _, err = case.pull()
-    assert code == 3 and "3 files are of kinds that alcli does not read: .avif 1, .dcm 1, .heic 1." in err
+    assert code == 3 and "3 files of kinds that alcli does not read: .avif 1, .dcm 1, .heic 1." in err
     assert case.boxes() == cats("a.jpg", "b.jfif")
 
 

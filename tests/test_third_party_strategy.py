@@ -99,4 +99,4 @@ def test_it_is_listed_and_ranks_a_cycle_alone_and_wrapped(installed, alcli, work
     for name in ("surprising-count", "diverse:surprising-count"):
         code, out, err = alcli("cycle", "-w", workspace, "--strategy", name)
         assert code == 0, err
-        assert f"by {name}" in out
+        assert f"(strategy: {name})" in out

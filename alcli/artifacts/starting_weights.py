@@ -10,11 +10,9 @@ from alcli.config import Config
 from alcli.context import Context
 from alcli.models.pretrained import FILES, LIGHT, cached, obtain, offline
 from alcli.workspace import Workspace
-from alcli.workspace.records import StartingWeights, Training
+from alcli.workspace.records import WORKSPACE_CYCLE, StartingWeights, Training
 
 AUTO, NONE, IMAGENET = "auto", "none", "imagenet"
-RECORDED_IN = 0
-"""The cycle of the record: it belongs to the workspace."""
 LOSSES = {"detection": "usually 10 to 20 points of AP50 less"}
 """What untrained weights cost when labels are few, by task."""
 REMEDY = "--set model.weights=imagenet"
@@ -30,15 +28,15 @@ def settle_weights(context: Context) -> Context:
         weights, reason = _choose(config)
         if reason:
             context.progress.say(f"Starting from untrained weights: {reason}.{_consequence(config)}")
-        known = context.workspace.step(RECORDED_IN, StartingWeights)
+        known = context.workspace.step(WORKSPACE_CYCLE, StartingWeights)
         chosen = {**(known.summary.chosen if known else {}), _key(config): weights}
-        context.workspace.finish_step(RECORDED_IN, "", StartingWeights(chosen))
+        context.workspace.finish_step(WORKSPACE_CYCLE, "", StartingWeights(chosen))
     return context.with_settings(model=config.model.model_copy(update={"weights": weights}))
 
 
 def recorded_weights(workspace: Workspace, config: Config) -> str:
     """What ``auto`` stands for in this workspace; empty before the first training with this network."""
-    record = workspace.step(RECORDED_IN, StartingWeights)
+    record = workspace.step(WORKSPACE_CYCLE, StartingWeights)
     weights = record.summary.chosen.get(_key(config), "") if record else ""
     if weights:
         return weights

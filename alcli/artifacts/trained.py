@@ -77,10 +77,12 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
         missing counts as one without a model.
     """
     trainings = reversed(context.workspace.all_steps(Training))
-    earlier = next(
-        (row for row in trainings if row.cycle < cycle and row.file and row.file.is_file() and row.sha256 != current),
-        None,
-    )
+    models = [record for record in trainings if record.cycle < cycle and record.file and record.sha256 != current]
+    earlier = next((record for record in models if record.file and record.file.is_file()), None)
+    if models and earlier is not models[0]:
+        context.progress.say(
+            f"The model of cycle {models[0].cycle} is missing: it cannot be compared with the new one."
+        )
     if earlier is None:
         return None
     path = context.workspace.verify_file(earlier)

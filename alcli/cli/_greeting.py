@@ -25,7 +25,7 @@ SHOWN_CLASSES = 8
 
 
 @dataclass(frozen=True)
-class Found:
+class Inventory:
     """What a platform holds.
 
     Attributes:
@@ -75,7 +75,7 @@ class Found:
         return " · ".join(parts)
 
 
-def scan(platform: Platform) -> Found:
+def scan(platform: Platform) -> Inventory:
     """List a local platform's images and read its annotations, as far as the time allows."""
     from alcli.annotations import Annotation, object_counts
     from alcli.items import LABELED, Item
@@ -94,10 +94,10 @@ def scan(platform: Platform) -> Found:
             unusable += 1
         if time.monotonic() > deadline:
             break
-    return Found(len(images), len(labeled), title, counts, read, unusable)
+    return Inventory(len(images), len(labeled), title, counts, read, unusable)
 
 
-def recall(workspace: Workspace, title: str = "") -> Found:
+def recall(workspace: Workspace, title: str = "") -> Inventory:
     """What the last pull saw."""
     from alcli.annotations import object_counts
     from alcli.items import LABELED
@@ -106,7 +106,9 @@ def recall(workspace: Workspace, title: str = "") -> Found:
     newest = workspace.store.newest_annotations(MOST_READ)
     total = sum(workspace.store.counts().values())
     unusable = len(states) - len(newest) if len(newest) < MOST_READ else 0
-    return Found(total, len(states), title if states else "", object_counts(newest), len(newest) + unusable, unusable)
+    return Inventory(
+        total, len(states), title if states else "", object_counts(newest), len(newest) + unusable, unusable
+    )
 
 
 def model_line(config: Config, workspace: Workspace) -> tuple[str, bool]:
@@ -120,7 +122,7 @@ def model_line(config: Config, workspace: Workspace) -> tuple[str, bool]:
     return f"{model_name(config)}, {words}", pretrained
 
 
-def describe(found: Found, config: Config, workspace: Workspace, root: Path | None) -> str:
+def describe(inventory: Inventory, config: Config, workspace: Workspace, root: Path | None) -> str:
     """Three lines: what was found, what the model starts from, the next command.
 
     Args:
@@ -128,7 +130,7 @@ def describe(found: Found, config: Config, workspace: Workspace, root: Path | No
     """
     last = _last_cycle(workspace)
     model = " · ".join(filter(None, (model_line(config, workspace)[0], last)))
-    return f"{found.sentence()}\n{model}\n{next_command(root)}"
+    return f"{inventory.sentence()}\n{model}\n{next_command(root)}"
 
 
 def next_command(root: Path | None) -> str:

@@ -243,4 +243,6 @@ wait = click.option(
 )
 dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, without changing it.")
 top = click.option("--top", type=click.IntRange(1), help="Only the first N images of the list.")
-accept_shrink = click.option("--accept-shrink", is_flag=True, help="Go on although half of the known images are gone.")
+accept_shrink = click.option(
+    "--accept-shrink", is_flag=True, help="Go on although half of the images or labels are gone."
+)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alcli.cli import _options as options
-from alcli.cli._greeting import Found, describe, model_line, recall, scan
+from alcli.cli._greeting import Inventory, describe, model_line, recall, scan
 from alcli.errors import AlcliError
 
 if TYPE_CHECKING:
@@ -40,19 +40,19 @@ def command(session: options.Session, online: bool) -> int:
       alcli doctor --online
       alcli doctor -w W --json
     """
-    checks, found, greeting = _machine(), None, ""
+    checks, inventory, greeting = _machine(), None, ""
     try:
         with session.open_workspace() as workspace:
-            further, found = _check_workspace(session, workspace, online)
+            further, inventory = _check_workspace(session, workspace, online)
             checks += further
-            if found:
-                greeting = describe(found, workspace.configuration(session.overrides), workspace, session.given)
+            if inventory:
+                greeting = describe(inventory, workspace.configuration(session.overrides), workspace, session.given)
     except AlcliError as error:
         checks.append(("workspace", FAULT, error.what))
     rows = [
         {"check": name, "ok": level != FAULT, "level": level.lower(), "found": fact} for name, level, fact in checks
     ]
-    session.console.result({"checks": rows, "found": found and found.document()})
+    session.console.result({"checks": rows, "found": inventory and inventory.document()})
     session.console.table("Checks", ("check", "", "details"), checks)
     faults = [name for name, level, _ in checks if level == FAULT]
     if faults:
@@ -131,7 +131,9 @@ def _bfloat16() -> str:
     return "supported and used" + ("" if device().type == "cuda" else " for scoring; training uses float32")
 
 
-def _check_workspace(session: options.Session, workspace: Workspace, online: bool) -> tuple[list[Check], Found | None]:
+def _check_workspace(
+    session: options.Session, workspace: Workspace, online: bool
+) -> tuple[list[Check], Inventory | None]:
     root = session.root
     checks = [
         ("workspace", OK, str(root)),
@@ -142,8 +144,8 @@ def _check_workspace(session: options.Session, workspace: Workspace, online: boo
         _lock(workspace),
         _clock(root),
     ]
-    further, found = _configuration(session, workspace, online)
-    return [*checks, *further], found
+    further, inventory = _configuration(session, workspace, online)
+    return [*checks, *further], inventory
 
 
 def _level(passed: bool) -> str:
@@ -195,7 +197,9 @@ def _clock(root: Path) -> Check:
     return ("clock", _level(passed), utc(time.time()) if passed else f"the last run ended {ahead:.0f} s in the future")
 
 
-def _configuration(session: options.Session, workspace: Workspace, online: bool) -> tuple[list[Check], Found | None]:
+def _configuration(
+    session: options.Session, workspace: Workspace, online: bool
+) -> tuple[list[Check], Inventory | None]:
     from alcli.context import Context
     from alcli.system.progress import Silent
     from alcli.system.text import quantity
@@ -208,8 +212,8 @@ def _configuration(session: options.Session, workspace: Workspace, online: bool)
     budget = config.selection.budget
     amount = f"{quantity(budget, 'image')} per cycle" if budget else "a tenth of the pool per cycle, 10 to 100 images"
     settings = f"{config.task.name}, {config.strategy.name}, {amount}"
-    platform, found = _platform(context, config.platform.name, online)
-    return [("configuration", OK, settings), _model(config, workspace), *platform], found
+    platform, inventory = _platform(context, config.platform.name, online)
+    return [("configuration", OK, settings), _model(config, workspace), *platform], inventory
 
 
 def _model(config: Config, workspace: Workspace) -> Check:
@@ -223,7 +227,7 @@ def _model(config: Config, workspace: Workspace) -> Check:
     return ("model", OK if pretrained else WARN, words)
 
 
-def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], Found | None]:
+def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], Inventory | None]:
     """Run a remote platform's own checks, up to the first fault; read a local one."""
     from alcli.platforms import Examinable
     from alcli.system.text import quantity
@@ -231,9 +235,9 @@ def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], F
     checks: list[Check] = []
     try:
         if not isinstance(context.platform, Examinable):
-            found = scan(context.platform)
-            count = quantity(found.images, "image")
-            return [("platform", _level(found.images > 0), f"{name}: {count}")], found
+            inventory = scan(context.platform)
+            count = quantity(inventory.images, "image")
+            return [("platform", _level(inventory.images > 0), f"{name}: {count}")], inventory
         if online:
             for check, passed, fact in context.platform.checks():
                 checks.append((check, _level(passed), fact))

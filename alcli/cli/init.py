@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alcli.cli._console import Console
-from alcli.cli._greeting import Found, describe, next_command, scan
+from alcli.cli._greeting import Inventory, describe, next_command, scan
 from alcli.cli._options import complete_names
 
 if TYPE_CHECKING:
@@ -89,22 +89,22 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     requested |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
     requested |= dict(config.parse_override(text) for text in settings)
     checked, resolved = _check_settings(requested, workspace)
-    found = _look(resolved, workspace)
-    if found:
-        _check_classes(checked.task.classes, found)
+    inventory = _look(resolved, workspace)
+    if inventory:
+        _check_classes(checked.task.classes, inventory)
     content = checked.model_dump(mode="json")
     values = {setting: content[setting.split(".")[0]][setting.split(".")[1]] for setting in requested}
     chosen = {setting: value for setting, value in values.items() if value is not None}
     created = Workspace.create(workspace, chosen)
     try:
-        end = describe(found, resolved, created, workspace) if found else next_command(workspace)
+        end = describe(inventory, resolved, created, workspace) if inventory else next_command(workspace)
     finally:
         created.close()
     title = workspace.resolve().name if str(workspace) == "." else workspace
     console = Console(as_json, quiet, False)
     _confirm(resolved, workspace, console)
     console.result(
-        {"workspace": str(workspace), "settings": chosen, "found": found and found.document()},
+        {"workspace": str(workspace), "settings": chosen, "found": inventory and inventory.document()},
         f"Created workspace {title}. Settings: {workspace / config.FILE_NAME}\n{end}",
     )
     return 0
@@ -121,7 +121,7 @@ def _confirm(resolved: Config, workspace: Path, console: Console) -> None:
         console.say(f"Not confirmed for later runs: {error.what} {error.do}")
 
 
-def _look(resolved: Config, workspace: Path) -> Found | None:
+def _look(resolved: Config, workspace: Path) -> Inventory | None:
     """What there is; None on another machine."""
     from alcli import plugins
     from alcli.platforms import Examinable, TaskAware
@@ -135,18 +135,23 @@ def _look(resolved: Config, workspace: Path) -> Found | None:
     return scan(local)
 
 
-def _check_classes(wanted: Sequence[str], found: Found) -> None:
+def _check_classes(wanted: Sequence[str], inventory: Inventory) -> None:
     """Raise UsageError if the annotations name classes, and none of these."""
     from alcli.errors import UsageError
     from alcli.system.text import similar_names
 
-    if not wanted or not found.counts or found.read < found.annotated or found.counts.keys() & set(wanted):
+    if (
+        not wanted
+        or not inventory.counts
+        or inventory.read < inventory.annotated
+        or inventory.counts.keys() & set(wanted)
+    ):
         return
-    near = [name for each in wanted for name in similar_names(each, found.counts)[:1]]
-    names = ", ".join(f"{name} {count:,}×" for name, count in found.classes[:10])
+    near = [name for each in wanted for name in similar_names(each, inventory.counts)[:1]]
+    names = ", ".join(f"{name} {count:,}×" for name, count in inventory.classes[:10])
     raise UsageError(
         f"None of the classes {', '.join(wanted)} occurs in the annotations. Their classes: {names}.",
-        do=f"Did you mean --classes {','.join(dict.fromkeys(near)) or ','.join(sorted(found.counts))}?",
+        do=f"Did you mean --classes {','.join(dict.fromkeys(near)) or ','.join(sorted(inventory.counts))}?",
     )
 
 

@@ -28,8 +28,8 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
     with session.lock_workspace(wait) as context:
         result = pull(context, dry_run, accept_shrink)
         code = session.exit_code(result.problems)
-        found = recall(context.workspace, str(getattr(context.platform, "title", "")))
-        end = describe(found, context.config, context.workspace, session.given)
+        inventory = recall(context.workspace, str(getattr(context.platform, "title", "")))
+        end = describe(inventory, context.config, context.workspace, session.given)
     summary = result.summary
     passed_over = passed_over_in_words(summary.contents.passed_over)
     changes = (
@@ -41,7 +41,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
         {
             "dry_run": dry_run,
             **summary.document(),
-            "found": None if dry_run else found.document(),
+            "found": None if dry_run else inventory.document(),
             "problems": [{"name": refusal.name, "reason": refusal.reason} for refusal in result.problems],
         },
         f"{quantity(summary.items, 'image')}, {summary.labeled} annotated; {changes} Nothing was changed."

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 from alcli.annotations import CROWD, Annotation, passed_over_in_words, sum_by_kind
 from alcli.context import Context, StepResult, logged_step
 from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
-from alcli.platforms import FileBased
+from alcli.platforms import FileBased, Recognizing
 from alcli.system.clock import now
 from alcli.system.text import quantity
-from alcli.workspace.records import Contents, NewClass, Pulled
+from alcli.workspace.records import WORKSPACE_CYCLE, Contents, NewClass, Pulled, Recognized
 from alcli.workspace.store import Store
 
 
@@ -21,10 +21,10 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     """List all items, read new and changed annotations, remember both in one transaction.
 
     Args:
-        accept_shrink: accept a listing that has lost half of the known items.
+        accept_shrink: accept that half of the known items, or of their annotations, are gone.
 
     Raises:
-        DataError: the platform has no image at all, or has lost half of the known ones.
+        DataError: the platform has no image at all, or has lost half of the known ones or of their annotations.
         PlatformError: it cannot be reached, or its answer is incomplete.
     """
     store = context.workspace.store
@@ -32,19 +32,17 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     listed = list(context.platform.items())
     items = [row for row in listed if isinstance(row, Item)]
     refused = [row for row in listed if isinstance(row, Refusal)]
-    if not items:
-        raise DataError(
-            "The platform has no images.",
-            kept="What was pulled before is kept.",
-            do="Check platform.images (or the project and folder names) in alcli.toml.",
-        )
-    if not accept_shrink:
-        _check_size(len(items), before)
+    _check_any(items)
     labeled = sum(item.state == LABELED for item in items)
+    if not accept_shrink:
+        _check_size(len(items), len(before))
     if not labeled:
         _check_matches(context, items)
-    unread = _unread(store, items)
-    annotations, unreadable = _read(context, unread)
+    if not accept_shrink:
+        _check_labels(items, before)
+    annotations, unreadable = _read(context, _unread(store, items))
+    if not accept_shrink:
+        _check_objects(store, items, annotations)
     for note in getattr(context.platform, "notes", ()):
         context.progress.say(note)
     new_classes = _new_classes(context, annotations)
@@ -53,6 +51,8 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
         store.replace_items(items, annotations)
         problems += store.quarantine("listing", refused, now(), complete=True)
         problems += store.quarantine("reading", unreadable, now(), complete=False)
+        if labeled:
+            _record_format(context)
     ids = {item.id for item in items}
     summary = Pulled(
         items=len(items),
@@ -67,6 +67,15 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     if annotations and not dry_run:
         _say_contents(context, summary)
     return StepResult(None, summary, problems=tuple(problems))
+
+
+def _check_any(items: Sequence[Item]) -> None:
+    if not items:
+        raise DataError(
+            "The platform has no images.",
+            kept="What was pulled before is kept.",
+            do="Check platform.images (or the project and folder names) in alcli.toml.",
+        )
 
 
 def _unread(store: Store, items: Sequence[Item]) -> list[Item]:
@@ -99,14 +108,59 @@ def _read(context: Context, items: Sequence[Item]) -> tuple[list[tuple[Item, Ann
     return annotations, unreadable
 
 
-def _check_size(count: int, before: Collection[str]) -> None:
+def _check_size(count: int, before: int) -> None:
     """A broken listing looks like an emptied project: only people can tell them apart."""
-    if 2 * count <= len(before):
-        raise DataError(
-            f"The platform lists {quantity(count, 'image')}; the last pull saw {len(before)}.",
-            kept="What was pulled before is kept.",
-            do="If they were really removed, run this once with --accept-shrink.",
+    if 2 * count <= before:
+        raise _loss(f"The platform lists {quantity(count, 'image')}; the last pull saw {before}.")
+
+
+def _check_labels(items: Sequence[Item], before: Mapping[str, Item]) -> None:
+    """An empty mount point looks like a project of which every annotation was deleted."""
+    known = {item.id: item for item in before.values() if item.state == LABELED}
+    # Of the same version, and no longer labeled: settings have changed, not the annotations.
+    settled = sum(
+        item.state != LABELED and item.id in known and known[item.id].version == item.version for item in items
+    )
+    count, total = sum(item.state == LABELED for item in items), len(known) - settled
+    if total and 2 * count <= total:
+        raise _loss(
+            f"{count} of {total} annotated images are still annotated: {total - count} annotations of the last pull are"
+            " gone."
         )
+
+
+def _check_objects(store: Store, items: Sequence[Item], annotations: Sequence[tuple[Item, Annotation]]) -> None:
+    """A file that was cut off, or emptied, still lists images."""
+    versions, known = store.annotation_versions(), store.items_with_objects()
+    unchanged = sum(item.state == LABELED and item.id in known and versions[item.id] == item.version for item in items)
+    count = unchanged + sum(not each.is_empty or bool(each.passed_over) for _, each in annotations)
+    if known and 2 * count <= len(known):
+        gone = len(known) - count
+        raise _loss(
+            f"{count} of {len(known)} annotations still hold objects or labels: {gone} of the last pull are empty, gone"
+            " or unreadable now."
+        )
+
+
+def _loss(what: str) -> DataError:
+    return DataError(
+        what,
+        kept="What was pulled before is kept, and the annotators' queue is unchanged.",
+        do="If they were really removed, run this once with --accept-shrink.",
+    )
+
+
+def _record_format(context: Context) -> None:
+    """Remember in which format annotations were found: a folder that is empty one night still has it."""
+    platform, workspace = context.platform, context.workspace
+    formats = platform.formats() if isinstance(platform, Recognizing) else {}
+    record = workspace.step(WORKSPACE_CYCLE, Recognized)
+    known = record.summary.formats if record else {}
+    for source, name in formats.items():
+        if known.get(source, name) != name:
+            context.progress.say(f"The annotations are read as {name} now; before, they were {known[source]}.")
+    if {**known, **formats} != known:
+        workspace.finish_step(WORKSPACE_CYCLE, "", Recognized({**known, **formats}))
 
 
 def _refuse_passed_over(item: Item, annotation: Annotation) -> Refusal:

@@ -112,17 +112,17 @@ def push(
 
 @logged_step
 def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
-    """Put back the queue as it was before the newest cycle's push; the list itself stays in the workspace.
+    """Put back the queue as others left it before the newest cycle's push; the list itself stays in the workspace.
 
     Raises:
         UsageError: no push has changed a queue yet.
         QueueDiffers: the queue that is read back has another order.
     """
     scored = last_scores(context)
-    path = context.workspace.cycle_folder(scored.cycle) / BEFORE
-    if not path.is_file():
+    paths = _saved_queues(context, scored.cycle)
+    if not paths:
         raise UsageError(f"Cycle {scored.cycle} has not changed a queue, so there is nothing to restore.")
-    difference = compare(context, list(_queue_before(context, path)))
+    difference = compare(context, list(_queue_before(context, paths[-1])))
     summary = Restored(**asdict(difference.summary()))
     if dry_run:
         return StepResult(scored.cycle, summary)
@@ -297,19 +297,25 @@ def _differences(now: Difference) -> str:
 
 
 def _save_queue(context: Context, cycle: int, difference: Difference) -> None:
-    """Save the queue for ``restore``, unless it is what an interrupted push of this cycle left.
+    """Save the queue for ``restore``, unless it is what a push of this cycle left, finished or interrupted.
 
-    The first file of a cycle is what ``restore`` puts back; the queues before later pushes are in numbered files.
+    A later push of the cycle saves what others have made of the queue meanwhile in a numbered file.
     """
-    folder = context.workspace.cycle_folder(cycle)
-    path = folder / BEFORE
-    if path.is_file():
-        if context.workspace.step(cycle, Pushed) is None:
+    paths = _saved_queues(context, cycle)
+    path = context.workspace.cycle_folder(cycle) / BEFORE
+    if paths:
+        if context.workspace.step(cycle, Pushed) is None or not queue_differs(context, cycle):
             return
-        numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
-        path = next(each for each in numbered if not each.exists())
+        path = path.with_stem(f"{path.stem}-{len(paths) + 1}")
     with atomic_write(path) as stream:
         write_rows(stream, BEFORE_COLUMNS, map(_saved, difference.before))
+
+
+def _saved_queues(context: Context, cycle: int) -> list[Path]:
+    """The files of saved queues, the oldest first."""
+    path = context.workspace.cycle_folder(cycle) / BEFORE
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return list(itertools.takewhile(Path.is_file, itertools.chain([path], numbered)))
 
 
 def _saved(entry: QueuedItem) -> tuple[int, str, str, str]:

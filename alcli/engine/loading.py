@@ -78,11 +78,7 @@ def batches(
         except WorkerDied as error:
             death, deaths = error, 1 if delivered else deaths + 1
             if deaths > MOST_DEATHS:
-                raise MachineError(
-                    f"Decoding processes die again and again ({error}).",
-                    kept="Finished steps are kept.",
-                    do="Is memory short, or a disk gone? Try --set train.workers=1 --set score.workers=1.",
-                ) from None
+                raise _too_many_deaths(error) from None
         finally:
             stream.close()
         plan = plan.without_first(delivered)
@@ -92,6 +88,14 @@ def batches(
         # The image to blame is in one of the batches that were being decoded.
         if any(dataset.find_deadly(batch) for batch in itertools.islice(plan, PREFETCHED * count)):
             deaths = 0
+
+
+def _too_many_deaths(error: WorkerDied) -> MachineError:
+    return MachineError(
+        f"Decoding processes die again and again ({error}).",
+        kept="Finished steps are kept.",
+        do="Is memory short, or a disk gone? Try --set train.workers=1 --set score.workers=1.",
+    )
 
 
 class _Stream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from alcli.errors import DataError
+from alcli.formats._files import LISTING, read_text
 
 NOT_LABELS = frozenset(
     {
@@ -20,9 +21,9 @@ def read_class_list(path: Path) -> list[str]:
     """The classes in the order of their numbers; raises DataError for an empty line or a class that occurs twice."""
     advice = "Write one class per line, in the order of the ids."
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.", do=advice) from None
+        lines = [line.strip() for line in read_text(path, LISTING).splitlines()]
+    except DataError as error:
+        raise DataError(f"{path.parent}: {error.what}.", do=advice) from None
     while lines and not lines[-1]:
         lines.pop()
     if not lines or not all(lines):

@@ -10,7 +10,7 @@ from typing import Any
 
 from alcli.errors import DataError
 from alcli.formats._coco_parts import parse_joint_names
-from alcli.formats._files import file_version
+from alcli.formats._files import DATASET, read_text
 from alcli.items import Refusal
 from alcli.system.text import is_text
 
@@ -61,25 +61,33 @@ class Entry:
 
 
 def coco_document(path: Path) -> dict[str, Any]:
-    """The content of a JSON file with COCO's lists; empty for any other file."""
-    try:
-        document = load_document(path) if file_version(path) else {}
-    except (OSError, DataError):
+    """The content of a JSON file with COCO's lists; empty for any other JSON.
+
+    Raises:
+        DataError: the file cannot be read, or is not JSON.
+    """
+    document = load_json(path)
+    if not isinstance(document, dict):
         return {}
     return document if all(isinstance(document.get(key), list) for key in LISTS) else {}
 
 
 def load_document(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises DataError for anything else."""
+    document = load_json(path)
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: the root is a {type(document).__name__}, expected an object.")
+    return document
+
+
+def load_json(path: Path) -> Any:
+    """The content of a JSON file; raises DataError if it cannot be read, or is not JSON."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(read_text(path, DATASET))
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is not JSON: {error}.", do="Export it again; perhaps the file was only partly copied."
         ) from None
-    if not isinstance(document, dict):
-        raise DataError(f"{path}: the root is a {type(document).__name__}, expected an object.")
-    return document
 
 
 def read_entries(document: dict[str, Any], source: str = "") -> tuple[list[Entry], list[Refusal]]:

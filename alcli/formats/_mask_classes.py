@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alcli.errors import DataError
 from alcli.formats._class_lists import read_class_list
-from alcli.formats._files import annotation_files
+from alcli.formats._files import LISTING, annotation_files, is_folder, is_given, read_text
 
 CLASS_LIST, COLOR_LIST, NUMBER_LIST = "classes.txt", "labelmap.txt", "_classes.csv"
 
@@ -33,7 +33,7 @@ class MaskClasses:
 
 def find_class_list(root: Path) -> Path | None:
     """The file that says what the pixels mean."""
-    named = next((root / name for name in (CLASS_LIST, COLOR_LIST) if (root / name).is_file()), None)
+    named = next((root / name for name in (CLASS_LIST, COLOR_LIST) if is_given(root / name)), None)
     tables = (path for path in annotation_files(root, ".csv") if path.name == NUMBER_LIST)
     return named or next(tables, None)
 
@@ -65,7 +65,7 @@ def _read_colors(path: Path) -> MaskClasses:
             raise DataError(f"{path.name}:{number}: {name!r} has no name, or a name or color that occurs twice")
         colors[code] = len(names)
         names.append(name)
-    folder = "SegmentationClass" if (path.parent / "SegmentationClass").is_dir() else ""
+    folder = "SegmentationClass" if is_folder(path.parent / "SegmentationClass") else ""
     return MaskClasses(names, colors, folder=folder)
 
 
@@ -82,7 +82,4 @@ def _read_numbers(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from None
+    return read_text(path, LISTING)

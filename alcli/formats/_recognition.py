@@ -7,7 +7,7 @@ from typing import Any
 
 from alcli import plugins
 from alcli.errors import UsageError
-from alcli.formats._files import describe_files
+from alcli.formats._files import check_source, describe_files, is_folder
 
 AWAITED = "voc"
 """The format of a folder without any annotations yet."""
@@ -16,27 +16,35 @@ QUEUE = "queue.csv"
 
 
 def choose_format(path: Path, name: str, task: str) -> type:
-    """The class of the format of this name, or with ``auto`` of the only one that recognizes the path.
+    """The class of the format of this name, or with ``auto`` of the one that is recognized; raises as that does."""
+    return _load(recognize_format(path, task) if name == "auto" else name)
+
+
+def recognize_format(path: Path, task: str, before: str = "") -> str:
+    """The name of the only format that recognizes the path.
 
     Args:
         task: name of the task; formats that it cannot use do not count. Empty: all count.
+        before: the format in which annotations were found there before; it stays while no other one is recognized.
 
     Raises:
         UsageError: no format that the task can use recognizes the path, or several do.
+        PlatformError, DataError: there is nothing to recognize.
     """
-    if name != "auto":
-        return _load(name)
+    check_source(path)
     formats = {known: _load(known) for known in plugins.names("formats")}
     recognized = [known for known, format_class in formats.items() if format_class.recognizes(path)]
     claims = [known for known in recognized if _serves(formats[known], task, formats)]
+    if before in formats and (before in claims or not claims):
+        return before
     if len(claims) > 1:
         raise UsageError(f"{path} could be {' or '.join(claims)}.", do="Say which: set platform.format.")
     if claims:
-        return formats[claims[0]]
+        return claims[0]
     if recognized:
         raise _wrong_task(path, recognized, formats, task)
-    if path.is_dir() and not describe_files(path, QUEUE):
-        return formats[AWAITED]
+    if is_folder(path) and not describe_files(path, QUEUE):
+        return AWAITED
     raise _no_format(path, formats, task)
 
 
@@ -61,7 +69,7 @@ def _wrong_task(path: Path, recognized: list[str], formats: dict[str, Any], task
 def _no_format(path: Path, formats: dict[str, Any], task: str) -> UsageError:
     usable = {name: each for name, each in formats.items() if _serves(each, task, formats)}
     listing = f"There are: {', '.join(plugins.names('formats'))}."
-    if not path.is_dir():
+    if not is_folder(path):
         return UsageError(f"{path}: no annotation format recognizes it.", do=f"Set platform.format. {listing}")
     shapes = "; ".join(f"{each.looks_like} ({name})" for name, each in usable.items() if hasattr(each, "looks_like"))
     lacks = "; ".join(filter(None, (each.lacks(path) for each in usable.values() if hasattr(each, "lacks"))))

@@ -9,35 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from alcli.errors import DataError
-from alcli.formats._files import file_version
+from alcli.formats._files import ONE_IMAGE, read_bytes, read_head
 
-LARGEST_FILE = 16 * 2**20
 HEAD = 2**12
 DECLARATION = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 
 
 def root_tag(path: Path) -> str:
     """The tag of the root element; empty for a file that is not XML."""
-    if not file_version(path):
-        return ""
     parser: ElementTree.XMLPullParser[Any] = ElementTree.XMLPullParser(("start",))
     try:
-        with path.open("rb") as stream:
-            parser.feed(stream.read(HEAD))
+        parser.feed(read_head(path, HEAD))
         events: Iterator[Any] = parser.read_events()
         return next((str(element.tag) for _, element in events), "")
-    except (OSError, ElementTree.ParseError, ValueError, LookupError):
+    except (ElementTree.ParseError, ValueError, LookupError):
         return ""
 
 
-def parse_xml(path: Path, largest: int = LARGEST_FILE) -> ElementTree.Element:
+def parse_xml(path: Path, largest: int = ONE_IMAGE) -> ElementTree.Element:
     """The root element; raises DataError when the file is too large, not XML, or declares entities."""
-    try:
-        if (size := path.stat().st_size) > largest:
-            raise DataError(f"{path.name}: {size} bytes is too large for an annotation")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
+    content = read_bytes(path, largest)
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise DataError(f"{path.name}: declares entities, which annotations do not need")
     try:

@@ -12,14 +12,22 @@ import yaml
 
 from alcli.errors import DataError, UsageError
 from alcli.formats._class_lists import read_class_list
-from alcli.formats._files import annotation_files, file_version
+from alcli.formats._files import (
+    LISTING,
+    annotation_files,
+    entries,
+    file_version,
+    is_file,
+    is_folder,
+    is_given,
+    read_text,
+)
 
 DESCRIPTION = "data.yaml"
 YAML = (".yaml", ".yml")
 DATASET_KEYS = frozenset({"path", "train", "val", "test", "nc"})
 """Keys of which a description has at least one, in addition to ``names``."""
 CLASS_LIST = "classes.txt"
-LARGEST_DESCRIPTION = 2**20
 MOST_JOINTS = 1000
 
 
@@ -44,14 +52,17 @@ class Description:
 
 def find_description(path: Path) -> Path | None:
     """The file that names the classes of a dataset; ``path`` itself if it is a file."""
-    if path.is_file():
+    if is_file(path):
         return path
+    if not is_folder(path):
+        return None
     # labelImg and others are given the folder ``labels`` of a dataset.
     for folder in (path, path.parent) if path.name == "labels" else (path,):
-        described = [folder / DESCRIPTION] if (folder / DESCRIPTION).is_file() else _descriptions(folder)
-        listed = [*sorted(folder.glob("*.names")), folder / CLASS_LIST, folder / "labels" / CLASS_LIST]
+        described = [folder / DESCRIPTION] if is_given(folder / DESCRIPTION) else _descriptions(folder)
+        names = [file for file in entries(folder) if file.suffix == ".names"]
+        listed = [*names, folder / CLASS_LIST, folder / "labels" / CLASS_LIST]
         for file in (*described, *listed):
-            if file.is_file() and not file.name.startswith("."):
+            if is_given(file) and not file.name.startswith("."):
                 return file
     return next((file for file in annotation_files(path, ".txt") if file.name == CLASS_LIST), None)
 
@@ -84,7 +95,7 @@ def read_description(path: Path, classes: Sequence[str]) -> Description:
 
 def _descriptions(folder: Path) -> list[Path]:
     """YAML files that name classes and where images are."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in YAML and path.is_file())
+    files = [path for path in entries(folder) if path.suffix.lower() in YAML and is_file(path)]
     return [path for path in files if not path.name.startswith(".") and _is_description(path)]
 
 
@@ -107,11 +118,9 @@ class _Loader(yaml.SafeLoader):
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
-            raise DataError(f"{path}: {size} bytes is too large for a dataset description.")
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+        content = yaml.load(read_text(path, LISTING), _Loader)
     # Invalid dates and numbers raise ValueError; other mistakes raise various errors inside the parser.
-    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {error}.", do=f"Correct {path.name}.") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: the root is a {type(content).__name__}, expected keys such as names.")

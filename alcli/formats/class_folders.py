@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alcli.annotations import Annotation
 from alcli.errors import DataError
-from alcli.formats._files import IMAGE_SUFFIXES, annotation_files, has_files
+from alcli.formats._files import IMAGE_SUFFIXES, NOT_OPENED, annotation_files, entries, has_files, is_file, is_folder
 from alcli.formats._names import ImageNames, refusal_reason
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
@@ -45,14 +45,14 @@ class ClassFolders:
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether the folder holds images in its sub-folders only, and no file or folder of another format."""
-        if not path.is_dir() or any((path / name).exists() for name in ("classes.txt", "labelmap.txt")):
+        if not is_folder(path) or any((path / name).exists() for name in ("classes.txt", "labelmap.txt")):
             return False
-        if any(_is_image(entry) for entry in path.iterdir()) or has_files(path, *OTHER_FORMATS):
+        if any(_is_image(entry) for entry in entries(path)) or has_files(path, *OTHER_FORMATS):
             return False
         folders = [folder for base in _class_roots(path) for folder in _folders(base)]
         if any(folder.name.lower() in NOT_CLASSES | SPLITS for folder in folders):
             return False
-        return any(_is_image(file) for folder in folders for file in folder.iterdir())
+        return any(_is_image(file) for folder in folders for file in entries(folder))
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to the names of its folders; also return the files that match no or several images."""
@@ -63,6 +63,9 @@ class ClassFolders:
             for path in _files(base):
                 whole = readable(path.relative_to(self._root).as_posix())
                 relative = Path(readable(path.relative_to(base).as_posix()))
+                if not is_file(path):
+                    refusals.append(Refusal(f"class:{whole}", whole, NOT_OPENED))
+                    continue
                 keys = [whole, relative.as_posix(), Path(*relative.parts[1:]).as_posix()]
                 match = images.match(keys)
                 if len(match.images) == 1:
@@ -100,16 +103,16 @@ def _class_roots(root: Path) -> list[Path]:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    return (entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+    return (entry for entry in entries(root) if is_folder(entry) and not entry.name.startswith("."))
 
 
 def _files(root: Path) -> Iterator[Path]:
     for folder in _folders(root):
-        yield from filter(_is_image, annotation_files(folder, *IMAGE_SUFFIXES))
+        yield from (path for path in annotation_files(folder, *IMAGE_SUFFIXES) if not is_folder(path))
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and is_file(path)
 
 
 def _sole_images(labels: dict[str, set[str]]) -> dict[str, str]:

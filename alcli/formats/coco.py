@@ -13,7 +13,7 @@ from alcli.formats import Purpose
 from alcli.formats import _coco_parts as parts
 from alcli.formats._coco_entries import Entry, coco_document, load_document, read_entries
 from alcli.formats._coco_listings import Listing, merge_listings
-from alcli.formats._files import annotation_files, file_version
+from alcli.formats._files import annotation_files, dataset_files, is_file, is_folder, read_head
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.formats._objects import Objects, turned_box
 from alcli.items import Refusal
@@ -46,12 +46,11 @@ class Coco:
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether it is a JSON file, unless it holds a list, or a folder with JSON files in COCO's layout."""
-        if path.is_dir():
-            return any(map(coco_document, annotation_files(path, ".json")))
-        if path.suffix.lower() != ".json" or not file_version(path):
+        if is_folder(path):
+            return any(map(_is_coco, annotation_files(path, ".json")))
+        if path.suffix.lower() != ".json" or not is_file(path):
             return False
-        with path.open("rb") as stream:
-            return not stream.read(HEAD).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        return not read_head(path, HEAD).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
     @property
     def notes(self) -> list[str]:
@@ -65,8 +64,8 @@ class Coco:
             DataError: a file is not COCO; the message says where.
         """
         listings: list[Listing] = []
-        refusals: list[Refusal] = []
-        for source, folder, document in self._documents():
+        files, refusals = dataset_files(self._path, ".json", "coco")
+        for source, folder, document in self._documents(files):
             entries, broken = read_entries(document, source)
             listings += [Listing(source, folder, entry) for entry in entries]
             refusals += broken
@@ -110,13 +109,20 @@ class Coco:
                 return None
             raise
 
-    def _documents(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def _documents(self, files: Sequence[Path]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield (file name, its folder relative to the root, content) of each file."""
-        for path in annotation_files(self._path, ".json"):
-            if self._path.is_file():
+        for path in files:
+            if path == self._path:
                 yield "", ".", load_document(path)
             elif content := coco_document(path):
                 yield path.name, readable(path.parent.relative_to(self._path).as_posix()), content
+
+
+def _is_coco(path: Path) -> bool:
+    try:
+        return bool(coco_document(path))
+    except DataError:
+        return False
 
 
 def _claim(listing: Listing) -> Claim[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import IO
 
 from alcli.annotations import Annotation
 from alcli.errors import DataError
+from alcli.formats._files import is_file, open_file, read_head
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
@@ -20,6 +22,7 @@ NAME_HEADERS = ("name", "filename", "file_name", "file", "image", "image_name", 
 LABEL_HEADERS = ("label", "class", "class_name", "category")
 """Headers in lower case, the preferred ones first."""
 DELIMITERS = (",", ";", "\t")
+LARGEST_FILE = 2**29
 SEPARATOR_LINE = "sep="
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 """Byte-order marks of UTF-16, in which spreadsheets save "Unicode text"."""
@@ -62,7 +65,7 @@ class CsvLabels:
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether the file name ends in .csv."""
-        return path.is_file() and path.suffix.lower() == ".csv"
+        return is_file(path) and path.suffix.lower() == ".csv"
 
     @property
     def notes(self) -> list[str]:
@@ -118,9 +121,8 @@ def _problems(lines: Sequence[_Line]) -> list[str]:
 def _lines(path: Path) -> Iterator[_Line]:
     """Every row with a value; the empty rows that spreadsheets leave are skipped."""
     try:
-        with path.open("rb") as head:
-            encoding = "utf-16" if head.read(2) in WIDE_MARKS else "utf-8-sig"
-        with path.open(encoding=encoding, newline="") as stream:
+        encoding = "utf-16" if read_head(path, 2) in WIDE_MARKS else "utf-8-sig"
+        with open_file(path, LARGEST_FILE) as content, io.TextIOWrapper(content, encoding, newline="") as stream:
             rows = csv.reader(stream, delimiter=_delimiter(stream), strict=True)
             header: _Header | None = None
             titles = [title.strip() for title in next(rows, [])]

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from alcli.annotations import Annotation, Box, Keypoint, Mask, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
-from alcli.formats._files import annotation_files
+from alcli.formats._files import annotation_files, dataset_files, is_file
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.formats._objects import Objects, ellipse, line, turned_box
 from alcli.formats._xml import parse_xml, root_tag
@@ -47,7 +47,7 @@ class Cvat:
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether the root of the first XML file that can be read is ``<annotations>``."""
-        if path.is_file() and path.suffix.lower() != ".xml":
+        if is_file(path) and path.suffix.lower() != ".xml":
             return False
         return next(filter(None, map(root_tag, annotation_files(path, ".xml"))), "") == ROOT
 
@@ -62,9 +62,10 @@ class Cvat:
         Raises:
             DataError: a file is not XML, or holds tracks of a video instead of images.
         """
-        claims = [claim for path in annotation_files(self._path, ".xml") for claim in _claims(path)]
+        files, refusals = dataset_files(self._path, ".xml", "cvat")
+        claims = [claim for path in files for claim in _claims(path)]
         self._matched = match_claims(ImageNames(names, suffixes=True), claims)
-        return self._matched.versions, self._matched.refusals
+        return self._matched.versions, [*self._matched.refusals, *refusals]
 
     def read(self, name: str) -> Annotation:
         """The objects of one image; raises DataError naming an invalid one, or one of a kind that is not read."""

@@ -14,7 +14,8 @@ from alcli.annotations import Annotation, Box, Mask, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._brush import decode_brush
-from alcli.formats._files import annotation_files, file_version
+from alcli.formats._coco_entries import load_json
+from alcli.formats._files import annotation_files, dataset_files
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims, without_upload_marks
 from alcli.formats._objects import Objects, ellipse, line, turn
 from alcli.items import MOST_PIXELS, Refusal
@@ -47,7 +48,7 @@ class LabelStudio:
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether it is a JSON file, or a folder with one, that holds a list of tasks."""
-        return any(_tasks(file) for file in annotation_files(path, ".json") if file.suffix.lower() == ".json")
+        return any(_is_export(file) for file in annotation_files(path, ".json") if file.suffix.lower() == ".json")
 
     @property
     def notes(self) -> list[str]:
@@ -56,9 +57,10 @@ class LabelStudio:
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each annotated image to a hash of its annotations; also return the tasks that match no image."""
-        claims = [claim for path in annotation_files(self._path, ".json") for claim in _claims(path)]
+        files, refusals = dataset_files(self._path, ".json", "label-studio")
+        claims = [claim for path in files for claim in _claims(path)]
         self._matched = match_claims(ImageNames(names, suffixes=True), claims)
-        return self._matched.versions, self._matched.refusals
+        return self._matched.versions, [*self._matched.refusals, *refusals]
 
     def read(self, name: str) -> Annotation:
         """The objects of one image; raises DataError naming an invalid one, or when two people annotated it."""
@@ -91,16 +93,18 @@ class LabelStudio:
 
 
 def _tasks(path: Path) -> list[dict[str, Any]]:
-    """The tasks in a file; empty for any other file."""
-    if not file_version(path):
-        return []
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return []
+    """The tasks in a file; empty for any other JSON, raises DataError for a file that cannot be read."""
+    content = load_json(path)
     tasks = content if isinstance(content, list) else []
     whole = all(isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks)
     return tasks if whole else []
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        return bool(_tasks(path))
+    except DataError:
+        return False
 
 
 def _claims(path: Path) -> Iterator[Claim[list[dict[str, Any]]]]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
 from alcli.annotations import IGNORED, Annotation, Mask
 from alcli.errors import DataError
 from alcli.formats._class_lists import NOT_LABELS
-from alcli.formats._files import annotation_files, has_files
+from alcli.formats._files import annotation_files, has_files, is_folder, read_bytes
 from alcli.formats._mask_classes import CLASS_LIST, COLOR_LIST, MaskClasses, find_class_list, read_mask_classes
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
-from alcli.items import Refusal
+from alcli.items import MOST_PIXELS, PICTURE_FORMATS, Refusal
 from alcli.system.files import SHARED, atomic_write
 
 IMAGE_SETS = "ImageSets"
+LARGEST_FILE = 2**29
 MODES = ("1", "L", "P", "I", "I;16")
 """Modes with one number per pixel; the number is the class id, a palette's colors are ignored."""
 
@@ -46,7 +48,7 @@ class Masks:
 
         CVAT also writes lists of the images, in ``ImageSets``.
         """
-        if not path.is_dir() or not find_class_list(path) or not has_files(path, ".png"):
+        if not is_folder(path) or not find_class_list(path) or not has_files(path, ".png"):
             return False
         texts = [file for file in annotation_files(path, ".txt") if IMAGE_SETS not in file.relative_to(path).parts]
         return all(file.name.lower() in NOT_LABELS for file in texts)
@@ -74,7 +76,9 @@ class Masks:
         Raises:
             DataError: the class list is missing, or it names a class twice.
         """
-        self._classes = read_mask_classes(self._root)
+        # A folder that holds nothing yet, or nothing any more, needs no classes.
+        empty = not has_files(self._root, ".png") and not find_class_list(self._root)
+        self._classes = MaskClasses(()) if empty else read_mask_classes(self._root)
         root, suffix = self._root / self._classes.folder, self._classes.suffix
         files = [path for path in annotation_files(root, ".png") if path.stem.endswith(suffix)]
         stamp = f"-{','.join(self._classes.names)}"
@@ -146,8 +150,12 @@ def _numbers_of_colors(path: Path, colors: Mapping[int, int]) -> np.ndarray:
 @contextlib.contextmanager
 def _open_mask(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_bytes(path, LARGEST_FILE)), formats=PICTURE_FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise DataError(f"{path.name}: {image.width}×{image.height} is more than {MOST_PIXELS} pixels")
             yield image
+    except UnidentifiedImageError:
+        raise DataError(f"{path.name}: cannot be decoded: not an image that can be read") from None
     except DataError:
         raise
     except Exception as error:

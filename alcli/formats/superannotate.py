@@ -11,7 +11,7 @@ from typing import Any
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
-from alcli.formats._files import annotation_files, file_version
+from alcli.formats._files import annotation_files, file_version, is_folder, read_text
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.formats._objects import LINE, Objects, ellipse, hull, line
 from alcli.formats._times import parse_times, seconds_of_work
@@ -37,10 +37,11 @@ class Superannotate:
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the first JSON file in the folder is in this format."""
-        first = next(iter(_files(path)), None) if path.is_dir() else None
+        """Whether the first regular JSON file in the folder is in this format."""
+        files = _files(path) if is_folder(path) else []
+        first = next(filter(file_version, files), None)
         try:
-            return bool(first and file_version(first) and isinstance(_document(first).get("metadata"), dict))
+            return bool(first and isinstance(_document(first).get("metadata"), dict))
         except DataError:
             return False
 
@@ -284,11 +285,7 @@ def _image_keys(relative: PurePosixPath) -> list[str]:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        if (size := path.stat().st_size) > LARGEST_FILE:
-            raise DataError(f"{path.name}: {size} bytes is too large for an annotation")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
+        content = json.loads(read_text(path, LARGEST_FILE))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: not JSON: {error}") from None
     if isinstance(content, list) and path.stem.endswith(OLD_ENDING):

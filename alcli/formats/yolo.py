@@ -13,7 +13,7 @@ from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._class_lists import NOT_LABELS
-from alcli.formats._files import annotation_files, file_version
+from alcli.formats._files import ONE_IMAGE, annotation_files, is_file, is_folder, read_head, read_text
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.formats._objects import Objects
 from alcli.formats._yolo_description import DESCRIPTION, YAML, Description, find_description, read_description
@@ -44,7 +44,7 @@ class Yolo:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._root = path.parent if path.is_file() else path
+        self._root = path.parent if is_file(path) else path
         self._matched: Matched[Path] = Matched()
         self._description = Description()
         self._ignored: Counter[str] = Counter()
@@ -52,8 +52,8 @@ class Yolo:
     @classmethod
     def recognizes(cls, path: Path) -> bool:
         """Whether it is a YAML file, or a folder with a description of a dataset, or with text files of numbers."""
-        if not path.is_dir():
-            return path.is_file() and path.suffix.lower() in YAML
+        if not is_folder(path):
+            return is_file(path) and path.suffix.lower() in YAML
         file = find_description(path)
         if file and file.suffix.lower() in YAML:
             return True
@@ -73,8 +73,11 @@ class Yolo:
             DataError: the description does not name the classes.
             UsageError: there is no description, and the task's classes are not set.
         """
-        self._description = read_description(self._path, self.purpose.classes)
-        claims = file_claims("yolo", self._root, _label_files(self._root), _image_keys, self._description.stamp)
+        texts = _label_files(self._root)
+        # A folder that holds nothing yet, or nothing any more, needs no classes.
+        needed = texts or find_description(self._path)
+        self._description = read_description(self._path, self.purpose.classes) if needed else Description()
+        claims = file_claims("yolo", self._root, texts, _image_keys, self._description.stamp)
         self._matched = match_claims(ImageNames(names, suffixes=False), claims)
         return self._matched.versions, self._matched.refusals
 
@@ -83,7 +86,7 @@ class Yolo:
         path = self._matched.source(name)
         objects = Objects(self.purpose, (1, 1))
         empty = True
-        for number, line in enumerate(_lines(path), 1):
+        for number, line in enumerate(read_text(path, ONE_IMAGE).splitlines(), 1):
             if not line.strip():
                 continue
             try:
@@ -164,13 +167,7 @@ def _label_files(root: Path) -> list[Path]:
 
 def _first_line(path: Path) -> str:
     """The first line of a text file; empty for anything else."""
-    if not file_version(path):
-        return ""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(HEAD).decode("utf-8-sig", "ignore").strip().partition("\n")[0]
-    except OSError:
-        return ""
+    return read_head(path, HEAD).decode("utf-8-sig", "ignore").strip().partition("\n")[0]
 
 
 def _is_numbers(line: str) -> bool:
@@ -200,15 +197,6 @@ def _image_keys(relative: PurePosixPath) -> list[str]:
     index = parts.index(LABELS)
     above, below = parts[:index], parts[index + 1 :]
     return [str(PurePosixPath(*key)) for key in ([*above, IMAGES, *below], [*above, *below], below)]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{path.name}: is not UTF-8 text") from None
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be read: {error.strerror}") from None
 
 
 def _number(word: str) -> float:

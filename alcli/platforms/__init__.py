@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -97,6 +97,19 @@ class FileBased(Protocol):
     @property
     def empty_is_undecided(self) -> bool:
         """Whether nobody has said what a listed image without objects means."""
+        ...
+
+
+@runtime_checkable
+class Recognizing(Protocol):
+    """A platform that recognizes the format of its annotations, and keeps to what it once recognized."""
+
+    def recall_formats(self, formats: Mapping[str, str]) -> None:
+        """Called once, before anything is listed, with what ``formats`` returned in earlier runs."""
+        ...
+
+    def formats(self) -> Mapping[str, str]:
+        """After a listing, the name of the format by task and place; empty if the settings name it."""
         ...
 
 

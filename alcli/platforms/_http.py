@@ -137,11 +137,11 @@ class AddressGuard:
             Unreadable: all its addresses are private.
             OSError: there is no such name, or no answer.
         """
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         free = self._allow_all or (host, port) in self._named
-        allowed = [info for info in found if free or not is_private(str(info[4][0]))]
+        allowed = [info for info in addresses if free or not is_private(str(info[4][0]))]
         if not allowed:
-            raise self._refusal(host, str(found[0][4][0]))
+            raise self._refusal(host, str(addresses[0][4][0]))
         failure: OSError = OSError("no address")
         for family, kind, protocol, _, address in allowed:
             stream = socket.socket(family, kind, protocol)

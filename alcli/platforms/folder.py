@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -12,13 +12,17 @@ from pydantic import Field
 
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions, TaskOptions
-from alcli.errors import DataError, PlatformError, UsageError
-from alcli.formats import Format, Purpose, Purposeful, choose_format
+from alcli.errors import DataError, PlatformError, Unreadable, UsageError
+from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, recognize_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._image_files import Apart, has_images, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+
+
+WITHOUT_CLASS_FOLDERS = frozenset({"detection", "pose", "segmentation"})
+"""Tasks whose annotations are never the images themselves, sorted into folders."""
 
 
 class Folder(QueueFile):
@@ -75,6 +79,8 @@ class Folder(QueueFile):
         self._workspace = self._own = cache.parent
         self._labels: Format | None = None
         self._purpose = Purpose(crowds=self._crowds)
+        self._formats: Mapping[str, str] = {}
+        self._recognized = ""
         self._orphans: Sequence[Refusal] = ()
         self._passed_over: Sequence[str] = ()
 
@@ -109,6 +115,15 @@ class Folder(QueueFile):
         self._purpose = Purpose(task.name, task.classes, self._crowds)
         self._labels = None
 
+    def recall_formats(self, formats: Mapping[str, str]) -> None:
+        """A folder that is empty now still has the format in which annotations were found there before."""
+        self._formats = formats
+        self._labels = None
+
+    def formats(self) -> Mapping[str, str]:
+        """The format that was recognized last; none if ``platform.format`` is set."""
+        return {self._source: self._recognized} if self._recognized else {}
+
     def items(self) -> Iterator[Item | Refusal]:
         """Every image in the folder; raises PlatformError if the folder does not exist."""
         if not self._images.is_dir():
@@ -116,7 +131,7 @@ class Folder(QueueFile):
         listing = list_images(self._images, self._kept_apart())
         self._passed_over = listing.notes
         names = sorted(listing.images)
-        versions, orphans = self._open_labels().labeled(names) if self._annotations else ({}, [])
+        versions, orphans = self._match(names) if self._annotations else ({}, [])
         self._orphans = () if versions else orphans
         # The setting changes what is read from the same file.
         stamp = "/crowds" if self._crowds else ""
@@ -138,7 +153,7 @@ class Folder(QueueFile):
             try:
                 yield labels.read(item.id)
             except DataError as error:
-                yield Refusal(item.id, item.name, error.what, item.version)
+                yield Refusal(item.id, item.name, error.what, item.version, isinstance(error, Unreadable))
 
     def image(self, item: Item) -> Path:
         """The image file itself."""
@@ -150,8 +165,8 @@ class Folder(QueueFile):
         own = [workspace / name for name in ("cache", "cycles", "logs")] if workspace == root else [workspace]
         apart = [Apart(folder, f"the workspace {workspace}") for folder in own]
         if self._annotations and self._annotations.is_dir():
-            # People may also move images into class folders.
-            moved = self._purpose.task == "classification"
+            # People may also move images into class folders; a task of another package may read these, too.
+            moved = self._purpose.task not in WITHOUT_CLASS_FOLDERS
             apart.append(Apart(self._annotations, f"the folder of annotations {self._annotations}", moved))
         return apart
 
@@ -165,12 +180,29 @@ class Folder(QueueFile):
             return False
         return annotation.is_empty and not annotation.passed_over
 
+    @property
+    def _source(self) -> str:
+        return f"{self._purpose.task}:{self._annotations}"
+
+    def _match(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
+        try:
+            return self._open_labels().labeled(names)
+        except UsageError as error:
+            if self._source not in self._formats:
+                raise
+            # The same settings have worked before: it is the files that have changed.
+            kept = "What was pulled before is kept, and the annotators' queue is unchanged."
+            raise DataError(error.what, kept=kept, do=error.do) from None
+
     def _open_labels(self) -> Format:
         if self._labels is None:
             path = self._annotations
-            if path is None or not path.exists():
-                raise PlatformError(f"There are no annotations at {path}.", do="See platform.annotations.")
-            labels: Format = choose_format(path, self._format, self._purpose.task)(path)
+            if path is None:
+                raise PlatformError("There are no annotations.", do="See platform.annotations.")
+            check_source(path)
+            task, before = self._purpose.task, self._formats.get(self._source, "")
+            self._recognized = recognize_format(path, task, before) if self._format == "auto" else ""
+            labels: Format = choose_format(path, self._recognized or self._format, task)(path)
             if isinstance(labels, Purposeful):
                 labels.purpose = self._purpose
             self._labels = labels

@@ -154,6 +154,22 @@ class Pulled(Summary):
     new_classes: tuple[NewClass, ...] = ()
 
 
+WORKSPACE_CYCLE = 0
+"""The cycle of records that belong to the whole workspace."""
+
+
+@dataclass(frozen=True)
+class Recognized(Summary):
+    """The formats in which annotations were found; recorded as a step of cycle 0.
+
+    Attributes:
+        formats: name of the format by task and place of the annotations.
+    """
+
+    step = "format"
+    formats: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class StartingWeights(Summary):
     """What ``model.weights = auto`` became at the first training; recorded as a step of cycle 0.

@@ -55,6 +55,7 @@ NO_LIMIT = 2**62
 PARTS = ("boxes", "poses", "polygons", "masks")
 """Parts of a stored annotation whose entries have a label."""
 
+_IS_EMPTY = " AND ".join(f"json_type(content, '$.{part}') IS NULL" for part in (*PARTS, "labels", "passed_over"))
 _QUARANTINED_ITEMS = """
 SELECT DISTINCT i.id, i.state FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version
 """
@@ -221,8 +222,15 @@ class Store:
 
     def empty_annotations(self) -> int:
         """Number of stored annotations without any object, used or not."""
-        parts = " AND ".join(f"json_type(content, '$.{part}') IS NULL" for part in (*PARTS, "labels", "passed_over"))
-        return int(self._connection.execute(f"SELECT COUNT(*) FROM annotations WHERE {parts}").fetchone()[0])
+        return int(self._connection.execute(f"SELECT COUNT(*) FROM annotations WHERE {_IS_EMPTY}").fetchone()[0])
+
+    def items_with_objects(self) -> set[str]:
+        """Ids of labeled items whose stored annotation is of their present version, and not empty."""
+        rows = self._connection.execute(
+            "SELECT a.item_id FROM annotations a JOIN items i ON i.id = a.item_id AND i.version = a.version"
+            f" WHERE i.state = 'labeled' AND NOT ({_IS_EMPTY})"
+        )
+        return {row[0] for row in rows}
 
     def class_names(self) -> set[str]:
         """The classes of all stored annotations, without ``IGNORED``."""

@@ -57,7 +57,9 @@ def test_a_workspace_of_the_first_version_is_brought_to_this_one(alcli, workspac
 
     alcli("cycle", "-w", workspace)
     with sqlite3.connect(workspace / "alcli.db") as connection:
-        connection.execute("DROP TABLE skips")
+        for table in ("skips", "first_hashes", "queues"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE images DROP COLUMN side")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     copy = workspace.with_name("copy")

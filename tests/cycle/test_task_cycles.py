@@ -51,7 +51,7 @@ def cycle(alcli, tmp_path):
         task = "classification" if kind in ("class-folders", "csv") else kind
         settings = [
             "train.epochs=1", "train.workers=0", "score.workers=0", "model.input_size=64", "train.batch_size=4",
-            "train.validation=0.3", *more,
+            "train.validation=0.5", *more,
         ]  # fmt: skip
         flags = [flag for setting in settings for flag in ("--set", setting)]
         arguments = ("--task", task, "--model", "mobilenet-v2", "--images", images, "--annotations", labels)

@@ -169,7 +169,7 @@ def test_the_schedules_shape():
 
 def test_divergence_is_noticed_before_a_worthless_model_is_kept(examples):
     with pytest.raises(Diverged):
-        run(examples, learning_rate=1e18, gradient_clip=1e30, epochs=20, warmup=0.0, optimizer="sgd")
+        run(examples, learning_rate=1e3, weight_decay=1e3, gradient_clip=1e9, epochs=20, warmup=0.0, optimizer="sgd")
 
 
 def test_a_broken_image_is_left_out_and_named(examples):

@@ -55,7 +55,7 @@ def report(alcli, workspace, *flags) -> Page:
 @pytest.fixture
 def two_cycles(alcli, workspace, photos):
     """Two cycles with the answers in between."""
-    flags = ("--set", "selection.budget=3", "--set", "strategy.random_share=0.4", "--set", "train.validation=0.4")
+    flags = ("--set", "selection.budget=3", "--set", "strategy.random_share=0.4", "--set", "train.validation=0.6")
     assert alcli("cycle", "-w", workspace, *flags)[0] == 0
     for number in (8, 9):
         photos.annotate(number)
@@ -131,7 +131,7 @@ def test_images_gone_since_the_list_was_made_have_a_placeholder(alcli, workspace
 
 
 def test_one_cycle_says_what_a_forecast_needs(alcli, workspace):
-    alcli("cycle", "-w", workspace)
+    alcli("cycle", "-w", workspace, "--validation", "0.6")
     page = report(alcli, workspace, "--target", "0.9")
     assert "A forecast comes after the next cycle; it is useful after four." in page.text
     assert "Not known yet: at least three images must be annotated" in page.text

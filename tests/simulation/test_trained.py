@@ -212,14 +212,14 @@ def test_too_few_labels_say_how_many_are_needed(alcli, fresh):
     assert out == ""
 
 
-def test_before_the_first_pull_it_says_so(alcli, tmp_path):
+def test_it_pulls_by_itself_and_says_what_is_missing(alcli, tmp_path):
     folders = tmp_path / "images", tmp_path / "labels"
     for folder in folders:
         folder.mkdir()
     assert alcli("init", tmp_path / "W", "--images", folders[0], "--annotations", folders[1], "-q")[0] == 0
     code, _, err = alcli("simulate", "-w", tmp_path / "W")
-    assert code == 2
-    assert "alcli pull" in err
+    assert code == 5
+    assert "The platform has no images." in err
 
 
 def test_unknown_strategies_and_missing_signals_are_named_before_anything_runs(alcli, fresh):
