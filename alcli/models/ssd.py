@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,7 @@ from torchvision.ops import batched_nms, box_iou
 from torchvision.ops.misc import Conv2dNormActivation
 
 from alcli.errors import UsageError
+from alcli.models.cell_detector import CellDetector
 from alcli.models.weights import UNTRAINED, load_trunk
 
 NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
@@ -91,10 +92,18 @@ def trunk(model: SSD) -> nn.Module:
     return part
 
 
-def trunk_map(model: SSD, features: list[Tensor]) -> Tensor:
-    """The trunk's last source map: torchvision's trunks have two of them, those built here say how many."""
+def trunk_maps(model: SSD, features: list[Tensor]) -> list[Tensor]:
+    """The trunk's source maps: torchvision's trunks have two of them, those built here say how many."""
     backbone: Any = model.backbone
-    return features[len(backbone.trunk) - 1 if hasattr(backbone, "trunk") else 1]
+    return features[: len(backbone.trunk) if hasattr(backbone, "trunk") else 2]
+
+
+def frozen_maps(model: SSD, images: Tensor) -> list[Tensor]:
+    """The narrow maps between the trunk's stages, where it has some, else its source maps: inputs of a frozen head."""
+    backbone: Any = model.backbone
+    if isinstance(backbone, MobileNetV2Maps):
+        return backbone.narrow_maps(images)
+    return trunk_maps(model, source_maps(model, images))
 
 
 def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]]) -> Tensor:
@@ -109,6 +118,8 @@ def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor
     Returns:
         (batch,) losses, finite; each depends on its own image only.
     """
+    if isinstance(model, CellDetector):
+        return model.losses(outputs.logits, outputs.regression, outputs.anchors, targets)
     return torch.stack(
         [
             _image_loss(model, outputs, image, target, match(model, outputs.anchors, target["boxes"]))
@@ -215,6 +226,14 @@ class MobileNetV2Maps(nn.Module):
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
         """(batch, 3, H, W) → six maps by name."""
         return _chain([*self.trunk, *self.extra], images)
+
+    def narrow_maps(self, images: Tensor) -> list[Tensor]:
+        """The maps between blocks at strides 4, 8, 16 and 32: 24, 32, 96 and 1280 channels."""
+        third, fourth, last = (cast(nn.Sequential, stage) for stage in self.trunk)
+        quarter = third[:4](images)
+        eighth = third[4:7](quarter)
+        sixteenth = fourth[:-1](third[7:](eighth))
+        return [quarter, eighth, sixteenth, last(fourth[-1:](sixteenth))]
 
 
 class TinyMaps(nn.Module):

@@ -56,7 +56,7 @@ class Plan:
     Attributes:
         start: images annotated before the first cycle, drawn at random, the same for all arms of a seed.
         budget: images annotated per cycle. cycles: number of cycles.
-        frozen: whether only a linear head is trained, on features computed once.
+        frozen: whether only a small head is trained, on features computed once.
     """
 
     start: int
@@ -119,16 +119,17 @@ def check_arms(arms: Iterable[Arm], signal_names: frozenset[str], task: str, fro
 
 
 def check_frozen(config: Config) -> None:
-    """Raises UsageError if a linear head on frozen features cannot replace training."""
+    """Raises UsageError if a small head on frozen features cannot replace training."""
     if config.model.weights == "none":
         raise UsageError(
             "Frozen features of a network with random weights are meaningless.",
             do="Set model.weights to imagenet or to a safetensors file.",
         )
-    check = getattr(plugins.load("tasks", config.task.name), "check_frozen", None)
-    if check is None:
+    task = plugins.load("tasks", config.task.name)
+    if not hasattr(task, "frozen_head") and not hasattr(task, "check_frozen"):
         raise UsageError(
-            f"Frozen features are pooled over the image: they work for classification, not for {config.task.name}.",
+            f"The task {config.task.name} has no small head that could be trained on frozen features.",
             do="Leave --frozen out; a small model.input_size makes training faster.",
         )
-    check(config.options_of("task"))
+    if hasattr(task, "check_frozen"):
+        task.check_frozen(config.options_of("task"))

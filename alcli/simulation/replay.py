@@ -28,6 +28,8 @@ from alcli.system.progress import Progress
 from alcli.system.text import quantity
 
 PLAN_FILE = "plan.json"
+FROZEN_SIDE = 160
+"""Default input of a frozen simulation on maps: the network's own size would take four times the disk and the time."""
 
 
 @dataclass(frozen=True)
@@ -156,18 +158,35 @@ def write(simulation: Simulation, results: Results) -> None:
 def _engine(simulation: Simulation, processes: int, progress: Progress) -> Callable[[], Engine]:
     config, labels = simulation.config, simulation.labels
     if simulation.plan.frozen:
-        from alcli.simulation.features import extract
-        from alcli.simulation.frozen import FrozenEngine
-
-        examples = sorted([*labels.pool, *labels.test], key=lambda example: example.item.id)
-        features = extract(config, examples, simulation.folder.parent / "features", progress)
-        return functools.partial(FrozenEngine, config, labels, features, simulation.request.inverse_strength)
+        return _frozen_engine(simulation, progress)
     from alcli.simulation.trained import TrainedEngine, prepare_answers, remove_finished
 
     remove_finished(simulation.jobs)
     prepare_answers(simulation.folder, labels)
     workers = 0 if processes > 1 else config.train.workers
     return functools.partial(TrainedEngine, config, labels, workers)
+
+
+def _frozen_engine(simulation: Simulation, progress: Progress) -> Callable[[], Engine]:
+    from alcli.simulation.frozen import FrozenEngine
+
+    config, labels = simulation.config, simulation.labels
+    folder = simulation.folder.parent / "features"
+    if hasattr(plugins.load("tasks", config.task.name), "frozen_head"):
+        from alcli.simulation import dense_maps
+        from alcli.simulation.dense_head import DenseLearner
+
+        side = config.model.input_size or FROZEN_SIDE
+        config = config.model_copy(update={"model": config.model.model_copy(update={"input_size": side})})
+        maps = dense_maps.extract(config, labels, folder, progress)
+        return functools.partial(FrozenEngine, config, labels, DenseLearner(config, labels, maps))
+    from alcli.simulation.features import extract
+    from alcli.simulation.linear_head import LinearLearner
+
+    examples = sorted([*labels.pool, *labels.test], key=lambda example: example.item.id)
+    features = extract(config, examples, folder, progress)
+    learner = LinearLearner(config, labels, features, simulation.request.inverse_strength)
+    return functools.partial(FrozenEngine, config, labels, learner)
 
 
 def _folder(root: Path, key: str) -> Path:

@@ -59,7 +59,11 @@ class Task(Protocol):
         unit: what annotation costs are counted in: boxes, joints, pixels or labels; default: images.
         several_labels: whether an image may have several labels, each with its own score; default: False.
         check_frozen: called with the options; raises UsageError if a linear head on pooled features cannot replace
-            training. A task without it does not support frozen simulations.
+            training.
+        trunk_maps: called with (model, batch); maps [(rows, C_i, H_i, W_i)] of the pretrained part, the finest first.
+        frozen_head: called with the maps' shapes (C, H, W); a network over ``models.cells.MemorizedTrunk`` that this
+            task's other methods accept. A task without it and without ``check_frozen`` has no frozen simulations.
+        cuts_by_annotation: whether ``load`` cuts other parts out of an annotated image than out of one of the pool.
     """
 
     classes: tuple[str, ...]

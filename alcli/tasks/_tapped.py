@@ -51,6 +51,11 @@ class TappedTask:
         trunk: nn.Module = model.trunk
         return trunk
 
+    def trunk_maps(self, model: Tapped, batch: Batch) -> list[Tensor]:
+        """The trunk's maps that a frozen head is trained on: [(rows, C_i, H_i, W_i)]."""
+        features, deep = model.maps(self.normalize(model, batch))
+        return deep if model.trunk_map is None else features[: model.trunk_map % len(features) + 1]
+
     def features(self, model: Tapped, batch: Batch) -> list[Tensor]:
         """Maps for the loss head, averaged over each image's rows."""
         return _per_image(model.maps(self.normalize(model, batch))[0], batch)

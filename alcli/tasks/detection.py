@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -21,6 +22,7 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, ssd, uncertainty
+from alcli.models.cell_detector import CellDetector
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import pool_maps
 from alcli.system.text import did_you_mean
@@ -86,7 +88,8 @@ class Detection:
         """Load the image at the model's input size, and its boxes on the same scale.
 
         Args:
-            augment: none; ssd (the SSD paper's crops and colors); anything else flips. Uses torch's global generator.
+            augment: none; mirror; ssd (the SSD paper's crops and colors); anything else flips. Uses
+                torch's global generator.
         """
         side = self.input_shape[0]
         picture = images.load(example.path, at_least=(side, side))
@@ -113,6 +116,14 @@ class Detection:
         with torch.autocast(outputs.logits.device.type, enabled=False):
             return ssd.multibox_losses(model, outputs, targets), outputs.features
 
+    def trunk_maps(self, model: SSD, batch: Batch) -> list[Tensor]:
+        """The trunk's maps that a frozen head is trained on."""
+        return ssd.frozen_maps(model, self._normalize(model, batch))
+
+    def frozen_head(self, shapes: Sequence[tuple[int, int, int]]) -> SSD:
+        """A detector with one anchor per cell over memorized trunk maps (channels, height, width)."""
+        return CellDetector(shapes, 1, len(self.classes), self.input_shape)
+
     def features(self, model: SSD, batch: Batch) -> list[Tensor]:
         """The source maps."""
         return ssd.source_maps(model, self._normalize(model, batch))
@@ -133,7 +144,7 @@ class Detection:
             features = outputs.features
             signals = self._output_signals(model, features, outputs, needs)
         if "embedding" in needs:
-            signals["embedding"] = uncertainty.embedding(pool_maps([ssd.trunk_map(model, features)]))
+            signals["embedding"] = uncertainty.embedding(pool_maps(ssd.trunk_maps(model, features)[-1:]))
         return signals, features
 
     def discrepancy(self, model: SSD, previous: SSD, batch: Batch) -> Tensor:
@@ -169,10 +180,13 @@ class Detection:
             if not boxes:
                 return {"map": 0.0, "ap50": 0.0}
             evaluation = COCOeval(coco, coco.loadRes(boxes), "bbox")
+            # Small, medium and large boxes, and fewer than 100 of them, would be computed as well, and read by nobody.
+            evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
+            evaluation.params.maxDets = [MOST_BOXES]
             evaluation.evaluate()
             evaluation.accumulate()
-            evaluation.summarize()
-        return {"map": float(evaluation.stats[0]), "ap50": float(evaluation.stats[1])}
+        precision = evaluation.eval["precision"]  # (IoU thresholds, recalls, classes, 1, 1), −1 without an object
+        return {"map": _mean_precision(precision), "ap50": _mean_precision(precision[:1])}
 
     def adapt(self, model: SSD, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
         """Move the classification head's weights to this task's classes; new classes keep their initial weights."""
@@ -260,6 +274,11 @@ class Detection:
         ]
 
 
+def _mean_precision(precision: np.ndarray) -> float:
+    """The mean over everything that has an object."""
+    return float(precision[precision > -1].mean())
+
+
 def _class_uncertainty(probabilities: Tensor) -> Tensor:
     """Σ over boxes of entropy × P(class | object): (boxes, 1 + classes) → (classes,) in nats."""
     objects = probabilities[:, 1:]
@@ -302,6 +321,7 @@ def _augment(
     fill = {tv_tensors.Image: (123, 117, 104), "others": 0}
     chains = {
         "flip": [v2.RandomHorizontalFlip()],
+        "mirror": [v2.RandomHorizontalFlip(p=1)],
         "ssd": [
             v2.RandomPhotometricDistort(),
             v2.RandomZoomOut(fill=fill, side_range=(1.0, 2.0)),

@@ -19,6 +19,7 @@ from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import hrnet, uncertainty
+from alcli.models.cells import CellMaps
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
@@ -53,6 +54,7 @@ class Pose(TappedTask):
     # λ = 0.005 less than 1, with equally good loss ranking.
     loss_weight = 0.005
     unit = "joints"
+    cuts_by_annotation = True
     Options = PoseOptions
     _options: PoseOptions
 
@@ -78,6 +80,10 @@ class Pose(TappedTask):
         """Build the heatmap network; raises DataError when the weights do not fit."""
         return hrnet.build(self.model_name, len(self.classes), self._model.weights)
 
+    def frozen_head(self, shapes: Sequence[tuple[int, int, int]]) -> Tapped:
+        """Heatmaps on the grid of the finest of the memorized trunk maps (channels, height, width)."""
+        return CellMaps(shapes, 0, len(self.classes))
+
     def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
         """Build an example; in an image without people all target heatmaps are empty.
 
@@ -99,7 +105,7 @@ class Pose(TappedTask):
         """Load crops (people, 3, H, W), ``joints`` (people, joints, 2) in crop pixels, ``weights`` (people, joints).
 
         Args:
-            augment: none; rotate (mirrors, rotates and scales); anything else mirrors.
+            augment: none; mirror; rotate (mirrors, rotates and scales); anything else mirrors half of the time.
         """
         if example.annotation is None:
             picture = images.load(example.path, at_least=self.input_shape[::-1])
@@ -201,7 +207,7 @@ class Pose(TappedTask):
         points, weights = _crops.joints_in(region, pose, self.classes, self.input_shape)
         if augment == "rotate":
             crop, points = _crops.rotate(crop, points, _crops.ROTATION * _random())
-        if augment != "none" and _random() > 0:
+        if augment == "mirror" or (augment != "none" and _random() > 0):
             crop, points, weights = _crops.mirror(crop, points, weights, self._mirror)
         # Joints that the augmentation moved outside the crop do not train.
         inside = ((points >= 0) & (points <= torch.tensor(self.input_shape[::-1]))).all(dim=1)

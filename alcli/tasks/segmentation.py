@@ -18,6 +18,7 @@ from alcli.config import ModelOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import pixels, segmenters
+from alcli.models.cells import CellMaps
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
@@ -61,6 +62,10 @@ class Segmentation(TappedTask):
         side = model.input_size or segmenters.INPUT_SIZES[self.model_name]
         self.input_shape = (side, side)
 
+    def frozen_head(self, shapes: Sequence[tuple[int, int, int]]) -> Tapped:
+        """Class scores on the grid of the finest of the memorized trunk maps (channels, height, width)."""
+        return CellMaps(shapes, 0, len(self.classes))
+
     @staticmethod
     def vocabulary(annotation: Annotation, options: SegmentationOptions) -> set[str]:
         """The classes of polygons and masks, and ``background`` unless a mask file labels every pixel."""
@@ -101,7 +106,7 @@ class Segmentation(TappedTask):
         """Load the image at the model's input size, and ``mask`` (1, side, side) uint8 of class indices, 255 = ignore.
 
         Args:
-            augment: none; crop (random part and shape, then flip); anything else flips.
+            augment: none; mirror; crop (random part and shape, then flip); anything else flips.
         """
         side = self.input_shape[0]
         picture = images.load(example.path, at_least=(side, side) if augment != "crop" else None)
@@ -117,7 +122,7 @@ class Segmentation(TappedTask):
         else:
             both = tv_tensors.Image(pixels.to_tensor(picture, (side, side))), v2.Resize((side, side))(mask)
         if augment != "none":
-            both = v2.RandomHorizontalFlip()(*both)
+            both = v2.RandomHorizontalFlip(1.0 if augment == "mirror" else 0.5)(*both)
         return both[0].as_subclass(Tensor), {"mask": both[1].as_subclass(Tensor)}, size
 
     def losses(self, model: Tapped, batch: Batch) -> tuple[Tensor, list[Tensor]]:

@@ -1,0 +1,225 @@
+"""Maps of a frozen trunk over all images of a simulation, computed once and read from disk where they are needed."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alcli.artifacts.trained import starting_model
+from alcli.config import Config
+from alcli.engine.device import device, precision
+from alcli.engine.loading import batches
+from alcli.errors import DataError
+from alcli.models.tapped import pool_maps
+from alcli.models.uncertainty import embedding
+from alcli.simulation.labels import Labels, weights_of
+from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
+from alcli.system.files import atomic_write
+from alcli.system.hashing import sha256_of_text
+from alcli.system.progress import Progress
+from alcli.tasks import Batch, Example, Task
+
+BATCH = 32
+PLAIN, MIRROR, POOL = "none", "mirror", "pool"
+"""How an image is looked at: as annotated, its mirror image, and without its annotation, as an image of the pool."""
+INDEX = "index.safetensors"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The rows of one image in one view, and the image's (width, height)."""
+
+    first: int
+    rows: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DenseMaps:
+    """The maps of every image in every view, half precision, in files that are read row by row.
+
+    Attributes:
+        folder: of the files.
+        shapes: (channels, height, width) of each map, the finest first.
+        embeddings: item id → (≤ 256,) float16, the signal of that name.
+    """
+
+    folder: Path
+
+    def batch(self, examples: Sequence[Example], view: str, input_shape: tuple[int, int]) -> Batch:
+        """The examples as a batch whose pixels are blank, because nothing reads them; targets but for ``POOL``."""
+        extents = [self._extents[view, example.item.id] for example in examples]
+        rows = [extent.rows for extent in extents]
+        images = torch.zeros((), dtype=torch.uint8).expand(sum(rows), 3, *input_shape)
+        owners = torch.arange(len(rows)).repeat_interleave(torch.tensor(rows))
+        targets = [self._targets.get((view, example.item.id), {}) for example in examples]
+        sizes = [extent.size for extent in extents]
+        return Batch(examples, images, targets, sizes, owners if max(rows) > 1 else None)
+
+    def rows(self, item_ids: Sequence[str], view: str) -> list[Tensor]:
+        """The maps of these items: [(rows, C_i, H_i, W_i)] float32."""
+        extents = [self._extents[view, item_id] for item_id in item_ids]
+        rows = np.concatenate([np.arange(extent.first, extent.first + extent.rows) for extent in extents])
+        return [
+            torch.from_numpy(level[rows]).float().contiguous(memory_format=torch.channels_last)
+            for level in self._levels
+        ]
+
+    def pooled(self, item_ids: Sequence[str]) -> list[np.ndarray]:
+        """Standardized spatial means of the maps of these items of the pool: [(k, C_i)] float32."""
+        indices = [self._order[item_id] for item_id in item_ids]
+        return [means[indices] for means in self._means]
+
+    @functools.cached_property
+    def _means(self) -> list[np.ndarray]:
+        rows = [self._extents[POOL, item_id].first for item_id in self._order]
+        means = [np.stack([level[row].mean(axis=(1, 2), dtype=np.float32) for row in rows]) for level in self._levels]
+        return [part / np.maximum(part.std(axis=0), 1e-6) for part in means]
+
+    @functools.cached_property
+    def _order(self) -> dict[str, int]:
+        pool = [item_id for view, item_id in self._extents if view == POOL]
+        return {item_id: index for index, item_id in enumerate(pool)}
+
+    @functools.cached_property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        return [(level.shape[1], level.shape[2], level.shape[3]) for level in self._levels]
+
+    @functools.cached_property
+    def embeddings(self) -> dict[str, np.ndarray]:
+        return dict(zip(self._index.notes["ids"], self._index.arrays["embedding"], strict=True))
+
+    @functools.cached_property
+    def _levels(self) -> list[np.ndarray]:
+        return [np.load(self.folder / name, mmap_mode="r") for name in self._index.notes["levels"]]
+
+    @functools.cached_property
+    def _extents(self) -> dict[tuple[str, str], Extent]:
+        return {
+            (view, item_id): Extent(first, rows, (width, height))
+            for view, item_id, first, rows, width, height in self._index.notes["extents"]
+        }
+
+    @functools.cached_property
+    def _targets(self) -> dict[tuple[str, str], dict[str, Tensor]]:
+        targets: dict[tuple[str, str], dict[str, Tensor]] = {}
+        for name, array in self._index.arrays.items():
+            if name.startswith("target/"):
+                _, view, number, part = name.split("/")
+                key = (view, self._index.notes["ids"][int(number)])
+                targets.setdefault(key, {})[part] = torch.from_numpy(array)
+        return targets
+
+    @functools.cached_property
+    def _index(self) -> Arrays:
+        return read_arrays(self.folder / INDEX)
+
+
+def extract(config: Config, labels: Labels, folder: Path, progress: Progress) -> DenseMaps:
+    """Compute the maps of pool and test images, or find those of an earlier simulation of the same images.
+
+    Raises:
+        DataError: an image cannot be loaded.
+    """
+    root = folder / _key(config, labels)
+    if not is_intact(root / INDEX):
+        root.mkdir(parents=True, exist_ok=True)
+        _compute(config, labels, root, progress)
+    return DenseMaps(root)
+
+
+def _compute(config: Config, labels: Labels, root: Path, progress: Progress) -> None:
+    task, model, _ = starting_model(config, labels.classes)
+    model.eval().to(device()).to(memory_format=torch.channels_last)
+    everything = [*labels.pool, *labels.test]
+    numbers = {example.item.id: number for number, example in enumerate(everything)}
+    views = _views(task, labels)
+    arrays: dict[str, np.ndarray] = {}
+    extents: list[list[Any]] = []
+    vectors: list[np.ndarray] = [np.empty(0)] * len(everything)
+    writer, first = _LevelWriter(root), 0
+    with progress.track("Computing features", sum(len(examples) for _, examples in views)) as advance:
+        for view, examples in views:
+            for batch, maps in _forward(config, task, model, view, examples):
+                writer.append(maps)
+                pooled = embedding(pool_maps(maps[-1:])).cpu().numpy()
+                for example, target, size, rows in _by_image(batch):
+                    number = numbers[example.item.id]
+                    extents.append([view, example.item.id, first, rows, *size])
+                    if view != MIRROR:
+                        vectors[number] = pooled[first - writer.before : first - writer.before + rows].mean(axis=0)
+                    arrays |= {f"target/{view}/{number}/{part}": value.numpy() for part, value in target.items()}
+                    first += rows
+                advance(len(batch.examples))
+    if not any(view == POOL for view, *_ in extents):
+        extents += [[POOL, *rest] for view, *rest in extents if view == PLAIN]
+    arrays["embedding"] = np.stack(vectors).astype(np.float16)
+    notes = {"ids": list(numbers), "extents": extents, "levels": writer.close()}
+    write_arrays(root / INDEX, Arrays(arrays, notes))
+
+
+def _views(task: Task, labels: Labels) -> list[tuple[str, Sequence[Example]]]:
+    views: list[tuple[str, Sequence[Example]]] = [(PLAIN, [*labels.pool, *labels.test]), (MIRROR, labels.pool)]
+    if getattr(task, "cuts_by_annotation", False):
+        views.append((POOL, [replace(example, annotation=None) for example in labels.pool]))
+    return views
+
+
+def _forward(
+    config: Config, task: Task, model: Any, view: str, examples: Sequence[Example]
+) -> Iterator[tuple[Batch, list[Tensor]]]:
+    order = [list(range(start, min(start + BATCH, len(examples)))) for start in range(0, len(examples), BATCH)]
+    augment = "mirror" if view == MIRROR else "none"
+    for batch, refused in batches(task, examples, lambda _: order, config.score.workers, augment=augment):
+        if refused or batch is None:
+            raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Repair or skip that image.")
+        with torch.inference_mode(), precision(config.score.precision):
+            yield batch, task.trunk_maps(model, batch)  # type: ignore[attr-defined]
+
+
+def _by_image(batch: Batch) -> Iterator[tuple[Example, Mapping[str, Tensor], tuple[int, int], int]]:
+    counts = itertools.repeat(1) if batch.owners is None else batch.owners.bincount().tolist()
+    targets = batch.targets or [{}] * len(batch.examples)
+    yield from zip(batch.examples, targets, batch.sizes, counts, strict=False)
+
+
+class _LevelWriter:
+    """Appends the rows of each map to a file of its own; the file gets numpy's header when it is complete.
+
+    Attributes:
+        before: rows written before the last batch.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._parts: list[list[np.ndarray]] = []
+        self.before = self._rows = 0
+
+    def append(self, maps: Sequence[Tensor]) -> None:
+        self._parts = self._parts or [[] for _ in maps]
+        for parts, part in zip(self._parts, maps, strict=True):
+            parts.append(part.clamp(-65504, 65504).half().cpu().contiguous().numpy())
+        self.before, self._rows = self._rows, self._rows + len(maps[0])
+
+    def close(self) -> list[str]:
+        """Write the files; returns their names."""
+        names = [f"map{number}.npy" for number in range(len(self._parts))]
+        for name, parts in zip(names, self._parts, strict=True):
+            with atomic_write(self._root / name, "wb") as stream:
+                np.save(stream, np.concatenate(parts))
+            parts.clear()
+        return names
+
+
+def _key(config: Config, labels: Labels) -> str:
+    settings = (config.model, config.options_of("task"))
+    texts = [section.model_dump_json(exclude={"weights"}) for section in settings]
+    return sha256_of_text(weights_of(config), *texts, config.score.precision, labels.fingerprint)[:32]
