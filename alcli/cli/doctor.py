@@ -40,9 +40,11 @@ def command(session: options.Session, online: bool) -> int:
       alcli doctor --online
       alcli doctor -w W --json
     """
+    from alcli.workspace.database import machine_errors
+
     checks, inventory, greeting = _machine(), None, ""
     try:
-        with session.open_workspace() as workspace:
+        with session.open_workspace() as workspace, machine_errors(session.root):
             further, inventory = _check_workspace(session, workspace, online)
             checks += further
             if inventory:

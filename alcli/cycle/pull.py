@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from alcli.annotations import CROWD, Annotation, passed_over_in_words, sum_by_kind
+from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
 from alcli.platforms import FileBased, Recognizing
 from alcli.system.clock import now
+from alcli.system.hashing import sha256_of_text
 from alcli.system.text import quantity
-from alcli.workspace.records import WORKSPACE_CYCLE, Contents, NewClass, Pulled, Recognized
+from alcli.workspace import Workspace
+from alcli.workspace.records import WORKSPACE_CYCLE, Contents, FirstLook, NewClass, Pulled, Recognized
 from alcli.workspace.store import Store
 
 
@@ -36,6 +39,7 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     labeled = sum(item.state == LABELED for item in items)
     if not accept_shrink:
         _check_size(len(items), len(before))
+        _check_first_look(context, labeled, before)
     if not labeled:
         _check_matches(context, items)
     if not accept_shrink:
@@ -67,6 +71,27 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     if annotations and not dry_run:
         _say_contents(context, summary)
     return StepResult(None, summary, problems=tuple(problems))
+
+
+def remember_first_look(workspace: Workspace, images: int, annotated: int) -> None:
+    """Remember what `alcli init` saw: a disk may be gone before the first pull."""
+    config = workspace.configuration()
+    workspace.finish_step(WORKSPACE_CYCLE, _sources(config), FirstLook(images, annotated))
+
+
+def _sources(config: Config) -> str:
+    """Changes with the settings that say what is listed, and where."""
+    return sha256_of_text(config.task.name, config.options_of("platform").model_dump_json())
+
+
+def _check_first_look(context: Context, labeled: int, before: Mapping[str, Item]) -> None:
+    """At the first pull there is no earlier one to compare with, but there is what `alcli init` saw."""
+    record = None if before else context.workspace.step(WORKSPACE_CYCLE, FirstLook)
+    if record is None or record.inputs != _sources(context.config):
+        return
+    annotated = record.summary.annotated
+    if annotated and 2 * labeled <= annotated:
+        raise _loss(f"{labeled} of the {quantity(annotated, 'annotated image')} that `alcli init` saw are annotated.")
 
 
 def _check_any(items: Sequence[Item]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections import Counter
@@ -13,12 +12,10 @@ from typing import BinaryIO
 
 from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.items import Refusal
+from alcli.system.folders import KEPT, LEFT_BY_SYSTEMS, NOTHING_THERE, closed_folder
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
-KEPT = "What was pulled before is kept, and the annotators' queue is unchanged."
 NOT_OPENED = "not a regular file that can be opened"
-LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN"})
-"""Folders that an operating system adds to an archive or a disk; some of them only root can enter."""
 MOST_NAMED = 6
 ONE_IMAGE, LISTING, DATASET = 2**24, 2**20, 2**31
 """Maximum bytes of a file: with the objects of one image, with the names of classes, with a whole dataset."""
@@ -74,7 +71,7 @@ def entries(folder: Path) -> list[Path]:
         with os.scandir(folder) as found:
             return sorted(folder / entry.name for entry in found)
     except OSError as error:
-        raise _closed(error) from None
+        raise closed_folder(error, "annotations") from None
 
 
 def check_source(path: Path) -> None:
@@ -189,12 +186,12 @@ def _facts(path: Path) -> os.stat_result | None:
     """What the disk says of a path; None where there is nothing, and for a link to nothing or to itself."""
     try:
         return path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except ValueError:
         return None
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno in NOTHING_THERE:
             return None
-        raise _closed(error) from None
+        raise closed_folder(error, "annotations") from None
 
 
 def _mode(path: Path) -> int | None:
@@ -214,13 +211,4 @@ def _walk(root: Path) -> Iterator[Path]:
 def _raise_closed(error: OSError) -> None:
     # Nothing below the root, or a root that is a file, is an answer.
     if not isinstance(error, NotADirectoryError):
-        raise _closed(error)
-
-
-def _closed(error: OSError) -> PlatformError:
-    """What lies behind a closed door is not known, which is something else than nothing."""
-    return PlatformError(
-        f"{error.filename} cannot be read: {error.strerror}.",
-        kept=KEPT,
-        do="Is the disk mounted, and may this user enter the folder? See platform.annotations.",
-    )
+        raise closed_folder(error, "annotations")

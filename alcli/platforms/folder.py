@@ -15,7 +15,7 @@ from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, Unreadable, UsageError
 from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, recognize_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
-from alcli.platforms._image_files import Apart, has_images, list_images
+from alcli.platforms._image_files import Apart, has_images, is_folder, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
@@ -49,7 +49,9 @@ class Folder(QueueFile):
 
         def outside_effects(self, workspace: Path) -> dict[str, str]:
             """The queue is not a CSV file below the workspace, the images or the annotations."""
-            labels = self.annotations.parent if self.annotations and self.annotations.is_file() else self.annotations
+            # Behind a closed door it counts as a folder; the listing says that the door is closed.
+            is_file = self.annotations is not None and os.path.isfile(self.annotations)  # noqa: PTH113
+            labels = self.annotations.parent if self.annotations and is_file else self.annotations
             return queue_effects(self.queue, workspace, self.images, labels)
 
     @classmethod
@@ -125,9 +127,7 @@ class Folder(QueueFile):
         return {self._source: self._recognized} if self._recognized else {}
 
     def items(self) -> Iterator[Item | Refusal]:
-        """Every image in the folder; raises PlatformError if the folder does not exist."""
-        if not self._images.is_dir():
-            raise PlatformError(f"There is no folder {self._images}.", do="Is the disk mounted? See platform.images.")
+        """Every image in the folder; raises PlatformError if it does not exist, or a folder in it cannot be read."""
         listing = list_images(self._images, self._kept_apart())
         self._passed_over = listing.notes
         names = sorted(listing.images)
@@ -164,7 +164,7 @@ class Folder(QueueFile):
         root, workspace = self._images.resolve(), self._own.resolve()
         own = [workspace / name for name in ("cache", "cycles", "logs")] if workspace == root else [workspace]
         apart = [Apart(folder, f"the workspace {workspace}") for folder in own]
-        if self._annotations and self._annotations.is_dir():
+        if self._annotations and is_folder(self._annotations):
             # People may also move images into class folders; a task of another package may read these, too.
             moved = self._purpose.task not in WITHOUT_CLASS_FOLDERS
             apart.append(Apart(self._annotations, f"the folder of annotations {self._annotations}", moved))
