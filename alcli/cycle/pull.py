@@ -39,10 +39,10 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     labeled = sum(item.state == LABELED for item in items)
     if not accept_shrink:
         _check_size(len(items), len(before))
-        _check_first_look(context, labeled, before)
     if not labeled:
         _check_matches(context, items)
     if not accept_shrink:
+        _check_first_look(context, labeled, before)
         _check_labels(items, before)
     annotations, unreadable = _read(context, _unread(store, items))
     if not accept_shrink:
@@ -86,7 +86,9 @@ def _sources(config: Config) -> str:
 
 def _check_first_look(context: Context, labeled: int, before: Mapping[str, Item]) -> None:
     """At the first pull there is no earlier one to compare with, but there is what `alcli init` saw."""
-    record = None if before else context.workspace.step(WORKSPACE_CYCLE, FirstLook)
+    if before or context.config.train.allow_cold_start:
+        return
+    record = context.workspace.step(WORKSPACE_CYCLE, FirstLook)
     if record is None or record.inputs != _sources(context.config):
         return
     annotated = record.summary.annotated
