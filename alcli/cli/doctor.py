@@ -42,7 +42,9 @@ def command(session: options.Session, online: bool) -> int:
     """
     from alcli.workspace.database import machine_errors
 
-    checks, inventory, greeting = _machine(), None, ""
+    inventory, greeting = None, ""
+    with machine_errors(session.root):
+        checks = _machine()
     try:
         with session.open_workspace() as workspace, machine_errors(session.root):
             further, inventory = _check_workspace(session, workspace, online)
