@@ -239,7 +239,7 @@ def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], I
     checks: list[Check] = []
     try:
         if not isinstance(context.platform, Examinable):
-            inventory = scan(context.platform)
+            inventory = scan(context.platform, context.config.task.name)
             count = quantity(inventory.images, "image")
             return [("platform", _level(inventory.images > 0), f"{name}: {count}")], inventory
         if online:
@@ -249,4 +249,4 @@ def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], I
             checks.append(("platform", OK, f"{name}: configured; use --online to check it"))
     except AlcliError as error:
         return [*checks, ("platform", FAULT, f"{error.what} {error.do}".strip())], None
-    return checks, recall(context.workspace) if context.workspace.store.pool().items else None
+    return checks, recall(context.workspace, context.config.task.name) if context.workspace.store.pool().items else None

@@ -146,7 +146,7 @@ def _look(resolved: Config, workspace: Path) -> Inventory | None:
     local = platform(resolved.options_of("platform"), workspace.resolve() / "cache")
     if isinstance(local, TaskAware):
         local.set_task(resolved.task)
-    return scan(local)
+    return scan(local, resolved.task.name)
 
 
 def _check_classes(wanted: Sequence[str], inventory: Inventory) -> None:

@@ -250,7 +250,7 @@ def _say_contents(context: Context, pulled: Pulled) -> None:
         say(f"New class: {new.name}, {images}. A typo? task.classes pins the list.")
     if contents.ignored_masks:
         number = getattr(context.config.options_of("task"), "ignore_index", None)
-        say(f"Pixels of id {number} are ignored in {contents.ignored_masks} masks (task.ignore_index).")
+        say(f"Pixels of id {number} are ignored in {quantity(contents.ignored_masks, 'mask')} (task.ignore_index).")
     if contents.absent_classes:
         names = ", ".join(contents.absent_classes)
         say(

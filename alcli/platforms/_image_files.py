@@ -23,6 +23,8 @@ UNREAD_SUFFIXES = frozenset(
 """Pictures and films of kinds that alcli does not read; they are counted."""
 OVERLAY = re.compile(r"(.+)___(?:fuse|save|pixel)\.png|(.+)_mask\.png", re.IGNORECASE)
 """Files that SuperAnnotate (``a.jpg___fuse.png``) and Roboflow (``a_mask.png``) write next to their image."""
+MASK_FOLDERS = frozenset({"masks", "mask", "segmentationclass", "segmentationobject"})
+"""Folders (in lower case) whose PNG files belong to images of the same name elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Listing:
         refusals: entries with an image's name that are no readable file.
         overlays: how many drawings of annotations were passed over.
         unread: files of unread kinds, by suffix.
+        unread_names: name of such a file by its name without suffix.
         apart: image files that were passed over, by the folder that they lie in.
         closed: folders that were not entered.
     """
@@ -56,6 +59,7 @@ class Listing:
     refusals: list[Refusal] = field(default_factory=list)
     overlays: int = 0
     unread: Counter[str] = field(default_factory=Counter)
+    unread_names: dict[str, str] = field(default_factory=dict)
     apart: Counter[str] = field(default_factory=Counter)
     closed: list[str] = field(default_factory=list)
 
@@ -90,6 +94,7 @@ def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
             _add_image(entry, root, listing)
         elif suffix in UNREAD_SUFFIXES:
             listing.unread[suffix] += 1
+            listing.unread_names[_stem(entry.name)] = entry.name
     outside = {os.path.basename(name) for name in listing.images}  # noqa: PTH119 (a million names)
     for folder, each in kept_apart.items():
         for entry in _entries(folder, root, kept_apart, listing) if is_folder(folder) else ():
@@ -184,8 +189,20 @@ def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
 def _drop_overlays(listing: Listing) -> None:
     """Drop every overlay whose image is in the listing; without its image a file is an image like any other."""
     stems = {name.rpartition(".")[0] for name in listing.images}
+    masks = {name for name in listing.images if _is_in_mask_folder(name)}
+    bare = {_stem(name) for name in listing.images if name not in masks} if masks else set()
     for name in list(listing.images):
         match = OVERLAY.fullmatch(name)
-        if match and (match[1] in listing.images or match[2] in stems):
+        overlay = match and (match[1] in listing.images or match[2] in stems)
+        if overlay or (name in masks and _stem(name) in bare):
             del listing.images[name]
             listing.overlays += 1
+
+
+def _is_in_mask_folder(name: str) -> bool:
+    *folders, last = name.split("/")
+    return last.lower().endswith(".png") and any(folder.lower() in MASK_FOLDERS for folder in folders)
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].rpartition(".")[0]

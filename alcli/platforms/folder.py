@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -21,6 +22,8 @@ from alcli.platforms._queue_file import QueueFile, queue_effects
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 
 
+NO_IMAGE = ("without an image", "no such image")
+"""How reasons end if no image has the annotation's name."""
 WITHOUT_CLASS_FOLDERS = frozenset({"detection", "pose", "segmentation"})
 """Tasks whose annotations are never the images themselves, sorted into folders."""
 
@@ -80,7 +83,7 @@ class Folder(QueueFile):
         self._crowds = options.crowds == "objects"
         self._workspace = self._own = cache.parent
         self._labels: Format | None = None
-        self._purpose = Purpose(crowds=self._crowds)
+        self._purpose = Purpose(crowds=self._crowds, images=self._images)
         self._formats: Mapping[str, str] = {}
         self._recognized = ""
         self._orphans: Sequence[Refusal] = ()
@@ -114,7 +117,7 @@ class Folder(QueueFile):
 
     def set_task(self, task: TaskOptions) -> None:
         """Read only formats and parts that the task can use; ``task.classes`` name numbered classes."""
-        self._purpose = Purpose(task.name, task.classes, self._crowds)
+        self._purpose = Purpose(task.name, task.classes, self._crowds, self._images)
         self._labels = None
 
     def recall_formats(self, formats: Mapping[str, str]) -> None:
@@ -132,6 +135,7 @@ class Folder(QueueFile):
         self._passed_over = listing.notes
         names = sorted(listing.images)
         versions, orphans = self._match(names) if self._annotations else ({}, [])
+        orphans = [_name_unread(orphan, listing.unread_names) for orphan in orphans]
         self._orphans = () if versions else orphans
         # The setting changes what is read from the same file.
         stamp = "/crowds" if self._crowds else ""
@@ -207,6 +211,14 @@ class Folder(QueueFile):
                 labels.purpose = self._purpose
             self._labels = labels
         return self._labels
+
+
+def _name_unread(orphan: Refusal, unread: Mapping[str, str]) -> Refusal:
+    """Say so if an annotation's image is there, in a kind that is not read."""
+    path = PurePosixPath(orphan.name)
+    image = next((unread[stem] for stem in (path.stem, PurePosixPath(path.stem).stem) if stem in unread), "")
+    reason = f"{image} is of a kind that alcli does not read; convert it to JPEG or PNG"
+    return replace(orphan, reason=reason) if image and orphan.reason.endswith(NO_IMAGE) else orphan
 
 
 def path_to_uri(path: Path) -> str:

@@ -6,8 +6,11 @@ import errno
 
 from alcli.errors import PlatformError
 
-LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN"})
-"""Folders that an operating system adds to an archive or a disk; some of them only root can enter."""
+LEFT_BY_SYSTEMS = frozenset(
+    {"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir", "#recycle"}
+)
+"""Folders that an operating system or a network storage adds, with copies, thumbnails or deleted files; some of them
+only root can enter."""
 KEPT = "What was pulled before is kept, and the annotators' queue is unchanged."
 NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
