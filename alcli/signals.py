@@ -39,6 +39,7 @@ class Signals:
         item_ids: n ids, unique.
         arrays: signal name → (n,) or (n, d) floating array; a NaN row means that the model gave no output.
         labeled: signals of the annotated items, for strategies that use them; None for the others.
+        class_counts: annotated objects of each class, in the order of ``class_scores``; None where nobody counted.
 
     Raises:
         DataError: an id occurs twice, or an array has another number of rows.
@@ -47,6 +48,7 @@ class Signals:
     item_ids: Sequence[str]
     arrays: Mapping[str, np.ndarray]
     labeled: Signals | None = None
+    class_counts: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.item_ids)) != len(self.item_ids):
@@ -110,6 +112,7 @@ class Signals:
             [self.item_ids[row] for row in positions],
             {name: array[positions] for name, array in self.arrays.items()},
             self.labeled,
+            self.class_counts,
         )
 
     def sort_by_id(self) -> Signals:

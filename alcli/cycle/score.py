@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from alcli import plugins
 from alcli.annotations import object_counts
@@ -50,6 +52,8 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         return StepResult(cycle, done.summary, already_done=True)
     trained = load_trained(context, training)
     signals, refusals = ScoringPass(context, cycle, trained).run(plan)
+    counts = _labeled_objects(context)
+    signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
     query = _rank(context, cycle, trained, name, plan, signals)
     if not plan.pool_signals:
         query, refusals = _without_broken_images(context, query)
@@ -155,8 +159,12 @@ def _without_broken_images(context: Context, query: Query) -> tuple[Query, list[
 def _grounds(context: Context, training: StepRecord[Training], plan: ScorePlan, signals: Signals) -> Grounds:
     store, classes = context.workspace.store, training.summary.classes
     pool = store.pool()
-    counts = object_counts(store.annotations(item.id for item in pool.in_state(LABELED)))
-    return Grounds(plan.needs, signals, pool.items, classes, rare_classes(counts, classes))
+    return Grounds(plan.needs, signals, pool.items, classes, rare_classes(_labeled_objects(context), classes))
+
+
+def _labeled_objects(context: Context) -> Counter[str]:
+    store = context.workspace.store
+    return object_counts(store.annotations(item.id for item in store.pool().in_state(LABELED)))
 
 
 def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> None:

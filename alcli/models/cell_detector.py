@@ -55,7 +55,7 @@ class CellDetector(SSD):
         boxes = nn.utils.rnn.pad_sequence([target["boxes"] for target in targets], batch_first=True)  # (batch, k, 4)
         kinds = nn.utils.rnn.pad_sequence([target["labels"] for target in targets], batch_first=True)  # (batch, k)
         counts = torch.tensor([len(target["boxes"]) for target in targets], device=logits.device)
-        owners = _owners(anchors, boxes, counts)  # (batch, cells)
+        owners = match_cells(anchors, boxes, counts)  # (batch, cells)
         objects = owners >= 0
         image, cell = objects.nonzero(as_tuple=True)
         box = owners[image, cell]
@@ -77,7 +77,7 @@ def _shares(image: Tensor, box: Tensor, shape: torch.Size) -> Tensor:
     return 1 / counts[image, box]
 
 
-def _owners(anchors: Tensor, boxes: Tensor, counts: Tensor) -> Tensor:
+def match_cells(anchors: Tensor, boxes: Tensor, counts: Tensor) -> Tensor:
     """(batch, cells) index of the object that each cell belongs to, −1 for background; boxes: (batch, k, 4) padded."""
     if boxes.shape[1] == 0:
         return torch.full((len(boxes), len(anchors)), -1, dtype=torch.int64, device=anchors.device)

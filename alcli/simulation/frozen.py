@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from alcli.annotations import Annotation, object_counts
 from alcli.config import Config
 from alcli.errors import DataError
 from alcli.items import Item
@@ -84,12 +85,21 @@ class FrozenEngine(Generic[Model]):
         labeled_needs = needs_labeled(strategy)
         labeled = Signals(revealed, model.signals(revealed, labeled_needs)) if labeled_needs else None
         signals = Signals(left, model.signals(left, strategy.needs | further_signals(options)), labeled)
+        signals = replace(signals, class_counts=self._class_counts(revealed))
         share = control_share(self.config.strategy, job.arm.strategy)
         query = rank(strategy, signals, self._items, options, Draw(seed_of(job.seed, cycle), share))
         if query.unscored:
             refusal = query.unscored[0]
             raise DataError(f"{refusal.name}: {refusal.reason}.", do=f"Leave {job.arm.name} out.")
         return query
+
+    def _class_counts(self, revealed: Sequence[str]) -> list[int]:
+        counts = object_counts(self._answers[item_id] for item_id in revealed)
+        return [counts[name] for name in self.labels.classes]
+
+    @functools.cached_property
+    def _answers(self) -> dict[str, Annotation]:
+        return {example.item.id: answer for example, answer in self.labels.answers()}
 
     @functools.cached_property
     def _items(self) -> dict[str, Item]:

@@ -20,18 +20,18 @@ class Auto:
 
     With one object per item (classification) this is `herding`: an item is worth its margin. With boxes, joints or
     pixels, the margin of an image says little about what the model gets wrong; an item is then worth its class
-    uncertainty, rare classes counting more: √((mean + 1) / (count of the class + 1)) of what the model sees of each
-    class on the annotated items; likeness is the cosine. No item is worth less than a tenth of the mean: where the
+    uncertainty, rare classes counting more: √((mean + 1) / (count + 1)) of the annotated objects of each class;
+    likeness is the cosine. No item is worth less than a tenth of the mean: where the
     uncertainties say nothing, the pool is covered as by `facility-location`.
     A share of every list (`strategy.random_share`, 5 %) is drawn at random as a control group.
-    Needs: embedding (n, d) and class_scores of the pool and of annotated items, margin (n,), class_uncertainty (n,
-    classes), expected_objects (n,). Score: picks first, then by worth. Cost: that of `facility-location`.
+    Needs: embedding (n, d) of the pool and of annotated items, margin (n,), class_uncertainty (n, classes),
+    expected_objects (n,). Score: picks first, then by worth. Cost: that of `facility-location`.
     Source: Bae, Oh, Yeo & Sutherland, "Uncertainty Herding: One Active Learning Method for All Label Budgets", ICLR
     2025, equation 5; the classes' weights as in Sharma et al., "PAL", CVPR 2026, in another form.
     """
 
     needs = frozenset({"embedding", "margin", "class_uncertainty", "expected_objects"})
-    needs_labeled = frozenset({"embedding", "class_scores"})
+    needs_labeled = frozenset({"embedding"})
     default_random_share = 0.05
     order_in_words = "images that stand for many uncertain ones"
     otherwise = "learned-loss"
@@ -51,7 +51,7 @@ class Auto:
 def _class_worth(signals: Signals) -> np.ndarray:
     """(n,) class uncertainties, summed with the rarity of the classes as weights."""
     uncertainty = signals.matrix("class_uncertainty").astype(np.float64)  # (n, classes)
-    counts = np.zeros(uncertainty.shape[1])
-    if signals.labeled is not None and len(signals.labeled):
-        counts = signals.labeled.matrix("class_scores").astype(np.float64).sum(axis=0)
+    if signals.class_counts is None:
+        return np.asarray(uncertainty.sum(axis=1))
+    counts = np.array(signals.class_counts, dtype=np.float64)
     return np.asarray(uncertainty @ np.sqrt((counts.mean() + 1) / (counts + 1)))

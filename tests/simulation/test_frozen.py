@@ -14,9 +14,12 @@ from alcli.annotations import Annotation
 from alcli.config import Config, ModelOptions
 from alcli.errors import DataError
 from alcli.items import Item
+from alcli.models import uncertainty
+from alcli.signals import Signals
 from alcli.simulation.features import Features
-from alcli.simulation.frozen import SIGNALS, FrozenEngine
+from alcli.simulation.frozen import FrozenEngine
 from alcli.simulation.labels import Labels
+from alcli.simulation.linear_head import LinearLearner
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job
 from alcli.strategies.entropy import Entropy
@@ -40,7 +43,8 @@ def engine():
     ]
     features = Features(ids, deep, deep, (3, 5), deep.astype(np.float16))
     config = Config(task=Classification.Options(name="classification"), model=ModelOptions(name="mobilenet-v3-small"))
-    return FrozenEngine(config, Labels(rows[:200], rows[200:], CLASSES, "labels"), features)
+    labels = Labels(rows[:200], rows[200:], CLASSES, "labels")
+    return FrozenEngine(config, labels, LinearLearner(config, labels, features))
 
 
 def run(engine, tmp_path, strategy, seed=0, plan=None):
@@ -74,9 +78,11 @@ def test_the_random_share_of_auto_is_counted(engine, tmp_path):
 
 
 def test_every_signal_has_a_row_for_each_item_and_is_what_it_is_called(engine):
-    first = engine._head(["i000", "i001", "i002", *(f"i{n:03}" for n in range(10, 50))], SIGNALS, 0, None)
-    head = engine._head([f"i{n:03}" for n in range(60)], SIGNALS, 0, first)
-    signals = engine._signals(head, SIGNALS, [f"i{n:03}" for n in range(60, 160)])
+    needs = uncertainty.SIGNALS
+    first = engine.learner.learn(["i000", "i001", "i002", *(f"i{n:03}" for n in range(10, 50))], needs, 0, None)
+    model = engine.learner.learn([f"i{n:03}" for n in range(60)], needs, 0, first)
+    item_ids = [f"i{n:03}" for n in range(60, 160)]
+    signals = Signals(item_ids, model.signals(item_ids, needs))
     assert signals.finite().all()
     probabilities = np.sort(signals["class_scores"], axis=1)
     assert signals["margin"] == pytest.approx(1 - (probabilities[:, -1] - probabilities[:, -2]), abs=1e-6)
@@ -86,8 +92,8 @@ def test_every_signal_has_a_row_for_each_item_and_is_what_it_is_called(engine):
 
 
 def test_a_single_class_and_a_single_label_are_no_error(engine, tmp_path):
-    head = engine._head(["i000"], frozenset({"margin"}), 0, None)
-    assert engine._signals(head, frozenset({"margin"}), ["i010", "i011"])["margin"].tolist() == [0, 0]
+    model = engine.learner.learn(["i000"], frozenset({"margin"}), 0, None)
+    assert model.signals(["i010", "i011"], frozenset({"margin"}))["margin"].tolist() == [0, 0]
     assert run(engine, tmp_path, "margin", plan=Plan(1, 5, 2, True))[0].labels == 1
     assert run(engine, tmp_path, "learned-loss", plan=Plan(1, 5, 2, True))[-1].labels == 11
 

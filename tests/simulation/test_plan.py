@@ -4,7 +4,7 @@ import pytest
 
 from alcli import plugins
 from alcli.annotations import Annotation, Box, Keypoint, Mask, Polygon, Pose
-from alcli.config import Config, ModelOptions, TaskOptions
+from alcli.config import Config, ModelOptions
 from alcli.errors import DataError, UsageError
 from alcli.simulation.costs import cost_of, unit_of
 from alcli.simulation.plan import Arm, Plan, arms_of, check_arms, check_frozen
@@ -77,7 +77,6 @@ def test_pixels_of_masks_are_counted_without_those_to_ignore():
     ("task", "weights", "why"),
     [
         (Classification.Options(name="classification"), "none", "random weights"),
-        (TaskOptions(name="pose"), "imagenet", "work for classification, not for pose"),
         (Classification.Options(name="classification", multi_label=True), "imagenet", "task.multi_label"),
     ],
 )

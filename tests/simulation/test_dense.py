@@ -1,0 +1,187 @@
+"""Frozen simulations of detection, segmentation and pose, on small pictures and a trunk with random weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from alcli import plugins
+from alcli.annotations import Annotation, Keypoint, Polygon, Pose
+from alcli.config import Config, ModelOptions
+from alcli.images import inspect
+from alcli.items import Item
+from alcli.simulation import dense_head, dense_maps
+from alcli.simulation.dense_head import DenseLearner
+from alcli.simulation.frozen import FrozenEngine
+from alcli.simulation.labels import Labels
+from alcli.simulation.plan import Arm, Plan
+from alcli.simulation.runs import Job
+from alcli.system.progress import Silent
+from alcli.tasks import Example
+from tests.support.scenes import scene
+
+CLASSES = {
+    "detection": ("red", "green", "blue"),
+    "segmentation": ("background", "red", "green", "blue"),
+    "pose": ("top", "bottom"),
+}
+POOL, TEST = 24, 12
+
+
+def write_trunk(path):
+    """Random weights whose batch norms fit pictures; with fresh norms the maps are too small for half precision."""
+    torch.manual_seed(0)
+    network = torchvision.models.mobilenet_v2()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    network.train()(torch.randn(8, 3, 64, 64))
+    save_file(network.state_dict(), path)
+
+
+def corners(box):
+    return (box.x1, box.y1, box.x2, box.y1, box.x2, box.y2, box.x1, box.y2)
+
+
+def annotation(task, name, picture, boxes):
+    if task == "detection":
+        return Annotation(name, tuple(boxes), picture.size)
+    if task == "segmentation":
+        return Annotation(name, (), picture.size, polygons=tuple(Polygon(box.label, (corners(box),)) for box in boxes))
+    joints = [(Keypoint("top", box.x1, box.y1), Keypoint("bottom", box.x2, box.y2)) for box in boxes]
+    people = tuple(Pose("person", pair, box) for pair, box in zip(joints, boxes, strict=True))
+    return Annotation(name, (), picture.size, poses=people)
+
+
+@pytest.fixture(scope="module", params=["detection", "segmentation", "pose"])
+def learner(request, tmp_path_factory):
+    """A learner over 24 images to choose from and 12 to test on."""
+    root = tmp_path_factory.mktemp(request.param)
+    write_trunk(root / "weights.safetensors")
+    kind = plugins.load("tasks", request.param)
+    options = getattr(kind, "Options", None) or type(Config().task)
+    model = ModelOptions(weights=str(root / "weights.safetensors"), input_size=64)
+    config = Config(task=options(name=request.param), model=model)
+    task = kind(config.task, model, CLASSES[request.param])
+    examples = []
+    for number in range(POOL + TEST):
+        picture, boxes = scene(number)
+        name = f"{number:02}.png"
+        picture.save(root / name)
+        item = Item(name, name, str(number))
+        answer = annotation(request.param, name, picture, boxes)
+        examples.append(task.encode(item, root / name, inspect(root / name), answer))
+    config = config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})})
+    labels = Labels(examples[:POOL], examples[POOL:], CLASSES[request.param], task.unit)
+    return DenseLearner(config, labels, dense_maps.extract(config, labels, root / "features", Silent()))
+
+
+def names(learner):
+    return [example.item.id for example in learner.labels.pool]
+
+
+def test_memorized_maps_are_those_of_the_network(learner):
+    from alcli.artifacts.trained import starting_model
+
+    task, model, _ = starting_model(learner.config, learner.labels.classes)
+    example = learner.labels.pool[3]
+    plain = Example(example.item, example.path, None, example.size)
+    image, _, size = task.load(plain, "none")
+    images = image if image.dim() == 4 else image[None]
+    batch = dense_maps.Batch([plain], images, [{}], [size])
+    with torch.inference_mode():
+        expected = task.trunk_maps(model.eval(), batch)
+    memorized = learner.maps.rows([example.item.id], dense_maps.POOL)
+    assert [part.shape for part in memorized] == [part.shape for part in expected]
+    for part, other in zip(memorized, expected, strict=True):
+        assert part == pytest.approx(other, abs=2e-3 * float(other.abs().max()))
+
+
+def test_a_mirrored_image_has_mirrored_targets(learner):
+    task, example = learner.task, learner.labels.pool[0]
+    plain, mirror = (
+        learner.maps.batch([example], view, task.input_shape).targets[0]
+        for view in (dense_maps.PLAIN, dense_maps.MIRROR)
+    )
+    width = task.input_shape[1]
+    if "boxes" in plain:
+        assert mirror["boxes"][:, [2, 0]] == pytest.approx(width - plain["boxes"][:, [0, 2]])
+    elif "mask" in plain:
+        assert torch.equal(mirror["mask"], plain["mask"].flip(2))
+    else:
+        assert mirror["joints"][..., 0] == pytest.approx(width - plain["joints"][..., 0], abs=1.01)
+
+
+def test_every_signal_has_a_row_for_each_item(learner, monkeypatch):
+    monkeypatch.setattr(dense_head, "FEWEST_UPDATES", 12)
+    needs = learner.task.signal_names
+    first = learner.learn(names(learner)[:6], needs, 0, None)
+    model = learner.learn(names(learner)[:10], needs, 0, first)
+    signals = model.signals(names(learner)[10:], needs)
+    assert signals.keys() == needs
+    assert all(len(values) == POOL - 10 and np.isfinite(values).all() for values in signals.values())
+    assert signals["output_discrepancy"].max() > 0
+    assert len(set(signals["predicted_loss"].tolist())) > 1
+    assert first.previous is None
+    alone = model.signals(names(learner)[12:13], frozenset({"margin", "class_scores"}))
+    assert alone["margin"][0] == pytest.approx(signals["margin"][2], abs=1e-5)
+
+
+def test_runs_start_equal_repeat_exactly_and_ask_for_the_budget(learner, tmp_path, monkeypatch):
+    monkeypatch.setattr(dense_head, "FEWEST_UPDATES", 12)
+    engine = FrozenEngine(learner.config, learner.labels, learner)
+    plan = Plan(4, 4, 2, True)
+    runs = {arm: list(engine.turns(Job(tmp_path, Arm(arm), 1, plan), ())) for arm in ("random", "auto")}
+    assert runs["auto"][0].metrics == runs["random"][0].metrics
+    assert [point.labels for point in runs["auto"]] == [4, 8, 12]
+    asked = [name for point in runs["auto"] for name in point.asked]
+    assert len(set(asked)) == 8 and set(asked) <= set(names(learner))
+    assert list(engine.turns(Job(tmp_path, Arm("auto"), 1, plan), ())) == runs["auto"]
+    costs = learner.labels.costs
+    assert runs["auto"][1].cost - runs["auto"][0].cost == sum(costs[name] for name in runs["auto"][0].asked)
+
+
+def test_the_head_learns_what_it_was_shown(learner, monkeypatch):
+    monkeypatch.setattr(dense_head, "FEWEST_UPDATES", 120)
+    monkeypatch.setattr(
+        learner, "labels", Labels(learner.labels.pool, learner.labels.pool[:12], learner.labels.classes, "x")
+    )
+    model = learner.learn(names(learner)[:12], frozenset(), 0, None)
+    metric = {"detection": "ap50", "segmentation": "miou", "pose": "pck"}[learner.config.task.name]
+    untrained = dense_head.DenseModel(learner, learner.task.frozen_head(learner.maps.shapes).eval())
+    assert model.metrics()[metric] > untrained.metrics()[metric] + 0.2
+
+
+def test_the_maps_are_computed_once(learner, monkeypatch):
+    def never(*_):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(dense_maps, "_compute", never)
+    maps = dense_maps.extract(learner.config, learner.labels, learner.maps.folder.parent, Silent())
+    assert maps.folder == learner.maps.folder
+
+
+def test_detection_on_the_command_line(photos, tmp_path, alcli, monkeypatch):
+    monkeypatch.setattr(dense_head, "FEWEST_UPDATES", 12)
+    write_trunk(tmp_path / "weights.safetensors")
+    project = photos.draw(30, 30)
+    options = ["--images", project.images, "--annotations", project.annotations, "--task", "detection"]
+    options += ["--weights", tmp_path / "weights.safetensors", "--set", "model.input_size=64"]
+    code, _, err = alcli(
+        "init", tmp_path / "S", *options, "--set", "score.workers=0", "--set", f"platform.queue={tmp_path}/q.csv"
+    )
+    assert code == 0, err
+    sizes = ["--seeds", 2, "--start", 5, "--budget", 5, "--cycles", 1, "--test", "0.4", "--jobs", 1]
+    command = ["simulate", "-w", tmp_path / "S", "--frozen", *sizes, "--strategies", "facility-location", "--json"]
+    code, out, err = alcli(*command)
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["metric"] == "map" and document["unit"] == "boxes"
+    assert [arm["arm"] for arm in document["arms"]] == ["random", "facility-location"]
+    code, again, err = alcli(*command)
+    assert code == 0 and json.loads(again)["points"] == document["points"]
