@@ -15,7 +15,8 @@ MODULES = {
 TORCH = ("torch", "torchvision", "timm", "safetensors.torch")
 TORCH_AT_THE_TOP = (
     *("engine", "models", "tasks", "artifacts.trained"),
-    *("cycle.train", "cycle._measure", "simulation.features", "simulation.frozen"),
+    *("cycle.train", "cycle._measure", "simulation.features", "simulation.linear_head"),
+    *("simulation.dense_maps", "simulation.dense_head"),
 )
 """Whoever imports one of these has decided to pay for torch."""
 

@@ -48,8 +48,6 @@ class DenseMaps:
 
     Attributes:
         folder: of the files.
-        shapes: (channels, height, width) of each map, the finest first.
-        embeddings: item id → (≤ 256,) float16, the signal of that name.
     """
 
     folder: Path
@@ -91,10 +89,12 @@ class DenseMaps:
 
     @functools.cached_property
     def shapes(self) -> list[tuple[int, int, int]]:
+        """(channels, height, width) of each map, the finest first."""
         return [(level.shape[1], level.shape[2], level.shape[3]) for level in self._levels]
 
     @functools.cached_property
     def embeddings(self) -> dict[str, np.ndarray]:
+        """Item id → (≤ 256,) float16, the signal of that name."""
         return dict(zip(self._index.notes["ids"], self._index.arrays["embedding"], strict=True))
 
     @functools.cached_property
@@ -204,6 +204,7 @@ class _LevelWriter:
         self.before = self._rows = 0
 
     def append(self, maps: Sequence[Tensor]) -> None:
+        """Append the rows of a batch: [(rows, C_i, H_i, W_i)]."""
         self._parts = self._parts or [[] for _ in maps]
         for parts, part in zip(self._parts, maps, strict=True):
             parts.append(part.clamp(-65504, 65504).half().cpu().contiguous().numpy())

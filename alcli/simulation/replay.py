@@ -132,7 +132,7 @@ def run(simulation: Simulation, progress: Progress) -> Results:
         execute(simulation.jobs, engine, processes, simulation.threads, progress)
     curves = curves_of(simulation.jobs)
     request = simulation.request
-    results = summarize(curves, request.arms, simulation.labels.unit, request.metric)
+    results = summarize(curves, request.arms, simulation.labels.unit, request.metric, len(simulation.labels.pool))
     write(simulation, results)
     return results
 

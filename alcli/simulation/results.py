@@ -19,6 +19,9 @@ from alcli.system.text import did_you_mean, quantity
 TARGETS = (0.5, 0.75, 1.0)
 """Shares of random's gain from the start to the last budget."""
 SURE = 0.05
+FEW_RUNS = 5
+LARGE_SHARE = 0.4
+"""Share of the pool that is annotated at the end, above which a choice can hardly matter."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Results:
     Attributes:
         metric: the headline. unit: of the cost. targets: metric values that the savings refer to.
         curves: one row for each run and cycle: arm, seed, cycle, labels, cost, and the metrics.
+        pool: images that could be asked for; 0: unknown.
     """
 
     metric: str
@@ -58,6 +62,7 @@ class Results:
     targets: Sequence[float]
     arms: Sequence[ArmSummary]
     curves: pd.DataFrame
+    pool: int = 0
 
     @property
     def others(self) -> list[ArmSummary]:
@@ -85,10 +90,13 @@ def curves_of(jobs: Sequence[Job]) -> pd.DataFrame:
     return curves
 
 
-def summarize(curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: str | None = None) -> Results:
+def summarize(
+    curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: str | None = None, pool: int = 0
+) -> Results:
     """Compare every arm with random, run by run.
 
     Args:
+        pool: images that could be asked for, for the verdict.
         headline: the metric to compare; default: the task's main metric.
 
     Raises:
@@ -108,7 +116,7 @@ def summarize(curves: pd.DataFrame, arms: Sequence[Arm], unit: str, headline: st
     gains = dict(zip((arm.arm for arm in others), holm([arm.gain.p for arm in others]), strict=True))
     lasts = dict(zip((arm.arm for arm in others), holm([arm.last_gain.p for arm in others]), strict=True))
     corrected = [_with_p(arm, gains.get(arm.arm, math.nan), lasts.get(arm.arm, math.nan)) for arm in summaries]
-    return Results(metrics[0], unit, base.runs, targets, corrected, curves)
+    return Results(metrics[0], unit, base.runs, targets, corrected, curves, pool)
 
 
 def verdict(results: Results) -> str:
@@ -122,7 +130,8 @@ def verdict(results: Results) -> str:
     better.sort(key=lambda arm: -arm.gain.difference.mean)
     unsure = [arm.arm for arm in results.others if arm not in better and arm not in worse]
     if not better and not worse:
-        return f"No strategy differs from random here ({results.runs} paired runs, 5 % level, Holm-corrected)."
+        sentence = f"No strategy differs from random here ({results.runs} paired runs, 5 % level, Holm-corrected)."
+        return " ".join([sentence, *_limits(results)])
     sentences = [f"{_saves(better[0])}: {_points(better[0].gain)}."] if better else []
     if not better:
         sentences.append("No strategy beats random here.")
@@ -133,7 +142,19 @@ def verdict(results: Results) -> str:
         sentences.append("Worse than random: " + ", ".join(f"{arm.arm} ({_short(arm.gain)})" for arm in worse) + ".")
     if unsure:
         sentences.append(f"No difference to random could be shown for {', '.join(unsure)}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *_limits(results)])
+
+
+def _limits(results: Results) -> list[str]:
+    """How far the conclusion holds: few runs, and a pool that is annotated nearly whole."""
+    sentences = []
+    if results.runs < FEW_RUNS:
+        sentences.append(f"{results.runs} runs are few: use --seeds {FEW_RUNS} or more.")
+    if results.pool and (share := results.curves["labels"].max() / results.pool) > LARGE_SHARE:
+        sentences.append(
+            f"At the end {100 * share:.0f} % of the pool is annotated, whatever is chosen: that leaves little to gain."
+        )
+    return sentences
 
 
 class _Table:

@@ -42,13 +42,13 @@ class Auto:
         vectors = unit_rows(signals.matrix("embedding"))
         labeled = unit_rows(signals.labeled_matrix("embedding"))
         single = np.ptp(signals["expected_objects"]) < ALIKE if len(signals) else True
-        worth = signals["margin"].astype(np.float64) if single else _class_worth(signals)
+        worth = signals["margin"].astype(np.float64) if single else class_worth(signals)
         weights = np.maximum(worth, FLOOR * worth.mean()) if worth.any() else np.ones(len(worth))
         kernel = gaussian(kernel_width(labeled)) if single else cosine
         return picks_first(pick_covering(vectors, budget, labeled, weights, kernel, rng), weights)
 
 
-def _class_worth(signals: Signals) -> np.ndarray:
+def class_worth(signals: Signals) -> np.ndarray:
     """(n,) class uncertainties, summed with the rarity of the classes as weights."""
     uncertainty = signals.matrix("class_uncertainty").astype(np.float64)  # (n, classes)
     if signals.class_counts is None:

@@ -63,6 +63,16 @@ def test_one_run_shows_nothing():
     assert "nan" not in markdown(results).lower()
 
 
+def test_the_verdict_says_where_it_rests_on_little():
+    few = summarize(curves({"random": 0, "margin": 0.3}, runs=4), ARMS[:2], "boxes", pool=60)
+    assert verdict(few).endswith(
+        "4 runs are few: use --seeds 5 or more. At the end 67 % of the pool is annotated, whatever is chosen: that "
+        "leaves little to gain."
+    )
+    enough = summarize(curves({"random": 0, "margin": 0.0}, runs=5), ARMS[:2], "boxes", pool=101)
+    assert verdict(enough).endswith("Holm-corrected).")
+
+
 def test_p_values_pay_for_the_number_of_comparisons():
     both = summarize(curves({"random": 0, "margin": 0.004, "entropy": 0.0}), ARMS, "boxes")
     alone = summarize(both.curves, ARMS[:2], "boxes")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from alcli.signals import Signals
-from alcli.strategies.auto import Auto
+from alcli.strategies.auto import Auto, class_worth
 from alcli.strategies.facility_location import FacilityLocation
 from alcli.strategies.herding import Herding, kernel_width
 
@@ -25,11 +27,7 @@ def make_signals(objects: np.ndarray, labeled_groups: tuple[int, ...] = (), **ar
         "class_uncertainty": np.ones((count, CLASSES)),
         "expected_objects": objects,
     }
-    of_labels = {
-        "embedding": centers[list(labeled_groups)],
-        "class_scores": np.tile([1.0, 0.0], (len(labeled_groups), 1)),
-    }
-    labeled = Signals([f"l{number}" for number in labeled_groups], of_labels)
+    labeled = Signals([f"l{number}" for number in labeled_groups], {"embedding": centers[list(labeled_groups)]})
     return Signals([f"{number:03}" for number in range(count)], {**defaults, **arrays}, labeled)
 
 
@@ -58,12 +56,22 @@ def test_with_one_object_an_item_uncertain_groups_come_first():
     assert sorted(groups_of_picks(Herding(), make_signals(ONE, margin=margin), 3)) == [0, 1, 2]
 
 
-def test_with_many_objects_rare_classes_count_more():
-    # The first class is on all five labeled images, the second on none.
-    first_groups = np.arange(GROUPS * EACH) // EACH < 3
-    uncertainty = np.where(first_groups[:, None], [0.0, 1.0], [1.0, 0.0])
-    signals = make_signals(MANY, (3, 4, 5, 6, 7), class_uncertainty=uncertainty)
-    assert sorted(groups_of_picks(Auto(), signals, 3)) == [0, 1, 2]
+@pytest.mark.parametrize(
+    ("counts", "first"), [((50, 1), [0, 1, 2, 3]), ((1, 50), [4, 5, 6, 7]), (None, None), ((9, 9), None)]
+)
+def test_with_many_objects_classes_with_few_annotated_objects_count_more(counts, first):
+    rare_groups = np.arange(GROUPS * EACH) // EACH < 4
+    uncertainty = np.where(rare_groups[:, None], [0.0, 1.0], [1.0, 0.0])
+    signals = replace(make_signals(MANY, class_uncertainty=uncertainty), class_counts=counts)
+    picks = sorted(groups_of_picks(Auto(), signals, 4))
+    assert picks == first if first else len(set(picks)) == 4
+
+
+def test_the_worth_of_an_image_is_its_class_uncertainty_times_rarity():
+    signals = make_signals(MANY, class_uncertainty=np.tile([2.0, 3.0], (GROUPS * EACH, 1)))
+    # Mean 12: √(13 / 9) and √(13 / 17).
+    expected = 2 * (13 / 9) ** 0.5 + 3 * (13 / 17) ** 0.5
+    assert class_worth(replace(signals, class_counts=(8, 16))) == pytest.approx(np.full(GROUPS * EACH, expected))
 
 
 @pytest.mark.parametrize("objects", [ONE, MANY], ids=["one object", "many objects"])
