@@ -60,6 +60,8 @@ class Task(Protocol):
         several_labels: whether an image may have several labels, each with its own score; default: False.
         check_frozen: called with the options; raises UsageError if a linear head on pooled features cannot replace
             training. A task without it does not support frozen simulations.
+        pretrained: whether the ``backbone`` starts from pretrained weights; default: False.
+        weigh_classes: called with the training examples before the first step.
     """
 
     classes: tuple[str, ...]

@@ -23,6 +23,7 @@ from alcli.items import ImageFacts, Item
 from alcli.models import pixels, ssd, uncertainty
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import pool_maps
+from alcli.models.weights import UNTRAINED
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, clip_box, require_parts, upright
@@ -53,6 +54,7 @@ class Detection:
             )
         self.classes = tuple(classes)
         self._options, self._model = options, model
+        self.pretrained = model.weights not in UNTRAINED
         side = model.input_size or ssd.INPUT_SIZES[self.model_name]
         self.input_shape = (side, side)
 

@@ -40,7 +40,9 @@ def parts(model: str = "ssd-tiny", seed: int = 0):
 
 
 def options(**changes) -> TrainOptions:
-    return TrainOptions(**{"epochs": 2, "batch_size": 3, "workers": 0, "precision": "float32", **changes})
+    return TrainOptions(
+        **{"epochs": 2, "min_steps": 0, "batch_size": 3, "workers": 0, "precision": "float32", **changes}
+    )
 
 
 def run(examples, model: str = "ssd-tiny", **changes):

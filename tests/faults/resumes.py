@@ -72,7 +72,7 @@ def _weights(
     seed_everything(0)
     model = task.build_model()
     head = LossHead(feature_channels(task, model))
-    options = TrainOptions(epochs=epochs, batch_size=BATCH, workers=0, augment="ssd")
+    options = TrainOptions(epochs=epochs, min_steps=0, batch_size=BATCH, workers=0, augment="ssd")
     for _ in train(task, model, head, examples, options, checkpoints, state):
         pass
     digest = sha256()
