@@ -97,14 +97,16 @@ def trunk_map(model: SSD, features: list[Tensor]) -> Tensor:
     return features[len(backbone.trunk) - 1 if hasattr(backbone, "trunk") else 1]
 
 
-def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]]) -> Tensor:
-    """Multibox loss of each image, normalized by its own matches (SSD eq. 1), each box with the same weight.
+def multibox_losses(
+    model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]], equal_boxes: bool = False
+) -> Tensor:
+    """Multibox loss of each image, normalized by its own matches (SSD eq. 1).
 
-    A large object matches many anchors, a small one a single anchor: in torchvision's loss, where each anchor has the
-    same weight, small objects hardly count. An image without objects, which torchvision ignores, trains its three
-    hardest background anchors.
+    Their mean weighted by each image's matches is torchvision's batch loss. An image without objects, which
+    torchvision ignores, trains its three hardest background anchors.
 
     Args:
+        equal_boxes: give each object of an image the same weight, however many anchors it matches.
         targets: per image ``boxes`` (k, 4) corners in input pixels and ``labels`` (k,) from 1.
 
     Returns:
@@ -112,7 +114,7 @@ def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor
     """
     return torch.stack(
         [
-            _image_loss(model, outputs, image, target, match(model, outputs.anchors, target["boxes"]))
+            _image_loss(model, outputs, image, target, match(model, outputs.anchors, target["boxes"]), equal_boxes)
             for image, target in enumerate(targets)
         ]
     )
@@ -138,7 +140,9 @@ def box_weights(objects: Tensor) -> Tensor:
     return len(objects) / ((counts > 0).sum() * counts[objects])
 
 
-def _image_loss(model: SSD, outputs: Outputs, image: int, target: dict[str, Tensor], matched: Tensor) -> Tensor:
+def _image_loss(
+    model: SSD, outputs: Outputs, image: int, target: dict[str, Tensor], matched: Tensor, equal_boxes: bool
+) -> Tensor:
     foreground = matched >= 0  # (anchors,)
     count = int(foreground.sum())
     wanted = model.box_coder.encode_single(target["boxes"][matched[foreground]], outputs.anchors[foreground])
@@ -150,7 +154,9 @@ def _image_loss(model: SSD, outputs: Outputs, image: int, target: dict[str, Tens
     background = confidence.detach().masked_fill(foreground, -torch.inf)
     negatives = min(int(model.neg_to_pos_ratio * max(count, 1)), len(matched) - count)
     hardest = background.topk(negatives, sorted=False).indices
-    positive = box_weights(matched[foreground]) * (location + confidence[foreground])  # (matches,)
+    positive = location + confidence[foreground]  # (matches,)
+    if equal_boxes:
+        positive = box_weights(matched[foreground]) * positive
     return (positive.sum() + confidence[hardest].sum()) / max(count, 1)
 
 

@@ -27,6 +27,7 @@ from alcli.models.weights import UNTRAINED
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, clip_box, require_parts, upright
+from alcli.tasks._detection_options import DetectionOptions
 
 CONFIDENT = 0.05
 MOST_BOXES = 100
@@ -40,12 +41,13 @@ class Detection:
     light_model = LIGHT["detection"]
     models = tuple(ssd.MODELS)
     unit = "boxes"
+    Options = DetectionOptions
     signal_names = uncertainty.SIGNALS | {"tie"}
     # On BCCD after a short training, λ = 1 cost 6 to 8 points of AP50 and λ = 0.1 about 1, with equally good loss
     # ranking; λ = 0.03 cost nothing, but the ranking was worse.
     loss_weight = 0.1
 
-    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+    def __init__(self, options: DetectionOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""
         self.model_name = model.name or self.light_model
         if self.model_name not in ssd.MODELS:
@@ -113,7 +115,8 @@ class Detection:
         outputs = ssd.forward(model, self._normalize(model, batch))
         targets = [{key: value.to(outputs.logits.device) for key, value in target.items()} for target in batch.targets]
         with torch.autocast(outputs.logits.device.type, enabled=False):
-            return ssd.multibox_losses(model, outputs, targets), outputs.features
+            losses = ssd.multibox_losses(model, outputs, targets, self._options.box_weights == "boxes")
+            return losses, outputs.features
 
     def features(self, model: SSD, batch: Batch) -> list[Tensor]:
         """The source maps."""

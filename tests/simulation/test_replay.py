@@ -25,6 +25,7 @@ READ = (
     "train.init=scratch",
     "task.aggregate=max",
     "task.dropout=0.3",
+    "task.box_weights=boxes",
     "model.input_size=128",
     "score.precision=float32",
     "score.batch_size=3",
