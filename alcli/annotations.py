@@ -315,14 +315,21 @@ def passed_over_in_words(groups: Iterable[PassedOver]) -> str:
     return ", ".join(f"{group.count} {group.kind}{'' if group.count == 1 else 's'}" for group in groups)
 
 
-def object_counts(annotations: Iterable[Annotation]) -> Counter[str]:
-    """Count labels, boxes, polygons and masks by class name, and for poses the joints by joint name."""
+def object_counts(annotations: Iterable[Annotation], joints: bool = True) -> Counter[str]:
+    """Count labels and objects by class name; an object with a box and an outline is one.
+
+    Args:
+        joints: whether the joints of poses are counted, by joint name.
+    """
     counts: Counter[str] = Counter()
     for annotation in annotations:
         counts.update(annotation.labels)
-        for parts in (annotation.boxes, annotation.polygons, annotation.masks):
-            counts.update(part.label for part in parts)
-        counts.update(joint.name for pose in annotation.poses for joint in pose.keypoints)
+        boxes = Counter(box.label for box in annotation.boxes)
+        outlines = Counter(polygon.label for polygon in annotation.polygons)
+        outlines.update(mask.label for mask in annotation.masks)
+        counts.update(boxes | outlines)
+        if joints:
+            counts.update(joint.name for pose in annotation.poses for joint in pose.keypoints)
     counts.pop(IGNORED, None)
     return counts
 

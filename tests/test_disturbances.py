@@ -16,12 +16,13 @@ import pytest
 
 from alcli import config, plugins
 from alcli.config import Config
-from alcli.errors import WorkspaceLocked
+from alcli.errors import MachineError, WorkspaceLocked
 from alcli.items import Item, QueryRow
 from alcli.platforms.superannotate import Superannotate
 from alcli.priorities import Origin, as_text, priorities, write_files
 from alcli.system import files, lock, tables
 from alcli.workspace import Workspace, heartbeat
+from alcli.workspace.database import machine_errors
 from alcli.workspace.heartbeat import Heartbeat
 from alcli.workspace.prometheus import write_metrics
 from tests.cli.test_superannotate import first_cycle, server, team  # noqa: F401 (fixtures)
@@ -283,3 +284,32 @@ def test_every_number_has_a_largest_value():
             if field.annotation in (int, float, int | None, float | None):
                 limits = {type(limit).__name__ for limit in field.metadata}
                 assert limits & {"Le", "Lt"} and limits & {"Ge", "Gt"}, f"{section.__name__}.{name}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the address space")
+@pytest.mark.parametrize("command", ["cycle", "doctor"])
+def test_too_little_memory_is_an_error_of_the_machine(workspace, command):
+    """torch cannot even be loaded in 900 MB of address space."""
+    limited = ("sh", "-c", 'ulimit -v 900000; exec "$@"', "sh", sys.executable, "-m", "alcli")
+    run = subprocess.run([*limited, command, "-w", workspace], capture_output=True, text=True)
+    assert run.returncode == 7, run.stderr
+    assert "alcli: The memory that this process may use is not enough: " in run.stderr
+    assert "ulimit -v" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 TiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+)
+def test_what_numpy_and_torch_say_without_memory_is_an_error_of_the_machine(tmp_path, error):
+    with pytest.raises(MachineError, match="memory"), machine_errors(tmp_path):
+        raise error
+
+
+def test_other_errors_of_libraries_stay_bugs(tmp_path):
+    with pytest.raises(RuntimeError, match="shapes"), machine_errors(tmp_path):
+        raise RuntimeError("shapes do not match")

@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from alcli.annotations import PassedOver
     from alcli.config import Config
     from alcli.platforms import Platform
     from alcli.workspace import Workspace
@@ -22,6 +24,8 @@ SECONDS = 0.5
 MOST_READ = 10_000
 """Annotations to count in the workspace, the newest."""
 SHOWN_CLASSES = 8
+DETECTION = "detection"
+"""The task of which joints are no classes."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Inventory:
         counts: objects, labels or joints by class name, in the annotations that were read.
         read: number of annotations that were read, or that cannot be.
         unusable: number of annotations and images that cannot be used.
+        example: one of them, with its reason.
+        passed_over: annotated objects that are not used, by kind.
     """
 
     images: int
@@ -42,6 +48,8 @@ class Inventory:
     counts: Counter[str] = field(default_factory=Counter)
     read: int = 0
     unusable: int = 0
+    example: str = ""
+    passed_over: Sequence[PassedOver] = ()
 
     def document(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -51,6 +59,7 @@ class Inventory:
             "format": self.title,
             "annotations_read": self.read,
             "classes": dict(self.classes),
+            "unusable": self.unusable,
         }
 
     @property
@@ -60,6 +69,7 @@ class Inventory:
 
     def sentence(self) -> str:
         """``364 images, 120 annotated (Pascal VOC) · RBC 1,402 · WBC 122``."""
+        from alcli.annotations import passed_over_in_words
         from alcli.system.text import visible
 
         images = "1 image" if self.images == 1 else f"{self.images:,} images"
@@ -70,18 +80,22 @@ class Inventory:
             parts.append(f"{len(self.counts) - SHOWN_CLASSES} more classes")
         if self.counts and self.read < self.annotated:
             parts.append(f"counted in {self.read:,} of them")
+        if self.passed_over:
+            parts.append(f"Passed over: {passed_over_in_words(self.passed_over)}")
         if self.unusable:
             parts.append(f"{self.unusable:,} cannot be used")
-        return " · ".join(parts)
+        return " · ".join(parts) + (f"\nCannot be used: {visible(self.example, keep='')}" if self.example else "")
 
 
-def scan(platform: Platform) -> Inventory:
+def scan(platform: Platform, task: str) -> Inventory:
     """List a local platform's images and read its annotations, as far as the time allows."""
-    from alcli.annotations import Annotation, object_counts
+    from alcli.annotations import Annotation, object_counts, sum_by_kind
     from alcli.items import LABELED, Item
 
     items = list(platform.items())
     images = [item for item in items if isinstance(item, Item)]
+    refusals = [item for item in items if not isinstance(item, Item)]
+    passed_over: list[PassedOver] = []
     labeled = [item for item in images if item.state == LABELED]
     title = str(getattr(platform, "title", "")) if labeled else ""
     counts: Counter[str] = Counter()
@@ -89,26 +103,29 @@ def scan(platform: Platform) -> Inventory:
     for annotation in platform.annotations(labeled):
         read += 1
         if isinstance(annotation, Annotation):
-            counts.update(object_counts([annotation]))
+            counts.update(object_counts([annotation], joints=task != DETECTION))
+            passed_over += annotation.passed_over
         else:
             unusable += 1
+            refusals.append(annotation)
         if time.monotonic() > deadline:
             break
-    return Inventory(len(images), len(labeled), title, counts, read, unusable)
+    example = f"{refusals[0].name}: {refusals[0].reason}" if refusals else ""
+    passed = sum_by_kind(passed_over)
+    return Inventory(len(images), len(labeled), title, counts, read, unusable, example, passed)
 
 
-def recall(workspace: Workspace, title: str = "") -> Inventory:
+def recall(workspace: Workspace, task: str, title: str = "") -> Inventory:
     """What the last pull saw."""
     from alcli.annotations import object_counts
     from alcli.items import LABELED
 
     states = workspace.store.pool().in_state_of_platform(LABELED)
     newest = workspace.store.newest_annotations(MOST_READ)
+    counts = object_counts(newest, joints=task != DETECTION)
     total = sum(workspace.store.counts().values())
     unusable = len(states) - len(newest) if len(newest) < MOST_READ else 0
-    return Inventory(
-        total, len(states), title if states else "", object_counts(newest), len(newest) + unusable, unusable
-    )
+    return Inventory(total, len(states), title if states else "", counts, len(newest) + unusable, unusable)
 
 
 def model_line(config: Config, workspace: Workspace) -> tuple[str, bool]:

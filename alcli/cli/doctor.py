@@ -40,9 +40,13 @@ def command(session: options.Session, online: bool) -> int:
       alcli doctor --online
       alcli doctor -w W --json
     """
-    checks, inventory, greeting = _machine(), None, ""
+    from alcli.workspace.database import machine_errors
+
+    inventory, greeting = None, ""
+    with machine_errors(session.root):
+        checks = _machine()
     try:
-        with session.open_workspace() as workspace:
+        with session.open_workspace() as workspace, machine_errors(session.root):
             further, inventory = _check_workspace(session, workspace, online)
             checks += further
             if inventory:
@@ -235,7 +239,7 @@ def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], I
     checks: list[Check] = []
     try:
         if not isinstance(context.platform, Examinable):
-            inventory = scan(context.platform)
+            inventory = scan(context.platform, context.config.task.name)
             count = quantity(inventory.images, "image")
             return [("platform", _level(inventory.images > 0), f"{name}: {count}")], inventory
         if online:
@@ -245,4 +249,4 @@ def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], I
             checks.append(("platform", OK, f"{name}: configured; use --online to check it"))
     except AlcliError as error:
         return [*checks, ("platform", FAULT, f"{error.what} {error.do}".strip())], None
-    return checks, recall(context.workspace) if context.workspace.store.pool().items else None
+    return checks, recall(context.workspace, context.config.task.name) if context.workspace.store.pool().items else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,21 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
             --model ssd-mobilenet-v2 --weights mobilenet_v2.safetensors --budget 50 --set train.epochs=20
       alcli init W --platform superannotate --project "Cells/pool" --task detection
     """
+    from alcli.workspace.database import machine_errors
+
+    console = Console(as_json, quiet, False)
+    with machine_errors(workspace):
+        document, text = _create(workspace, flags, settings, console)
+    console.result(document, text)
+    return 0
+
+
+def _create(
+    workspace: Path, flags: Mapping[str, Any], settings: Sequence[str], console: Console
+) -> tuple[dict[str, Any], str]:
+    """Create the workspace; returns the result for programs and for people."""
     from alcli import config
+    from alcli.cycle.pull import remember_first_look
     from alcli.workspace import Workspace
 
     requested: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
@@ -97,17 +111,17 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
     chosen = {setting: value for setting, value in values.items() if value is not None}
     created = Workspace.create(workspace, chosen)
     try:
+        if inventory:
+            remember_first_look(created, inventory.images, inventory.annotated)
         end = describe(inventory, resolved, created, workspace) if inventory else next_command(workspace)
     finally:
         created.close()
     title = workspace.resolve().name if str(workspace) == "." else workspace
-    console = Console(as_json, quiet, False)
     _confirm(resolved, workspace, console)
-    console.result(
+    return (
         {"workspace": str(workspace), "settings": chosen, "found": inventory and inventory.document()},
         f"Created workspace {title}. Settings: {workspace / config.FILE_NAME}\n{end}",
     )
-    return 0
 
 
 def _confirm(resolved: Config, workspace: Path, console: Console) -> None:
@@ -132,7 +146,7 @@ def _look(resolved: Config, workspace: Path) -> Inventory | None:
     local = platform(resolved.options_of("platform"), workspace.resolve() / "cache")
     if isinstance(local, TaskAware):
         local.set_task(resolved.task)
-    return scan(local)
+    return scan(local, resolved.task.name)
 
 
 def _check_classes(wanted: Sequence[str], inventory: Inventory) -> None:

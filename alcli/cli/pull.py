@@ -28,7 +28,7 @@ def command(session: options.Session, dry_run: bool, accept_shrink: bool, wait: 
     with session.lock_workspace(wait) as context:
         result = pull(context, dry_run, accept_shrink)
         code = session.exit_code(result.problems)
-        inventory = recall(context.workspace, str(getattr(context.platform, "title", "")))
+        inventory = recall(context.workspace, context.config.task.name, str(getattr(context.platform, "title", "")))
         end = describe(inventory, context.config, context.workspace, session.given)
     summary = result.summary
     passed_over = passed_over_in_words(summary.contents.passed_over)

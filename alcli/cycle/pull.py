@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from alcli.annotations import CROWD, Annotation, passed_over_in_words, sum_by_kind
+from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
 from alcli.platforms import FileBased, Recognizing
 from alcli.system.clock import now
+from alcli.system.hashing import sha256_of_text
 from alcli.system.text import quantity
-from alcli.workspace.records import WORKSPACE_CYCLE, Contents, NewClass, Pulled, Recognized
+from alcli.workspace import Workspace
+from alcli.workspace.records import WORKSPACE_CYCLE, Contents, FirstLook, NewClass, Pulled, Recognized
 from alcli.workspace.store import Store
 
 
@@ -39,6 +42,7 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     if not labeled:
         _check_matches(context, items)
     if not accept_shrink:
+        _check_first_look(context, labeled, before)
         _check_labels(items, before)
     annotations, unreadable = _read(context, _unread(store, items))
     if not accept_shrink:
@@ -67,6 +71,29 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     if annotations and not dry_run:
         _say_contents(context, summary)
     return StepResult(None, summary, problems=tuple(problems))
+
+
+def remember_first_look(workspace: Workspace, images: int, annotated: int) -> None:
+    """Remember what `alcli init` saw: a disk may be gone before the first pull."""
+    config = workspace.configuration()
+    workspace.finish_step(WORKSPACE_CYCLE, _sources(config), FirstLook(images, annotated))
+
+
+def _sources(config: Config) -> str:
+    """Changes with the settings that say what is listed, and where."""
+    return sha256_of_text(config.task.name, config.options_of("platform").model_dump_json())
+
+
+def _check_first_look(context: Context, labeled: int, before: Mapping[str, Item]) -> None:
+    """At the first pull there is no earlier one to compare with, but there is what `alcli init` saw."""
+    if before or context.config.train.allow_cold_start:
+        return
+    record = context.workspace.step(WORKSPACE_CYCLE, FirstLook)
+    if record is None or record.inputs != _sources(context.config):
+        return
+    annotated = record.summary.annotated
+    if annotated and 2 * labeled <= annotated:
+        raise _loss(f"{labeled} of the {quantity(annotated, 'annotated image')} that `alcli init` saw are annotated.")
 
 
 def _check_any(items: Sequence[Item]) -> None:
@@ -223,7 +250,7 @@ def _say_contents(context: Context, pulled: Pulled) -> None:
         say(f"New class: {new.name}, {images}. A typo? task.classes pins the list.")
     if contents.ignored_masks:
         number = getattr(context.config.options_of("task"), "ignore_index", None)
-        say(f"Pixels of id {number} are ignored in {contents.ignored_masks} masks (task.ignore_index).")
+        say(f"Pixels of id {number} are ignored in {quantity(contents.ignored_masks, 'mask')} (task.ignore_index).")
     if contents.absent_classes:
         names = ", ".join(contents.absent_classes)
         say(

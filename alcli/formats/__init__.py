@@ -23,11 +23,13 @@ class Purpose:
         task: name of the task; empty if it is not known.
         classes: class names in the order of their numbers; empty: those of the annotations.
         crowds: whether crowd regions are read as objects.
+        images: the folder of the images, where it is known.
     """
 
     task: str = ""
     classes: tuple[str, ...] = ()
     crowds: bool = False
+    images: Path | None = None
 
 
 class Format(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from alcli.errors import DataError
-from alcli.formats._files import LISTING, read_text
+from alcli.formats._files import LISTING, encoding_of, read_head, read_text
 
 NOT_LABELS = frozenset(
     {
@@ -15,6 +15,43 @@ NOT_LABELS = frozenset(
     }
 )
 """Text files (in lower case) that lie among labels and are none."""
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+"""Folders (in lower case) that hold one part of a dataset each."""
+HEAD = 4096
+MOST_OPENED = 20
+"""Text files of which the first line shows what they are."""
+FEWEST_NUMBERS = 5
+"""In a line of a label file: a class and four numbers."""
+
+
+def first_line(path: Path) -> str:
+    """The first line of a text file; empty for anything else."""
+    head = read_head(path, HEAD)
+    return head.decode(encoding_of(head), "ignore").strip().partition("\n")[0].strip()
+
+
+def is_label_line(line: str) -> bool:
+    """Whether it is a class number and at least four more numbers, as in YOLO's label files."""
+    words = split_line(line)
+    try:
+        return len(words) >= FEWEST_NUMBERS and class_number(words[0]) is not None and bool(list(map(float, words)))
+    except ValueError:
+        return False
+
+
+def split_line(line: str) -> list[str]:
+    """The words of a line, which are separated by blanks, or else by commas or semicolons."""
+    words = line.split()
+    return line.replace(",", " ").replace(";", " ").split() if len(words) == 1 else words
+
+
+def class_number(word: str) -> int | None:
+    """A whole number in any notation (``0``, ``0.0``, ``1e0``); None for anything else."""
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return int(value) if 0 <= value < 10**9 and value == int(value) else None
 
 
 def read_class_list(path: Path) -> list[str]:

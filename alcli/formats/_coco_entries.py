@@ -19,10 +19,11 @@ LISTS = ("images", "annotations", "categories")
 
 @dataclass(frozen=True)
 class Category:
-    """A category: its name, and the names of its joints in order."""
+    """A category: its name, the names of its joints in order, and what is wrong with these names."""
 
     name: str
     joints: Sequence[str] = ()
+    problem: str = ""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -80,10 +81,10 @@ def load_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def load_json(path: Path) -> Any:
-    """The content of a JSON file; raises DataError if it cannot be read, or is not JSON."""
+def load_json(path: Path, largest: int = DATASET) -> Any:
+    """The content of a JSON file; raises DataError if it is too large, cannot be read, or is not JSON."""
     try:
-        return json.loads(read_text(path, DATASET))
+        return json.loads(read_text(path, largest))
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is not JSON: {error}.", do="Export it again; perhaps the file was only partly copied."
@@ -137,13 +138,22 @@ def _read_categories(document: dict[str, Any]) -> tuple[dict[str, Category], dic
     for where, raw in _objects(document, "categories"):
         identifier = _id_text(raw.get("id"))
         try:
-            category = Category(_name(raw, "name", where), parse_joint_names(where, raw))
+            category = _read_category(where, raw)
         except DataError as error:
             problems[identifier] = error.what
             continue
         if categories.setdefault(identifier, category) != category:
             problems[identifier] = f"{where}.id: {raw.get('id')!r} occurs twice"
     return {key: category for key, category in categories.items() if key not in problems}, problems
+
+
+def _read_category(where: str, raw: dict[str, Any]) -> Category:
+    """Only poses need the names of the joints."""
+    name = _name(raw, "name", where)
+    try:
+        return Category(name, parse_joint_names(where, raw))
+    except DataError as error:
+        return Category(name, (), error.what.rstrip("."))
 
 
 def _read_image(where: str, raw: dict[str, Any]) -> Entry:

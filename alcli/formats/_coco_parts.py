@@ -16,6 +16,12 @@ from alcli.items import MOST_PIXELS
 ABSENT, VISIBLE = 0, 2
 
 
+def has_box(raw: dict[str, Any]) -> bool:
+    """Whether there is a ``bbox``; one of four zeros beside an outline is none, as some tools write."""
+    bbox = raw.get("bbox")
+    return bool(bbox) and not (raw.get("segmentation") and isinstance(bbox, list) and not any(bbox))
+
+
 def parse_box(where: str, raw: dict[str, Any], label: str) -> Box:
     """Parse ``bbox``: [x, y, width, height] in pixels."""
     bbox = raw.get("bbox")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections import Counter
@@ -13,12 +12,12 @@ from typing import BinaryIO
 
 from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.items import Refusal
+from alcli.system.folders import KEPT, LEFT_BY_SYSTEMS, NOTHING_THERE, closed_folder
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
-KEPT = "What was pulled before is kept, and the annotators' queue is unchanged."
 NOT_OPENED = "not a regular file that can be opened"
-LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN"})
-"""Folders that an operating system adds to an archive or a disk; some of them only root can enter."""
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+"""Byte-order marks of UTF-16."""
 MOST_NAMED = 6
 ONE_IMAGE, LISTING, DATASET = 2**24, 2**20, 2**31
 """Maximum bytes of a file: with the objects of one image, with the names of classes, with a whole dataset."""
@@ -32,7 +31,7 @@ def annotation_files(root: Path, *suffixes: str) -> list[Path]:
     """
     if is_file(root):
         return [root]
-    return sorted(path for path in _walk(root) if path.suffix.lower() in suffixes)
+    return sorted(_walk(root, suffixes))
 
 
 def dataset_files(root: Path, suffix: str, kind: str) -> tuple[list[Path], list[Refusal]]:
@@ -56,7 +55,7 @@ def dataset_files(root: Path, suffix: str, kind: str) -> tuple[list[Path], list[
 
 def has_files(root: Path, *suffixes: str) -> bool:
     """Whether anything below the folder has one of these suffixes; stops at the first."""
-    return any(path.suffix.lower() in suffixes for path in _walk(root))
+    return any(True for _ in _walk(root, suffixes))
 
 
 def describe_files(root: Path, without: str = "") -> str:
@@ -74,7 +73,7 @@ def entries(folder: Path) -> list[Path]:
         with os.scandir(folder) as found:
             return sorted(folder / entry.name for entry in found)
     except OSError as error:
-        raise _closed(error) from None
+        raise closed_folder(error, "annotations") from None
 
 
 def check_source(path: Path) -> None:
@@ -162,11 +161,21 @@ def read_bytes(path: Path, largest: int) -> bytes:
 
 
 def read_text(path: Path, largest: int) -> str:
-    """The content of a regular file in UTF-8; raises as ``open_file`` does, and DataError for another encoding."""
+    """The content of a regular file in UTF-8, or in UTF-16 with its mark, as PowerShell writes it.
+
+    Raises:
+        DataError: it is in another encoding, or as ``open_file`` says.
+    """
+    content = read_bytes(path, largest)
     try:
-        return read_bytes(path, largest).decode("utf-8-sig")
+        return content.decode(encoding_of(content))
     except UnicodeDecodeError:
-        raise DataError(f"{path.name}: is not UTF-8 text") from None
+        raise DataError(f"{path.name}: is not UTF-8 text", do="Save it as UTF-8.") from None
+
+
+def encoding_of(head: bytes) -> str:
+    """The name of the encoding of a text that begins with these bytes."""
+    return "utf-16" if head.startswith(WIDE_MARKS) else "utf-8-sig"
 
 
 def read_head(path: Path, count: int) -> bytes:
@@ -189,12 +198,12 @@ def _facts(path: Path) -> os.stat_result | None:
     """What the disk says of a path; None where there is nothing, and for a link to nothing or to itself."""
     try:
         return path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except ValueError:
         return None
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno in NOTHING_THERE:
             return None
-        raise _closed(error) from None
+        raise closed_folder(error, "annotations") from None
 
 
 def _mode(path: Path) -> int | None:
@@ -202,25 +211,21 @@ def _mode(path: Path) -> int | None:
     return None if facts is None else facts.st_mode
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Files and folders, without hidden ones (``._x.xml`` of macOS), linked folders and ``LEFT_BY_SYSTEMS``."""
+def _walk(root: Path, suffixes: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files and folders, without hidden ones (``._x.xml`` of macOS), linked folders and ``LEFT_BY_SYSTEMS``.
+
+    Args:
+        suffixes: only names that end so, in any case; empty: all.
+    """
     for folder, folders, names in os.walk(root, onerror=_raise_closed):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in LEFT_BY_SYSTEMS)
         for name in (*folders, *names):
-            if not name.startswith("."):
+            # A path takes most of the time of a walk: only for what is wanted.
+            if not name.startswith(".") and (not suffixes or name.lower().endswith(suffixes)):
                 yield Path(folder, name)
 
 
 def _raise_closed(error: OSError) -> None:
     # Nothing below the root, or a root that is a file, is an answer.
     if not isinstance(error, NotADirectoryError):
-        raise _closed(error)
-
-
-def _closed(error: OSError) -> PlatformError:
-    """What lies behind a closed door is not known, which is something else than nothing."""
-    return PlatformError(
-        f"{error.filename} cannot be read: {error.strerror}.",
-        kept=KEPT,
-        do="Is the disk mounted, and may this user enter the folder? See platform.annotations.",
-    )
+        raise closed_folder(error, "annotations")

@@ -111,6 +111,7 @@ class ImageNames:
             (self._keep, _same, ""),
             (not self._keep, _same, other or "without suffix"),
             (False, _without_picture_suffix, "without suffix"),
+            (True, _without_query, "without the query of its address"),
             (True, _without_escapes, "without percent escapes"),
             (False, _uploaded_stem, "without what the annotation tool added to the name"),
         ]
@@ -159,6 +160,10 @@ class Matched(Generic[Source]):
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _claims: dict[str, list[Claim[Source]]] = field(default_factory=dict)
+
+    def claims(self, name: str) -> Sequence[Claim[Source]]:
+        """The annotations that claim a labeled image equally well."""
+        return self._claims[name]
 
     def source(self, name: str) -> Source:
         """The source of an image's annotation; raises DataError when several annotations claim the image."""
@@ -263,6 +268,13 @@ def _without_suffix(name: str) -> str:
 def _without_picture_suffix(name: str) -> str:
     path = PurePosixPath(name)
     return str(path.with_suffix("")) if path.suffix.lower() in PICTURES else ""
+
+
+def _without_query(name: str) -> str:
+    """The path of a web address such as ``https://host/a%20b.jpg?token=1``; empty for anything else."""
+    scheme, mark, rest = name.partition("://")
+    path = rest.partition("#")[0].partition("?")[0]
+    return f"{scheme}{mark}{unquote(path)}" if mark and path != rest else ""
 
 
 def _without_escapes(name: str) -> str:

@@ -7,10 +7,13 @@ from typing import Any
 
 from alcli import plugins
 from alcli.errors import UsageError
-from alcli.formats._files import check_source, describe_files, is_folder
+from alcli.formats._files import LEFT_BY_SYSTEMS, check_source, describe_files, entries, is_folder
+from alcli.formats._foreign import EXPORT, describe_foreign
 
 AWAITED = "voc"
 """The format of a folder without any annotations yet."""
+MOST_TRIED = 20
+"""Files and folders in a folder that are tried before saying that nothing is recognized."""
 QUEUE = "queue.csv"
 """What alcli itself may have written into a folder without annotations."""
 
@@ -59,6 +62,8 @@ def _serves(format_class: Any, task: str, formats: dict[str, Any]) -> bool:
 
 
 def _wrong_task(path: Path, recognized: list[str], formats: dict[str, Any], task: str) -> UsageError:
+    if what := describe_foreign(path):
+        return _foreign(path, what)
     tasks = sorted(set().union(*(getattr(formats[name], "tasks", ()) for name in recognized)))
     return UsageError(
         f"{path} looks like {' or '.join(recognized)}, which the task {task} cannot use.",
@@ -69,11 +74,28 @@ def _wrong_task(path: Path, recognized: list[str], formats: dict[str, Any], task
 def _no_format(path: Path, formats: dict[str, Any], task: str) -> UsageError:
     usable = {name: each for name, each in formats.items() if _serves(each, task, formats)}
     listing = f"There are: {', '.join(plugins.names('formats'))}."
+    if what := describe_foreign(path):
+        return _foreign(path, what)
     if not is_folder(path):
         return UsageError(f"{path}: no annotation format recognizes it.", do=f"Set platform.format. {listing}")
     shapes = "; ".join(f"{each.looks_like} ({name})" for name, each in usable.items() if hasattr(each, "looks_like"))
     lacks = "; ".join(filter(None, (each.lacks(path) for each in usable.values() if hasattr(each, "lacks"))))
+    inside = [
+        (entry, name) for entry in entries(path)[:MOST_TRIED] for name in usable if _recognizes(usable[name], entry)
+    ]
+    what = f"{path} holds {describe_files(path)}, but no annotations that alcli can read{lacks and ': ' + lacks}."
+    if len(inside) == 1:
+        entry, name = inside[0]
+        return UsageError(what, do=f"{entry.name} in it looks like {name}: --annotations {entry}")
     return UsageError(
-        f"{path} holds {describe_files(path)}, but no annotations that alcli can read{lacks and ': ' + lacks}.",
+        what,
         do=f"Expected {shapes}. If nothing is annotated yet, name an empty folder.",
     )
+
+
+def _recognizes(format_class: Any, path: Path) -> bool:
+    return not path.name.startswith(".") and path.name not in LEFT_BY_SYSTEMS and bool(format_class.recognizes(path))
+
+
+def _foreign(path: Path, what: str) -> UsageError:
+    return UsageError(f"{path} looks like {what}, which alcli does not read.", do=EXPORT)

@@ -36,7 +36,8 @@ def parse_xml(path: Path, largest: int = ONE_IMAGE) -> ElementTree.Element:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         root = _parse_decoded(content)
         if root is None:
-            raise DataError(f"{path.name}: not valid XML: {error}") from None
+            do = "Export it again; perhaps the file was only partly copied."
+            raise DataError(f"{path.name}: not valid XML: {error}", do=do) from None
         return root
 
 

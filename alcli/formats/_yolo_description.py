@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import yaml
 
 from alcli.errors import DataError, UsageError
-from alcli.formats._class_lists import read_class_list
+from alcli.formats._class_lists import SPLITS, first_line, is_label_line, read_class_list
 from alcli.formats._files import (
     LISTING,
     annotation_files,
@@ -27,7 +29,12 @@ DESCRIPTION = "data.yaml"
 YAML = (".yaml", ".yml")
 DATASET_KEYS = frozenset({"path", "train", "val", "test", "nc"})
 """Keys of which a description has at least one, in addition to ``names``."""
-CLASS_LIST = "classes.txt"
+LIST_SUFFIX = ".names"
+CLASS_LISTS = ("classes.txt", "labels.txt", "names.txt")
+"""Names of lists in lower case, the most telling first."""
+LABELS = "labels"
+CVAT_FOLDER = re.compile(r"obj_.+_data", re.IGNORECASE)
+"""A folder of labels for each subset, by whatever name people gave to the subset."""
 MOST_JOINTS = 1000
 
 
@@ -52,19 +59,7 @@ class Description:
 
 def find_description(path: Path) -> Path | None:
     """The file that names the classes of a dataset; ``path`` itself if it is a file."""
-    if is_file(path):
-        return path
-    if not is_folder(path):
-        return None
-    # labelImg and others are given the folder ``labels`` of a dataset.
-    for folder in (path, path.parent) if path.name == "labels" else (path,):
-        described = [folder / DESCRIPTION] if is_given(folder / DESCRIPTION) else _descriptions(folder)
-        names = [file for file in entries(folder) if file.suffix == ".names"]
-        listed = [*names, folder / CLASS_LIST, folder / "labels" / CLASS_LIST]
-        for file in (*described, *listed):
-            if is_given(file) and not file.name.startswith("."):
-                return file
-    return next((file for file in annotation_files(path, ".txt") if file.name == CLASS_LIST), None)
+    return next(iter(_candidates(path)), None)
 
 
 def read_description(path: Path, classes: Sequence[str]) -> Description:
@@ -75,9 +70,11 @@ def read_description(path: Path, classes: Sequence[str]) -> Description:
 
     Raises:
         DataError: the file that should name them cannot be used.
-        UsageError: nothing names the classes.
+        UsageError: nothing names the classes, or several files do differently.
     """
-    file = find_description(path)
+    files = _candidates(path)
+    _check_rivals(files)
+    file = files[0] if files else None
     content = _load(file) if file and file.suffix.lower() in YAML else None
     if file and content is not None and ("names" in content or not classes):
         joints, dimensions = _joints(content, file)
@@ -93,13 +90,63 @@ def read_description(path: Path, classes: Sequence[str]) -> Description:
     )
 
 
-def _descriptions(folder: Path) -> list[Path]:
-    """YAML files that name classes and where images are."""
-    files = [path for path in entries(folder) if path.suffix.lower() in YAML and is_file(path)]
-    return [path for path in files if not path.name.startswith(".") and _is_description(path)]
+def _candidates(path: Path) -> list[Path]:
+    """The files of one kind that name the classes: in the folder itself, else above it, else below it."""
+    if not is_folder(path):
+        return [path] if is_file(path) else []
+    for folder in (path, *_folders_above(path)):
+        if files := _most_telling(entries(folder)):
+            return files
+    # An archive that was unpacked into a folder of its own, or a list among the labels.
+    return _most_telling(annotation_files(path, *YAML, LIST_SUFFIX, ".txt"))
+
+
+def _folders_above(path: Path) -> list[Path]:
+    """Where the classes are named if ``path`` holds only the labels of a dataset: ``labels``, ``train/labels``."""
+    if path.name.lower() == LABELS or CVAT_FOLDER.fullmatch(path.name):
+        return [path.parent, *([path.parent.parent] if path.parent.name.lower() in SPLITS else [])]
+    return [path.parent, path.parent.parent] if path.parent.name.lower() == LABELS else []
+
+
+def _most_telling(files: Sequence[Path]) -> list[Path]:
+    """Those of the files that name classes and are of the most telling kind."""
+    kinds: dict[int, list[Path]] = {}
+    for file in files:
+        kind = _kind(file)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(file)
+    return kinds[min(kinds)] if kinds else []
+
+
+def _kind(file: Path) -> int | None:
+    """How telling a file is, 0 most; None if it does not name classes."""
+    name, suffix = file.name.lower(), file.suffix.lower()
+    if file.name.startswith(".") or suffix not in (*YAML, LIST_SUFFIX, ".txt"):
+        return None
+    if name == DESCRIPTION or suffix in YAML:
+        return 0 if name == DESCRIPTION and is_given(file) else 1 if is_file(file) and _is_description(file) else None
+    if (name not in CLASS_LISTS and suffix != LIST_SUFFIX) or not is_given(file) or is_label_line(first_line(file)):
+        return None
+    return 2 if suffix == LIST_SUFFIX else 3 + CLASS_LISTS.index(name)
+
+
+def _check_rivals(files: Sequence[Path]) -> None:
+    """Raises UsageError if several files name different classes: the numbers would mean something else in each."""
+    known: dict[tuple[str, ...], Path] = {}
+    for file in files if len(files) > 1 else ():
+        with contextlib.suppress(DataError):
+            names = _names(_load(file), file) if file.suffix.lower() in YAML else read_class_list(file)
+            known.setdefault(tuple(names), file)
+    if len(known) > 1:
+        first, second, *_ = known.values()
+        raise UsageError(
+            f"{first} and {second} name different classes.",
+            do="Keep the right one, or name it: --annotations with its path.",
+        )
 
 
 def _is_description(path: Path) -> bool:
+    """Whether a YAML file names classes and where images are."""
     try:
         content = _load(path)
     except DataError:
@@ -130,9 +177,10 @@ def _load(path: Path) -> dict[str, Any]:
 def _names(content: dict[str, Any], path: Path) -> list[str]:
     names = content.get("names")
     if isinstance(names, dict):
-        if set(names) != set(range(len(names))):
-            raise DataError(f"{path}: names: the keys are not 0 to {len(names) - 1}.")
-        names = [names[number] for number in range(len(names))]
+        numbered = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in names.items()}
+        if set(numbered) != set(range(len(names))):
+            raise DataError(f"{path}: names: the keys are not 0 to {len(names) - 1}.", do="Number all classes, from 0.")
+        names = [numbered[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f"{path}: names: expected every class once, got {shortened(names)}.", do="names: [cat, dog]")
     # YAML reads an unquoted no, yes, on or null as a boolean or null.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alcli.annotations import Annotation
 from alcli.errors import DataError
+from alcli.formats._class_lists import SPLITS
 from alcli.formats._files import IMAGE_SUFFIXES, NOT_OPENED, annotation_files, entries, has_files, is_file, is_folder
 from alcli.formats._names import ImageNames, refusal_reason
 from alcli.items import Refusal
@@ -21,7 +22,6 @@ NOT_CLASSES = frozenset(
     }
 )
 """Names (in lower case) that other formats give to their folders."""
-SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 OTHER_FORMATS = (".yaml", ".yml", ".names", ".data", ".xml")
 
 

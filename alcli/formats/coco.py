@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alcli.annotations import CROWD, IGNORED, Annotation, Pose
+from alcli.annotations import CROWD, IGNORED, Annotation, Box, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats import _coco_parts as parts
-from alcli.formats._coco_entries import Entry, coco_document, load_document, read_entries
+from alcli.formats._coco_entries import Category, Entry, coco_document, load_document, read_entries
 from alcli.formats._coco_listings import Listing, merge_listings
 from alcli.formats._files import annotation_files, dataset_files, is_file, is_folder, read_head
+from alcli.formats._foreign import EXPORT, describe_document
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.formats._objects import Objects, turned_box
 from alcli.items import Refusal
@@ -90,13 +91,13 @@ class Coco:
             label = category.name
             region = self._read_unless_unused(raw, parts.parse_region, where, raw, label, entry.size)
             # An annotation without any geometry is refused for its missing bbox.
-            has_box = bool(raw.get("bbox")) or (region is None and not raw.get("keypoints"))
+            has_box = parts.has_box(raw) or (region is None and not raw.get("keypoints"))
             box = parts.parse_box(where, raw, label) if has_box else None
             if box and region is None and (angle := parts.parse_rotation(raw)):
                 region, box = turned_box(label, (box.x1, box.y1, box.x2, box.y2), angle), None
             pose = None
             if raw.get("keypoints"):
-                pose = self._read_unless_unused(raw, parts.parse_pose, where, raw, label, category.joints, box)
+                pose = self._read_unless_unused(raw, _parse_pose, where, raw, category, box)
             objects.add(box, region, pose)
         return objects.annotation(name, entry.size if all(entry.size) else None)
 
@@ -113,9 +114,18 @@ class Coco:
         """Yield (file name, its folder relative to the root, content) of each file."""
         for path in files:
             if path == self._path:
-                yield "", ".", load_document(path)
+                document = load_document(path)
+                if what := describe_document(document):
+                    raise DataError(f"{path} is {what}, which alcli does not read.", do=EXPORT)
+                yield "", ".", document
             elif content := coco_document(path):
                 yield path.name, readable(path.parent.relative_to(self._path).as_posix()), content
+
+
+def _parse_pose(where: str, raw: dict[str, Any], category: Category, box: Box | None) -> Pose:
+    if category.problem:
+        raise DataError(category.problem)
+    return parts.parse_pose(where, raw, category.name, category.joints, box)
 
 
 def _is_coco(path: Path) -> bool:

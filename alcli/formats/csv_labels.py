@@ -11,21 +11,38 @@ from typing import IO
 
 from alcli.annotations import Annotation
 from alcli.errors import DataError
-from alcli.formats._files import is_file, open_file, read_head
+from alcli.formats._files import annotation_files, encoding_of, is_file, is_folder, open_file, read_head
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
+from alcli.system.text import readable
 
 COLUMNS = ("name", "label")
-NAME_HEADERS = ("name", "filename", "file_name", "file", "image", "image_name", "path")
-LABEL_HEADERS = ("label", "class", "class_name", "category")
+NAME_HEADERS = (
+    *(
+        "name",
+        "filename",
+        "file_name",
+        "file",
+        "image_name",
+        "image_path",
+        "image_file",
+        "filepath",
+        "file_path",
+        "path",
+    ),
+    *("image", "img", "img_name", "img_path", "image_id", "id"),
+)
+LABEL_HEADERS = ("label", "labels", "class", "class_name", "classname", "category", "choice", "target")
 """Headers in lower case, the preferred ones first."""
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 LARGEST_FILE = 2**29
 SEPARATOR_LINE = "sep="
-WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
-"""Byte-order marks of UTF-16, in which spreadsheets save "Unicode text"."""
+ROBOFLOW = "_classes.csv"
+SUFFIXES = (".csv", ".tsv")
+FEWEST_CLASSES = 2
+"""Columns of 0 and 1 that make a table of classes; a single one could be anything."""
 PRESENT = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False, "": False}
 
 
@@ -64,8 +81,10 @@ class CsvLabels:
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the file name ends in .csv."""
-        return is_file(path) and path.suffix.lower() == ".csv"
+        """Whether the file name ends in .csv or .tsv, or the folder holds Roboflow's tables, one for each split."""
+        if is_folder(path):
+            return any(map(_is_table, _tables(path)))
+        return is_file(path) and path.suffix.lower() in SUFFIXES
 
     @property
     def notes(self) -> list[str]:
@@ -78,18 +97,21 @@ class CsvLabels:
         Raises:
             DataError: the file is not a CSV with these columns; the message names the line.
         """
-        lines: dict[str, list[_Line]] = {}
+        claims: list[Claim[list[_Line]]] = []
         nameless: list[Refusal] = []
-        for line in _lines(self._path):
-            if line.name:
-                lines.setdefault(line.name, []).append(line)
-            else:
-                where = line.problem.partition(": ")[0]
-                nameless.append(Refusal(f"csv:{where}", where, line.problem, "listed"))
-        claims = [
-            Claim(f"csv:{name}", name, [name], group, sha256_of_text(*_labels(group), *_problems(group)))
-            for name, group in lines.items()
-        ]
+        for path in _tables(self._path) if is_folder(self._path) else [self._path]:
+            lines: dict[str, list[_Line]] = {}
+            for line in _lines(path):
+                if line.name:
+                    lines.setdefault(line.name, []).append(line)
+                else:
+                    where = line.problem.partition(": ")[0]
+                    nameless.append(Refusal(f"csv:{where}", where, line.problem, "listed"))
+            folder = "" if path == self._path else readable(path.parent.relative_to(self._path).as_posix())
+            for name, group in lines.items():
+                version = sha256_of_text(*_labels(group), *_problems(group))
+                within = f"{folder}/{name}" if folder else name
+                claims.append(Claim(f"csv:{within}", within, list(dict.fromkeys((within, name))), group, version))
         self._matched = match_claims(ImageNames(names, suffixes=True), claims, "no such image", "write its folder too")
         return self._matched.versions, [*self._matched.refusals, *nameless]
 
@@ -110,6 +132,19 @@ def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
             writer.writerows((name, label) for label in annotation.labels or ("",))
 
 
+def _tables(folder: Path) -> list[Path]:
+    return [path for path in annotation_files(folder, ".csv") if path.name == ROBOFLOW]
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file of this name is a table of labels; Roboflow's masks have one of another kind."""
+    try:
+        next(_lines(path), None)
+    except DataError:
+        return False
+    return True
+
+
 def _labels(lines: Sequence[_Line]) -> list[str]:
     return sorted({label for line in lines for label in line.labels})
 
@@ -120,21 +155,29 @@ def _problems(lines: Sequence[_Line]) -> list[str]:
 
 def _lines(path: Path) -> Iterator[_Line]:
     """Every row with a value; the empty rows that spreadsheets leave are skipped."""
+    last = 0
     try:
-        encoding = "utf-16" if read_head(path, 2) in WIDE_MARKS else "utf-8-sig"
+        # Spreadsheets save "Unicode text" in UTF-16.
+        encoding = encoding_of(read_head(path, 2))
         with open_file(path, LARGEST_FILE) as content, io.TextIOWrapper(content, encoding, newline="") as stream:
             rows = csv.reader(stream, delimiter=_delimiter(stream), strict=True)
             header: _Header | None = None
             titles = [title.strip() for title in next(rows, [])]
+            last = rows.line_num
             for row in rows:
+                last = rows.line_num
                 cells = [cell.strip() for cell in row]
                 if any(cells):
                     header = header or _parse_header(path, titles, cells)
                     yield _parse_line(header, cells, f"{path.name}:{rows.line_num}")
             if header is None:
                 _parse_header(path, titles, [])
-    except (csv.Error, UnicodeError) as error:
+    except UnicodeError as error:
         raise DataError(f"{path.name} is not a CSV file in UTF-8: {error}.", do="Save it as CSV UTF-8.") from None
+    except csv.Error as error:
+        raise DataError(
+            f"{path.name}: after line {last}: {error}.", do="Does a quotation mark open there that nothing closes?"
+        ) from None
 
 
 def _delimiter(stream: IO[str]) -> str:
@@ -154,7 +197,12 @@ def _parse_header(path: Path, titles: Sequence[str], first: Sequence[str]) -> _H
     if name is not None and label is not None:
         return _Header(len(titles), name, label, {})
     classes = {column: title for column, title in enumerate(titles) if title and column != name}
-    if name is not None and classes and first and all(_cell(first, column) in PRESENT for column in classes):
+    if (
+        name is not None
+        and len(classes) >= FEWEST_CLASSES
+        and first
+        and all(_cell(first, column) in PRESENT for column in classes)
+    ):
         return _Header(len(titles), name, None, classes)
     missing = [column for column, index in (("label", label), ("name", name)) if index is None]
     raise DataError(

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
 from alcli.annotations import IGNORED, Annotation, Mask
-from alcli.errors import DataError
-from alcli.formats._class_lists import NOT_LABELS
-from alcli.formats._files import annotation_files, has_files, is_folder, read_bytes
+from alcli.errors import DataError, UsageError
+from alcli.formats import Purpose
+from alcli.formats._class_lists import MOST_OPENED, NOT_LABELS, first_line, is_label_line
+from alcli.formats._files import annotation_files, has_files, is_file, is_folder, read_bytes
 from alcli.formats._mask_classes import CLASS_LIST, COLOR_LIST, MaskClasses, find_class_list, read_mask_classes
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.items import MOST_PIXELS, PICTURE_FORMATS, Refusal
 from alcli.system.files import SHARED, atomic_write
 
 IMAGE_SETS = "ImageSets"
+MARKS = re.compile(r"[_-](?:masks?|labels?|labelIds|seg|gt|L)$", re.IGNORECASE)
+"""What the name of a mask may have in addition to its image's name."""
 LARGEST_FILE = 2**29
 MODES = ("1", "L", "P", "I", "I;16")
 """Modes with one number per pixel; the number is the class id, a palette's colors are ignored."""
@@ -36,6 +40,7 @@ class Masks:
     title = "PNG masks"
     tasks = frozenset({"segmentation"})
     looks_like = "PNG masks and classes.txt"
+    purpose = Purpose()
 
     def __init__(self, path: Path) -> None:
         self._root = path
@@ -44,20 +49,20 @@ class Masks:
 
     @classmethod
     def recognizes(cls, path: Path) -> bool:
-        """Whether the folder contains a class list and PNG files, and no other text files, which YOLO's labels are.
-
-        CVAT also writes lists of the images, in ``ImageSets``.
-        """
+        """Whether the folder contains a class list and PNG files, and no label files of YOLO."""
         if not is_folder(path) or not find_class_list(path) or not has_files(path, ".png"):
             return False
         texts = [file for file in annotation_files(path, ".txt") if IMAGE_SETS not in file.relative_to(path).parts]
-        return all(file.name.lower() in NOT_LABELS for file in texts)
+        others = [file for file in texts if file.name.lower() not in NOT_LABELS]
+        return not any(map(is_label_line, map(first_line, others[:MOST_OPENED])))
 
     @classmethod
     def lacks(cls, path: Path) -> str:
         """What a folder of PNG files lacks to be in this format; empty if it is no such folder."""
         if find_class_list(path) or not has_files(path, ".png"):
             return ""
+        if listed := next((name for name in (CLASS_LIST, COLOR_LIST) if is_file(path.parent / name)), ""):
+            return f"{listed} of the PNG masks lies one folder above: --annotations {path.parent}"
         return f"PNG masks need {CLASS_LIST}, with a class name per line in the order of the ids"
 
     @property
@@ -75,16 +80,32 @@ class Masks:
 
         Raises:
             DataError: the class list is missing, or it names a class twice.
+            UsageError: masks cannot be told from images.
         """
         # A folder that holds nothing yet, or nothing any more, needs no classes.
         empty = not has_files(self._root, ".png") and not find_class_list(self._root)
         self._classes = MaskClasses(()) if empty else read_mask_classes(self._root)
         root, suffix = self._root / self._classes.folder, self._classes.suffix
         files = [path for path in annotation_files(root, ".png") if path.stem.endswith(suffix)]
+        files = self._without_images(files)
         stamp = f"-{','.join(self._classes.names)}"
-        claims = file_claims("mask", root, files, lambda path: [str(path.with_suffix("")).removesuffix(suffix)], stamp)
+        claims = file_claims("mask", root, files, lambda path: _image_keys(path, suffix), stamp)
         self._matched = match_claims(ImageNames(names, suffixes=False), claims, orphan="mask without an image")
         return self._matched.versions, self._matched.refusals
+
+    def _without_images(self, files: Sequence[Path]) -> list[Path]:
+        """Drop the images that are PNG files, too, where they lie below the masks' folder."""
+        images, root = self.purpose.images and self.purpose.images.resolve(), self._root.resolve()
+        if images is None or (images != root and root not in images.parents):
+            return list(files)
+        if images != root:
+            return [file for file in files if images not in file.resolve().parents]
+        if files and not self._classes.suffix and not self._classes.folder:
+            raise UsageError(
+                f"{self._root} holds images and masks: nothing tells one from the other.",
+                do=f"Give the images their own folder: --images {self._root}/images --annotations {self._root}",
+            )
+        return list(files)
 
     def read(self, name: str) -> Annotation:
         """One mask for each class id in an image; raises DataError when the file is not a mask."""
@@ -126,6 +147,12 @@ def write(root: Path, name: str, annotation: Annotation, classes: Sequence[str])
         Image.fromarray(numbers).save(stream, "PNG")
     with atomic_write(root / CLASS_LIST, permissions=SHARED) as stream:
         stream.write("".join(f"{label}\n" for label in classes))
+
+
+def _image_keys(path: PurePosixPath, suffix: str) -> list[str]:
+    name = str(path.with_suffix("")).removesuffix(suffix)
+    bare = MARKS.sub("", name)
+    return [name, bare] if bare != name else [name]
 
 
 def _numbers(path: Path) -> np.ndarray:

@@ -6,25 +6,30 @@ import contextlib
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from alcli.annotations import Annotation, Box, Polygon
 from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._files import annotation_files
-from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
+from alcli.formats._names import Claim, ImageNames, Matched, file_claims, match_claims
 from alcli.formats._objects import Objects, turned_box
 from alcli.formats._xml import parse_xml, root_tag
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
+from alcli.system.text import quantity
+
+ROOT = "annotation"
 
 
 class Voc:
     """A folder of XML files; an image is labeled when its file exists, even with zero objects.
 
     ``sub/x.xml`` or ``sub/x.jpg.xml`` belongs to the image ``sub/x.jpg`` (any suffix), else to the only image named
-    ``x`` in any folder. Corners are read as written, without the one-pixel shift of the 2007 tools. A turned box or a
-    polygon gives its bounding box; parts of an object (``<part>``) are passed over.
+    ``x`` in any folder, else to the image that its ``<filename>`` names. XML of another kind is no annotation. Corners
+    are read as written, without the 2007 tools' one-pixel shift. A turned box or a polygon gives its bounding box;
+    parts of an object (``<part>``) are passed over.
     """
 
     title = "Pascal VOC"
@@ -44,23 +49,31 @@ class Voc:
     @property
     def notes(self) -> list[str]:
         """What was overlooked in matching names."""
-        return self._matched.notes
+        count = sum(len(claim.keys) > 1 for name in self._matched.versions for claim in self._matched.claims(name))
+        return [*self._matched.notes, *([f"{quantity(count, 'annotation')} matched by <filename>."] if count else [])]
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to its file's version; also return the files that match no or several images."""
-        claims = file_claims(
-            "voc", self._root, annotation_files(self._root, ".xml"), lambda path: [str(path.with_suffix(""))]
-        )
+        images = ImageNames(names, suffixes=False)
+        files = annotation_files(self._root, ".xml")
+        claims: list[Claim[Path]] = []
+        for claim in file_claims("voc", self._root, files, lambda path: [str(path.with_suffix(""))]):
+            if claim.version and not images.match(claim.keys).images:
+                tag, written = _head(claim.source)
+                if tag not in (ROOT, ""):
+                    continue
+                claim = replace(claim, keys=[*claim.keys, *written])
+            claims.append(claim)
         advice = "use unique image names, or put the XML in the image's folder"
-        self._matched = match_claims(ImageNames(names, suffixes=False), claims, ambiguous=advice)
+        self._matched = match_claims(images, claims, ambiguous=advice)
         return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
         """The boxes of one image; raises DataError naming an invalid object."""
         path = self._matched.source(name)
         root = parse_xml(path)
-        if root.tag != "annotation":
-            raise DataError(f"{path.name}: the root is <{root.tag}>, expected <annotation>")
+        if root.tag != ROOT:
+            raise DataError(f"{path.name}: the root is <{root.tag}>, expected <{ROOT}>")
         size = _size(root)
         objects = Objects(Purpose("detection"), size)
         for number, node in enumerate(root.iter("object")):
@@ -90,6 +103,16 @@ def write(path: Path, name: str, annotation: Annotation) -> None:
     ElementTree.indent(root)
     with atomic_write(path, permissions=SHARED) as stream:
         stream.write(ElementTree.tostring(root, encoding="unicode") + "\n")
+
+
+def _head(path: Path) -> tuple[str, list[str]]:
+    """(tag of the root, image name in ``<filename>`` without suffix, if any) of a file that no image is named like."""
+    try:
+        root = parse_xml(path)
+    except DataError:
+        return "", []
+    written = (root.findtext("filename") or "").strip().replace("\\", "/")
+    return root.tag, [str(PurePosixPath(written).with_suffix(""))] if PurePosixPath(written).name else []
 
 
 def _shape(node: ElementTree.Element) -> Box | Polygon:

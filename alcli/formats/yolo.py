@@ -12,20 +12,28 @@ import yaml
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.errors import DataError
 from alcli.formats import Purpose
-from alcli.formats._class_lists import NOT_LABELS
-from alcli.formats._files import ONE_IMAGE, annotation_files, is_file, is_folder, read_head, read_text
+from alcli.formats._class_lists import MOST_OPENED, NOT_LABELS, class_number, first_line, is_label_line, split_line
+from alcli.formats._files import ONE_IMAGE, annotation_files, is_file, is_folder, read_text
 from alcli.formats._names import ImageNames, Matched, file_claims, match_claims
 from alcli.formats._objects import Objects
-from alcli.formats._yolo_description import DESCRIPTION, YAML, Description, find_description, read_description
+from alcli.formats._yolo_description import (
+    CVAT_FOLDER,
+    DESCRIPTION,
+    LABELS,
+    YAML,
+    Description,
+    find_description,
+    read_description,
+)
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 
-LABELS, IMAGES = "labels", "images"
-CVAT_FOLDERS = frozenset({"obj_train_data", "obj_valid_data", "obj_test_data"})
+IMAGES = "images"
 FURTHEST = 1.0
 """By how many times its size a coordinate may leave the image; the task decides how far its objects may."""
-MOST_OPENED = 20
-HEAD = 4096
+FEWEST_JOINTS = 4
+"""From here on a row of joints cannot be an outline that by chance has only 0 and 1 at every third place."""
+VISIBILITIES = frozenset({0.0, 1.0, 2.0})
 
 
 class Yolo:
@@ -58,8 +66,8 @@ class Yolo:
         if file and file.suffix.lower() in YAML:
             return True
         texts = _label_files(path)
-        numbers = next(filter(None, map(_first_line, texts[:MOST_OPENED])), None)
-        return bool(texts) and (bool(file) if numbers is None else _is_numbers(numbers))
+        lines = [line for text in texts[:MOST_OPENED] if (line := first_line(text))]
+        return bool(texts) and (any(map(is_label_line, lines)) if lines else bool(file))
 
     @property
     def notes(self) -> list[str]:
@@ -78,7 +86,10 @@ class Yolo:
         needed = texts or find_description(self._path)
         self._description = read_description(self._path, self.purpose.classes) if needed else Description()
         claims = file_claims("yolo", self._root, texts, _image_keys, self._description.stamp)
-        self._matched = match_claims(ImageNames(names, suffixes=False), claims)
+        images = ImageNames(names, suffixes=False)
+        # Other texts lie among labels: notes, logs, lists of images.
+        own = (each for each in claims if not each.version or images.match(each.keys).images or _is_label(each.source))
+        self._matched = match_claims(images, own)
         return self._matched.versions, self._matched.refusals
 
     def read(self, name: str) -> Annotation:
@@ -87,10 +98,11 @@ class Yolo:
         objects = Objects(self.purpose, (1, 1))
         empty = True
         for number, line in enumerate(read_text(path, ONE_IMAGE).splitlines(), 1):
-            if not line.strip():
+            words = split_line(line)
+            if not words:
                 continue
             try:
-                part = self._parse_object(line.split())
+                part = self._parse_object(words)
                 objects.add(part, part.box if isinstance(part, Pose) else None)
                 empty = False
             except DataError as error:
@@ -102,20 +114,26 @@ class Yolo:
         joints, dimensions = self._description.joints, self._description.dimensions
         values = [_number(word) if joints else _share(word) for word in words[1:]]
         if joints and len(values) == 4 + len(joints) * dimensions:
-            return Pose(label, _keypoints(values[4:], joints, dimensions), _box(label, values[:4]))
+            marked = _keypoints(values[4:], joints, dimensions)
+            box = _box(label, values[:4])
+            return Pose(label, marked, box) if marked or self.purpose.task == "pose" else box
         if len(values) == 5:
             self._ignored["lines have a sixth column, taken as a confidence and not used"] += 1
         if len(values) in (4, 5):
             return _box(label, values[:4])
         if joints:
             raise DataError(f"{len(words)} values, expected 5 or {5 + len(joints) * dimensions}")
+        if _has_visibilities(values):
+            raise DataError(
+                f"{len(words)} values look like a box and joints; name kpt_shape in {self._description.source}"
+            )
         if len(values) % 2:
             raise DataError(f"{len(words)} values: expected 5 for a box, or an odd number from 7 for a polygon")
         return Polygon(label, (tuple(values),))
 
     def _label(self, word: str) -> str:
         classes = self._description.classes
-        number = _class_number(word)
+        number = class_number(word)
         if number is None or number >= len(classes):
             raise DataError(
                 f"class {shortened(word)} is not in {self._description.source}, which lists 0 to {len(classes) - 1}"
@@ -160,43 +178,33 @@ def _label_files(root: Path) -> list[Path]:
     texts = [
         path
         for path in annotation_files(root, ".txt")
-        if path.name.lower() not in NOT_LABELS or _is_numbers(_first_line(path))
+        if path.name.lower() not in NOT_LABELS or is_label_line(first_line(path))
     ]
     return [path for path in texts if LABELS in path.relative_to(root).parts[:-1]] or texts
 
 
-def _first_line(path: Path) -> str:
-    """The first line of a text file; empty for anything else."""
-    return read_head(path, HEAD).decode("utf-8-sig", "ignore").strip().partition("\n")[0]
-
-
-def _is_numbers(line: str) -> bool:
-    """Whether it is a class number and at least four more numbers."""
-    words = line.split()
-    try:
-        return len(words) > 4 and _class_number(words[0]) is not None and bool([_number(word) for word in words])
-    except DataError:
-        return False
-
-
-def _class_number(word: str) -> int | None:
-    """A whole number in any notation (``0``, ``0.0``, ``1e0``); None for anything else."""
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return int(value) if 0 <= value < 10**9 and value == int(value) else None
+def _is_label(path: Path) -> bool:
+    """Whether a text file that belongs to no image is a label file: empty, or with numbers."""
+    line = first_line(path)
+    return not line or is_label_line(line)
 
 
 def _image_keys(relative: PurePosixPath) -> list[str]:
     parts = list(relative.with_suffix("").parts)
-    if parts[0] in CVAT_FOLDERS and len(parts) > 1:
+    if CVAT_FOLDER.fullmatch(parts[0]) and len(parts) > 1:
         parts = parts[1:]
     if LABELS not in parts[:-1]:
         return [str(PurePosixPath(*parts))]
     index = parts.index(LABELS)
     above, below = parts[:index], parts[index + 1 :]
     return [str(PurePosixPath(*key)) for key in ([*above, IMAGES, *below], [*above, *below], below)]
+
+
+def _has_visibilities(values: Sequence[float]) -> bool:
+    """Whether these could be a box and joints of x, y and visibility, but hardly a polygon."""
+    marks = values[6::3]
+    joints, rest = divmod(len(values) - 4, 3)
+    return rest == 0 and VISIBILITIES.issuperset(marks) and (joints >= FEWEST_JOINTS or 2.0 in marks)
 
 
 def _number(word: str) -> float:

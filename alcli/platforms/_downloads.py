@@ -1,12 +1,14 @@
 """Download images from untrusted addresses in a project: once, atomically, without the token.
 
 What a host sends is kept only if it begins like an image and is complete. An image is given up only after its host has
-refused it twice, half a day apart: one bad night at a host must not cost an image.
+refused it twice, half a day apart: one bad night at a host must not cost an image. And some images whose hosts do not
+answer must not cost a night: strangers write these addresses.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from urllib.parse import urljoin
 import requests
 import tenacity
 
-from alcli.errors import DataError, PlatformError, Unreadable
+from alcli.errors import AlcliError, DataError, PlatformError, Unreadable
 from alcli.platforms._http import (
     CONNECT_SECONDS,
     AddressGuard,
@@ -38,6 +40,10 @@ MOST_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410)
 SECONDS_UNTIL_BELIEVED = 12 * 3600.0
+MOST_UNANSWERED = 3
+"""Images of one run whose hosts may fail; one more is an error of the platform."""
+SECONDS_TO_SPARE = 30.0
+"""What all requests of one run may lose to hosts that are too slow, in addition to one deadline."""
 STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How the formats that alcli decodes begin, in addition to WebP."""
 TEXT_TYPES = ("text/", "application/json", "application/xml", "application/xhtml")
@@ -58,6 +64,8 @@ class Downloads:
     def __init__(self, folder: Path, options: SuperannotateOptions, service: str = "") -> None:
         self._folder = folder
         self._read_seconds, self._seconds = options.timeout, options.deadline
+        self._unanswered: dict[Path, str] = {}
+        self._lost, self._lock = 0.0, threading.Lock()
         named = [origin(service)[1:]] if service else []
         self._guard = AddressGuard(named, options.allow_private_hosts)
         self._adapter = GuardedAdapter(self._guard)
@@ -76,24 +84,27 @@ class Downloads:
             get_source: returns (address, headers); called only when a download is needed.
 
         Raises:
-            Unreadable: what came is no image, or the host refuses it for the first time; asked for again next time.
-            DataError: the image cannot be downloaded: an invalid address, refused twice, too large.
+            Unreadable: what came is no image, the host refuses it for the first time, or it is one of the first
+                ``MOST_UNANSWERED`` whose host does not answer, or not in time; asked for again next time.
+            DataError: the image cannot be downloaded: an invalid address, refused twice.
             PlatformError: its host does not answer, or not in time.
         """
         path = self._path(key)
         if path.is_file():
             return path
+        if reason := self._unanswered.get(path):
+            raise Unreadable(reason)
         url, headers = get_source()
         host = _origin(url)[1]
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        clock = Clock(self._seconds)
+        clock = Clock(max(min(self._seconds, self._seconds + SECONDS_TO_SPARE - self._lost), 1.0))
         try:
             self._policy(lambda: clock.call(lambda: self._fetch(url, headers, path, clock)))
         except Transient as failure:
-            raise PlatformError(f"Images at {host} cannot be fetched: {failure}.", do=AGAIN) from None
+            raise self._give_up(path, host, str(failure), clock) from None
         except OutOfTime as failure:
-            do = f"{AGAIN} If images are large and the line is slow, raise platform.deadline."
-            raise PlatformError(f"Images at {host} cannot be fetched: {failure}.", do=do) from None
+            slow = "If images are large and the line is slow, raise platform.deadline."
+            raise self._give_up(path, host, str(failure), clock, slow) from None
         except Refused as refusal:
             raise self._refuse(path, str(refusal)) from None
         _note(path).unlink(missing_ok=True)
@@ -114,6 +125,18 @@ class Downloads:
     def _path(self, key: str) -> Path:
         digest = sha256_of_text(key)
         return self._folder / digest[:2] / digest
+
+    def _give_up(self, path: Path, host: str, reason: str, clock: Clock, slow: str = "") -> AlcliError:
+        """The error for a host that does not answer: of this image, or after some of them of the platform."""
+        with self._lock:
+            self._lost += clock.seconds - clock.left
+            if len(self._unanswered) < MOST_UNANSWERED:
+                self._unanswered[path] = f"{host} does not send it: {reason}"
+                return Unreadable(self._unanswered[path])
+        gone = "If it is gone for good, leave its images out: alcli skip LIST"
+        return PlatformError(
+            f"Images at {host} cannot be fetched: {reason}.", do=" ".join(filter(None, (AGAIN, slow, gone)))
+        )
 
     def _refuse(self, path: Path, reason: str) -> DataError:
         """The error for a refusal: transient unless the note of an earlier run says the same."""
@@ -139,7 +162,7 @@ class Downloads:
             raise Transient(type(error).__name__) from None
         except (requests.RequestException, ValueError) as error:
             # urllib3 and http.client raise ValueError for an invalid address or header.
-            raise DataError(f"its address cannot be used ({type(error).__name__})") from None
+            raise Refused(f"its address cannot be used ({type(error).__name__})") from None
         with contextlib.suppress(OSError):
             if _note(path).read_text(encoding="utf-8") == (reason := _undecodable(path)):
                 path.unlink()
@@ -152,7 +175,7 @@ class Downloads:
         """
         first = _origin(url)
         for _ in range(MOST_REDIRECTS + 1):
-            here = _origin(url)
+            here = _origin(url, Refused)
             ways = proxies(url)
             if requests.utils.select_proxy(url, ways):
                 self._guard.check_literal(here[1])
@@ -167,22 +190,22 @@ class Downloads:
         raise Unreadable(f"its address leads from one to the next, more than {MOST_REDIRECTS} times")
 
 
-def _origin(url: str) -> tuple[str, str, int]:
+def _origin(url: str, error: type[Exception] = DataError) -> tuple[str, str, int]:
     try:
         return origin(url)
     except ValueError:
-        raise DataError(f"its address is not http or https: {url[:200]!r}") from None
+        raise error(f"its address is not http or https: {url[:200]!r}") from None
 
 
 def _checked(response: requests.Response, clock: Clock) -> Iterator[bytes]:
     """The pieces of an image.
 
     Raises:
-        Transient, Refused, Unreadable, DataError: the response is no image, or not all of one.
+        Transient, Refused, Unreadable: the response is no image, or not all of one.
     """
     _check_status(response.status_code)
     expected = response.headers.get("Content-Length", "")
-    too_large = DataError(f"it is larger than {LARGEST_IMAGE >> 20} MiB")
+    too_large = Refused(f"it is larger than {LARGEST_IMAGE >> 20} MiB")
     if expected.isdecimal() and int(expected) > LARGEST_IMAGE:
         raise too_large
     pieces = iter(limited(response.iter_content(PIECE), LARGEST_IMAGE, too_large, clock))

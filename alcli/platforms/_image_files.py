@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alcli.errors import PlatformError
 from alcli.items import Refusal
+from alcli.system.folders import KEPT, LEFT_BY_SYSTEMS, NOTHING_THERE, closed_folder
 from alcli.system.text import quantity, readable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
@@ -21,8 +23,8 @@ UNREAD_SUFFIXES = frozenset(
 """Pictures and films of kinds that alcli does not read; they are counted."""
 OVERLAY = re.compile(r"(.+)___(?:fuse|save|pixel)\.png|(.+)_mask\.png", re.IGNORECASE)
 """Files that SuperAnnotate (``a.jpg___fuse.png``) and Roboflow (``a_mask.png``) write next to their image."""
-LOST_AND_FOUND = "lost+found"
-"""What a file system check leaves at the top of a disk; only root can enter it."""
+MASK_FOLDERS = frozenset({"masks", "mask", "segmentationclass", "segmentationobject"})
+"""Folders (in lower case) whose PNG files belong to images of the same name elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Listing:
         refusals: entries with an image's name that are no readable file.
         overlays: how many drawings of annotations were passed over.
         unread: files of unread kinds, by suffix.
+        unread_names: name of such a file by its name without suffix.
         apart: image files that were passed over, by the folder that they lie in.
         closed: folders that were not entered.
     """
@@ -56,6 +59,7 @@ class Listing:
     refusals: list[Refusal] = field(default_factory=list)
     overlays: int = 0
     unread: Counter[str] = field(default_factory=Counter)
+    unread_names: dict[str, str] = field(default_factory=dict)
     apart: Counter[str] = field(default_factory=Counter)
     closed: list[str] = field(default_factory=list)
 
@@ -75,7 +79,13 @@ class Listing:
 
 
 def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
-    """List the images below the root; hidden files, folders kept apart and ``lost+found`` are passed over."""
+    """List the images below the root; hidden files, folders kept apart and ``LEFT_BY_SYSTEMS`` are passed over.
+
+    Raises:
+        PlatformError: there is no such folder, or it or a folder below cannot be read.
+    """
+    if not is_folder(root):
+        raise PlatformError(f"There is no folder {root}.", kept=KEPT, do="Is the disk mounted? See platform.images.")
     listing = Listing()
     kept_apart = {_inside(root, each.folder): each for each in apart if _lies_below(root, each.folder)}
     for entry in _entries(root, root, kept_apart, listing):
@@ -84,9 +94,10 @@ def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
             _add_image(entry, root, listing)
         elif suffix in UNREAD_SUFFIXES:
             listing.unread[suffix] += 1
+            listing.unread_names[_stem(entry.name)] = entry.name
     outside = {os.path.basename(name) for name in listing.images}  # noqa: PTH119 (a million names)
     for folder, each in kept_apart.items():
-        for entry in _entries(folder, root, kept_apart, listing) if folder.is_dir() else ():
+        for entry in _entries(folder, root, kept_apart, listing) if is_folder(folder) else ():
             if _suffix(entry) not in SUFFIXES:
                 continue
             if (each.moved or not outside) and entry.name not in outside:
@@ -97,8 +108,18 @@ def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
     return listing
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; raises PlatformError if nobody can know."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        if error.errno in NOTHING_THERE:
+            return False
+        raise closed_folder(error, "images") from None
+
+
 def has_images(root: Path) -> bool:
-    """Whether there is any image below the root; stops at the first."""
+    """Whether there is any image below the root; stops at the first. Raises PlatformError if nobody can know."""
     return any(_suffix(entry) in SUFFIXES for entry in _entries(root, root, {}, Listing()))
 
 
@@ -115,21 +136,28 @@ def _entries(start: Path, root: Path, apart: Mapping[Path, Apart], listing: List
     """Yield every entry below ``start`` that is no folder; linked folders are refused, those kept apart not entered."""
     folders = [start]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name == LOST_AND_FOUND:
-                        listing.closed.append(_name(entry, root))
-                    elif Path(entry.path) not in apart:
-                        folders.append(Path(entry.path))
-                elif entry.is_symlink() and Path(entry.path).is_dir():
-                    # A link may point outside the folder, or back to one of its parents.
-                    name = _name(entry, root)
-                    listing.refusals.append(Refusal(name, name, "a linked folder is not entered"))
-                else:
-                    yield entry
+        for entry in _scan(folders.pop()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name in LEFT_BY_SYSTEMS:
+                    listing.closed.append(_name(entry, root))
+                elif Path(entry.path) not in apart:
+                    folders.append(Path(entry.path))
+            elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112 (pathlib raises behind closed doors)
+                # A link may point outside the folder, or back to one of its parents.
+                name = _name(entry, root)
+                listing.refusals.append(Refusal(name, name, "a linked folder is not entered"))
+            else:
+                yield entry
+
+
+def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise closed_folder(error, "images") from None
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:
@@ -146,6 +174,9 @@ def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
     try:
         facts = entry.stat()
     except OSError as error:
+        if error.errno not in NOTHING_THERE and not entry.is_symlink():
+            # The folder lets itself be listed, not entered: its images are not gone.
+            raise closed_folder(error, "images") from None
         listing.refusals.append(Refusal(name, name, f"cannot be opened: {error.strerror}"))
         return
     if not stat.S_ISREG(facts.st_mode):
@@ -158,8 +189,20 @@ def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
 def _drop_overlays(listing: Listing) -> None:
     """Drop every overlay whose image is in the listing; without its image a file is an image like any other."""
     stems = {name.rpartition(".")[0] for name in listing.images}
+    masks = {name for name in listing.images if _is_in_mask_folder(name)}
+    bare = {_stem(name) for name in listing.images if name not in masks} if masks else set()
     for name in list(listing.images):
         match = OVERLAY.fullmatch(name)
-        if match and (match[1] in listing.images or match[2] in stems):
+        overlay = match and (match[1] in listing.images or match[2] in stems)
+        if overlay or (name in masks and _stem(name) in bare):
             del listing.images[name]
             listing.overlays += 1
+
+
+def _is_in_mask_folder(name: str) -> bool:
+    *folders, last = name.split("/")
+    return last.lower().endswith(".png") and any(folder.lower() in MASK_FOLDERS for folder in folders)
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].rpartition(".")[0]

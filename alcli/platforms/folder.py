@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -15,12 +16,14 @@ from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, Unreadable, UsageError
 from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, recognize_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
-from alcli.platforms._image_files import Apart, has_images, list_images
+from alcli.platforms._image_files import Apart, has_images, is_folder, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 
 
+NO_IMAGE = ("without an image", "no such image")
+"""How reasons end if no image has the annotation's name."""
 WITHOUT_CLASS_FOLDERS = frozenset({"detection", "pose", "segmentation"})
 """Tasks whose annotations are never the images themselves, sorted into folders."""
 
@@ -49,7 +52,9 @@ class Folder(QueueFile):
 
         def outside_effects(self, workspace: Path) -> dict[str, str]:
             """The queue is not a CSV file below the workspace, the images or the annotations."""
-            labels = self.annotations.parent if self.annotations and self.annotations.is_file() else self.annotations
+            # Behind a closed door it counts as a folder; the listing says that the door is closed.
+            is_file = self.annotations is not None and os.path.isfile(self.annotations)  # noqa: PTH113
+            labels = self.annotations.parent if self.annotations and is_file else self.annotations
             return queue_effects(self.queue, workspace, self.images, labels)
 
     @classmethod
@@ -78,7 +83,7 @@ class Folder(QueueFile):
         self._crowds = options.crowds == "objects"
         self._workspace = self._own = cache.parent
         self._labels: Format | None = None
-        self._purpose = Purpose(crowds=self._crowds)
+        self._purpose = Purpose(crowds=self._crowds, images=self._images)
         self._formats: Mapping[str, str] = {}
         self._recognized = ""
         self._orphans: Sequence[Refusal] = ()
@@ -112,7 +117,7 @@ class Folder(QueueFile):
 
     def set_task(self, task: TaskOptions) -> None:
         """Read only formats and parts that the task can use; ``task.classes`` name numbered classes."""
-        self._purpose = Purpose(task.name, task.classes, self._crowds)
+        self._purpose = Purpose(task.name, task.classes, self._crowds, self._images)
         self._labels = None
 
     def recall_formats(self, formats: Mapping[str, str]) -> None:
@@ -125,13 +130,12 @@ class Folder(QueueFile):
         return {self._source: self._recognized} if self._recognized else {}
 
     def items(self) -> Iterator[Item | Refusal]:
-        """Every image in the folder; raises PlatformError if the folder does not exist."""
-        if not self._images.is_dir():
-            raise PlatformError(f"There is no folder {self._images}.", do="Is the disk mounted? See platform.images.")
+        """Every image in the folder; raises PlatformError if it does not exist, or a folder in it cannot be read."""
         listing = list_images(self._images, self._kept_apart())
         self._passed_over = listing.notes
         names = sorted(listing.images)
         versions, orphans = self._match(names) if self._annotations else ({}, [])
+        orphans = [_name_unread(orphan, listing.unread_names) for orphan in orphans]
         self._orphans = () if versions else orphans
         # The setting changes what is read from the same file.
         stamp = "/crowds" if self._crowds else ""
@@ -164,7 +168,7 @@ class Folder(QueueFile):
         root, workspace = self._images.resolve(), self._own.resolve()
         own = [workspace / name for name in ("cache", "cycles", "logs")] if workspace == root else [workspace]
         apart = [Apart(folder, f"the workspace {workspace}") for folder in own]
-        if self._annotations and self._annotations.is_dir():
+        if self._annotations and is_folder(self._annotations):
             # People may also move images into class folders; a task of another package may read these, too.
             moved = self._purpose.task not in WITHOUT_CLASS_FOLDERS
             apart.append(Apart(self._annotations, f"the folder of annotations {self._annotations}", moved))
@@ -207,6 +211,14 @@ class Folder(QueueFile):
                 labels.purpose = self._purpose
             self._labels = labels
         return self._labels
+
+
+def _name_unread(orphan: Refusal, unread: Mapping[str, str]) -> Refusal:
+    """Say so if an annotation's image is there, in a kind that is not read."""
+    path = PurePosixPath(orphan.name)
+    image = next((unread[stem] for stem in (path.stem, PurePosixPath(path.stem).stem) if stem in unread), "")
+    reason = f"{image} is of a kind that alcli does not read; convert it to JPEG or PNG"
+    return replace(orphan, reason=reason) if image and orphan.reason.endswith(NO_IMAGE) else orphan
 
 
 def path_to_uri(path: Path) -> str:

@@ -150,6 +150,10 @@ def _schema_columns() -> dict[str, frozenset[str]]:
         empty.close()
 
 
+OUT_OF_MEMORY = ("failed to map segment", "t allocate memory", "not enough memory", "out of memory")
+"""What the dynamic linker, the system, and torch on CPU and GPU say; torch raises RuntimeError."""
+
+
 @contextlib.contextmanager
 def machine_errors(path: Path) -> Iterator[None]:
     """Turn errors of the operating system and of SQLite in the block into an AlcliError.
@@ -163,6 +167,15 @@ def machine_errors(path: Path) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
+            raise
+        raise MachineError(
+            f"The memory that this process may use is not enough: {error or type(error).__name__}.",
+            kept="Finished steps are kept.",
+            do="Raise its limit (ulimit -v, the container's), or lower train.batch_size and score.batch_size; then run "
+            "the same command again. `alcli doctor` says how much is available.",
+        ) from error
     except OSError as error:
         raise MachineError(
             f"{error.filename or path}: {error.strerror or error}.",

@@ -171,6 +171,19 @@ class Recognized(Summary):
 
 
 @dataclass(frozen=True)
+class FirstLook(Summary):
+    """What `alcli init` saw before the first pull; recorded as a step of cycle 0.
+
+    Attributes:
+        images, annotated: numbers of images.
+    """
+
+    step = "init"
+    images: int = 0
+    annotated: int = 0
+
+
+@dataclass(frozen=True)
 class StartingWeights(Summary):
     """What ``model.weights = auto`` became at the first training; recorded as a step of cycle 0.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import ctypes
 import json
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +254,112 @@ def test_a_folder_that_cannot_be_entered_is_no_empty_one(alcli, tmp_path, monkey
         code, _, err = alcli(command, "-w", root, *(["--accept-shrink"] if command == "pull" else []))
         assert code == 6 and "night cannot be read: Permission denied" in err
     assert stored(root) == labels and len(labels) == LABELED
+
+
+@pytest.fixture
+def unprivileged(tmp_path) -> Iterator[Path]:
+    """Work without root's right to enter every folder (Linux: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH)."""
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    system = ctypes.CDLL(None, use_errno=True)
+    version_3 = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    # (effective, permitted, inheritable) of capabilities 0 to 31, then of the others
+    before = (ctypes.c_uint32 * 6)()
+    if not hasattr(system, "capget") or system.capget(version_3, before):
+        pytest.skip("root's rights cannot be given up here")
+    after = (ctypes.c_uint32 * 6)(*before)
+    after[0] &= ~0b110
+    assert system.capset(version_3, after) == 0
+    try:
+        yield tmp_path
+    finally:
+        assert system.capset(version_3, before) == 0
+
+
+@contextlib.contextmanager
+def closed(path: Path, mode: int = 0) -> Iterator[None]:
+    path.chmod(mode)
+    try:
+        yield
+    finally:
+        path.chmod(0o755)
+
+
+def test_a_closed_folder_of_images_loses_no_image_and_no_label(alcli, unprivileged):
+    photos = Photos(unprivileged / "project").draw(12, annotated=6)
+    below = photos.images / "night"
+    below.mkdir()
+    # Less than half of images and labels, which no count would notice.
+    for number in (1, 7):
+        (photos.images / photos.name(number)).rename(below / photos.name(number))
+    root, flags = unprivileged / "W", ("--images", photos.images, "--annotations", photos.annotations)
+    with closed(below):
+        code, _, err = alcli("init", root, *flags)
+        assert code == 6 and "night cannot be read: Permission denied" in err
+    assert alcli("init", root, *flags)[0] == 0
+    assert alcli("pull", "-w", root)[0] == 0
+    labels = stored(root)
+    assert len(labels) == 6
+    # Without the right to enter, the names can be read and the files cannot be looked at.
+    for folder, mode in ((below, 0), (below, 0o444), (photos.images, 0), (photos.root, 0)):
+        with closed(folder, mode):
+            for command in ("pull", "cycle"):
+                code, _, err = alcli(command, "-w", root)
+                assert code == 6 and " cannot be read: Permission denied" in err, (folder, err)
+            assert alcli("health", "-w", root)[0] == 6
+            code, out, _ = alcli("doctor", "-w", root, "--json")
+            assert code == 2 and " cannot be read: Permission denied" in out
+    assert stored(root) == labels
+    code, out, _ = alcli("pull", "-w", root)
+    assert code == 0 and out.startswith("0 new, 0 vanished, 0 annotations read."), out
+
+
+def test_folders_that_systems_leave_among_images_are_passed_over(alcli, unprivileged):
+    photos = Photos(unprivileged / "project").draw(2, annotated=1)
+    for name in ("System Volume Information", "$RECYCLE.BIN", "lost+found"):
+        (photos.images / name).mkdir(mode=0)
+    root = unprivileged / "W"
+    assert alcli("init", root, "--images", photos.images, "--annotations", photos.annotations)[0] == 0
+    code, out, err = alcli("pull", "-w", root)
+    assert code == 0 and "2 new" in out and "System Volume Information is not entered." in err
+
+
+def test_the_first_pull_compares_with_what_init_saw(alcli, source, tmp_path):
+    """There was a disk when the workspace was made, and there is none in the first night."""
+    root, aside = tmp_path / "W", tmp_path / "aside"
+    flags = ("--images", source.photos.images, "--annotations", source.path, "--task", source.task)
+    assert alcli("init", root, *flags)[0] == 0
+    source.path.rename(aside)
+    source.path.mkdir()
+    for command in ("pull", "cycle"):
+        code, _, err = alcli(command, "-w", root)
+        assert code == 5, err
+        if source.kind != "csv":  # a table that has become a folder stays an error
+            assert "0 of the 8 annotated images that `alcli init` saw" in err and "--accept-shrink" in err
+    assert not (root / "queue.csv").exists()
+    source.path.rmdir()
+    aside.rename(source.path)
+    assert alcli("pull", "-w", root)[0] == 0
+    assert len(stored(root)) == LABELED
+
+
+def test_what_init_saw_elsewhere_counts_for_nothing(alcli, tmp_path):
+    source = Source(Photos(tmp_path / "project").draw(12, annotated=0), "voc")
+    root, other = tmp_path / "W", tmp_path / "other"
+    other.mkdir()
+    assert alcli("init", root, "--images", source.photos.images, "--annotations", source.path)[0] == 0
+    assert alcli("pull", "-w", root, "--set", f"platform.annotations={other}")[0] == 0
+    assert alcli("pull", "-w", root)[0] == 0
+    assert len(stored(root)) == LABELED
+
+
+def test_an_empty_folder_that_init_saw_empty_is_a_cold_start(alcli, tmp_path):
+    source = Source(Photos(tmp_path / "project").draw(3, annotated=0), "voc")
+    empty_folder(source)
+    root = tmp_path / "W"
+    assert alcli("init", root, "--images", source.photos.images, "--annotations", source.path)[0] == 0
+    assert alcli("pull", "-w", root)[0] == 0
 
 
 def test_the_format_that_was_found_stays(alcli, tmp_path):

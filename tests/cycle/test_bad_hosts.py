@@ -80,6 +80,23 @@ def test_a_few_images_that_are_pages_wait_for_the_next_night(alcli, night):
     assert "Nothing new" in alcli("cycle", "-w", root)[1]
 
 
+@pytest.mark.parametrize("kind", ["drip", "503"])
+def test_one_image_at_a_host_that_does_not_answer_ends_no_night(alcli, night, kind):
+    """Strangers write these addresses: one of them must not stop a team for ever."""
+    server, root = night
+    queue = server.queue()
+    photographed(server, 40, "a", annotated=False)
+    server.faults = [Fault(kind, f"/photos/{server.last_id}.jpg", 10**6)]
+    fast = ("--set", "platform.deadline=3", "--set", "platform.backoff=0.001")
+    for _ in range(2):
+        code, _, err = alcli("cycle", "-w", root, *fast)
+        assert code == 3 and "left out: photo_40.jpg: 127.0.0.1 does not send it" in err, err
+        assert sorted(server.queue()) == sorted(queue)
+    server.faults = []
+    assert alcli("cycle", "-w", root, *fast)[0] == 0
+    assert sorted(server.queue()) == sorted([*queue, "photo_40.jpg"])
+
+
 def test_images_that_are_gone_for_good_do_not_empty_the_queue(alcli, night):
     """Refused twice, half a day apart: they are believed to be gone, but only a person empties a queue."""
     server, root = night

@@ -92,7 +92,7 @@ def test_a_row_without_a_name_is_left_out(tmp_path):
 BROKEN = {
     "labels.csv:1: there is no column label": "name,kind\na.jpg,hat\n",
     "labels.csv:1: there is no column label or name": "who,kind\nann,hat\n",
-    "labels.csv is not a CSV file": 'name,label\n"a.jpg,hat\n',
+    "labels.csv: after line 1: unexpected end of data": 'name,label\n"a.jpg,hat\n',
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.platforms import _downloads
-from alcli.platforms._downloads import Downloads
+from alcli.platforms._downloads import MOST_UNANSWERED, Downloads
 from alcli.platforms._http import is_private
 from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.system.hashing import sha256_of_text
@@ -45,10 +45,36 @@ def test_an_image_that_is_not_there_concerns_this_image_only(server, downloads):
         downloads.file("key", lambda: (f"{server.url}/photos/none.jpg", {}))
 
 
+def fail_often(downloads: Downloads, server: Server) -> None:
+    """Ask for as many images as may fail."""
+    for number in range(MOST_UNANSWERED):
+        with pytest.raises(Unreadable, match="does not send it"):
+            downloads.file(f"silent {number}", lambda number=number: (f"{server.url}/photos/silent{number}.jpg", {}))
+
+
 def test_a_host_that_stays_down_is_an_error_of_the_platform(server, downloads):
     server.faults = [Fault("503", "/photos/", 99)]
-    with pytest.raises(PlatformError, match="status 503"):
+    fail_often(downloads, server)
+    with pytest.raises(PlatformError, match="status 503") as error:
         downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
+    assert "alcli skip" in error.value.do
+    # An image that has failed is not asked for again in the same run.
+    count = len(server.requests)
+    with pytest.raises(Unreadable, match="status 503"):
+        downloads.file("silent 0", lambda: pytest.fail("asked again"))
+    assert len(server.requests) == count
+
+
+def test_hosts_that_drip_lose_one_deadline_and_little_more(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_downloads, "SECONDS_TO_SPARE", 1.0)
+    downloads = Downloads(tmp_path / "images", SuperannotateOptions(backoff=0.001, timeout=5, deadline=4), server.url)
+    server.faults = [Fault("drip", "/photos/", 99)]
+    started = time.monotonic()
+    fail_often(downloads, server)
+    with pytest.raises(PlatformError, match="longer than 1 s in all"):
+        downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
+    # 4 s, what is left of 5 s, and 1 s for each of the others.
+    assert time.monotonic() - started < 4 + 3 + 4
 
 
 def test_a_host_that_stumbles_is_asked_again(server, downloads):
@@ -105,7 +131,7 @@ def test_half_an_image_is_fetched_again(server, downloads):
 def test_a_host_that_always_sends_half_keeps_nothing(server, downloads, tmp_path):
     server.images["1.jpg"] = PIXELS * 100
     server.faults = [Fault("half", "/photos/", 99)]
-    with pytest.raises(PlatformError, match="cannot be fetched"):
+    with pytest.raises(Unreadable, match="does not send it"):
         downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
     assert files(tmp_path) == []
 
@@ -134,7 +160,7 @@ def test_a_host_that_drips_is_left_at_the_deadline(server, tmp_path, content):
     server.images["1.jpg"] = content
     server.faults = [Fault("drip", "/photos/", 99)]
     started = time.monotonic()
-    with pytest.raises(PlatformError, match="longer than 1 s in all"):
+    with pytest.raises(Unreadable, match="longer than 1 s in all"):
         downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
     assert time.monotonic() - started < 20
     assert server.requests == ["GET /photos/1.jpg"]
@@ -209,6 +235,15 @@ def test_a_redirect_to_the_metadata_of_a_cloud_is_refused(server, downloads, loc
         downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
 
 
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "gopher://x/", "http://[::1"])
+def test_a_redirect_to_nowhere_costs_no_image_in_one_night(server, downloads, location):
+    server.images["1.jpg"] = PIXELS
+    server.faults = [Fault("redirect", "/photos/", 1, {"Location": location})]
+    with pytest.raises(Unreadable, match="its address"):
+        downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
+    assert downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {})).read_bytes() == PIXELS
+
+
 def test_a_proxy_is_not_asked_for_a_private_address(server, downloads, monkeypatch):
     with Server() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -237,6 +272,13 @@ def files(folder: Path) -> list[Path]:
 def test_what_is_too_large_is_not_kept(server, downloads, monkeypatch, tmp_path):
     monkeypatch.setattr(_downloads, "LARGEST_IMAGE", 1000)
     server.images["1.jpg"] = PIXELS + bytes(2000)
-    with pytest.raises(DataError, match="larger than"):
+    # A host that went wild for one night has not made the image larger.
+    with pytest.raises(Unreadable, match="larger than"):
         downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
+    (note,) = files(tmp_path)
+    os.utime(note, (time.time() - 13 * 3600,) * 2)
+    with pytest.raises(DataError, match="larger than") as error:
+        downloads.file("key", lambda: (f"{server.url}/photos/1.jpg", {}))
+    assert error.type is DataError
+    note.unlink()
     assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
