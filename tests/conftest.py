@@ -21,6 +21,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the tests themselves keep every core 
 # No test has ImageNet weights, whatever this machine's cache holds: `model.weights = auto` is always untrained.
 os.environ["ALCLI_OFFLINE"] = "1"
 os.environ["TORCH_HOME"] = os.devnull
+# Nor does one wait for 400 updates: workspaces train for the epochs that they name.
+os.environ["ALCLI_TRAIN_MIN_STEPS"] = "0"
 real_connect = socket.socket.connect
 
 

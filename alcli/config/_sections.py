@@ -97,9 +97,29 @@ class TrainOptions(Section):
     """One training run; the learned-loss part follows Yoo & Kweon (CVPR 2019)."""
 
     epochs: int = Field(30, ge=1, le=1000000, description="passes over the annotated items")
-    batch_size: int = Field(16, ge=1, le=100000, description="images per training step")
+    min_steps: int = Field(
+        400, ge=0, le=MANY, description="least updates; with few images epochs is raised until they are reached"
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=100000,
+        description="images per training step; default: 16, or 8 if 16 would make fewer than min_steps updates",
+    )
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum")
     learning_rate: float = Field(1e-3, gt=0, le=1e3, description="the largest rate of the schedule")
+    trunk_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="the pretrained part's rate ÷ learning_rate; default: 0.1, or 1 if model.weights is none",
+    )
+    still_norms: Literal["auto", "never"] = Field(
+        "auto", description="auto: batch norms of a pretrained part keep their statistics if trunk_rate is below 1"
+    )
+    ema: float = Field(
+        0.99, ge=0, lt=1, description="decay of the moving average of the weights, which becomes the model; 0: none"
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only")
     weight_decay: float = Field(5e-4, ge=0, le=1e3, description="decoupled in AdamW, an L2 penalty in SGD")
     schedule: Literal["cosine", "steps"] = Field("cosine", description="how the learning rate falls after the warm-up")

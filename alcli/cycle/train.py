@@ -17,6 +17,7 @@ from alcli.artifacts.trained import starting_model
 from alcli.config import Config, TrainOptions
 from alcli.context import Context, StepResult, logged_step
 from alcli.cycle._measure import evaluate_model
+from alcli.engine.recipe import settle
 from alcli.engine.training import Diverged
 from alcli.engine.training import train as run_epochs
 from alcli.errors import DataError
@@ -197,8 +198,8 @@ def _run_training(context: Context, cycle: int, inputs: str, examples: Examples,
     started_from = config.model.weights
     if options.init == "warm":
         started_from = _warm_start(context, cycle, task, model, loss_head) or started_from
-    images, epochs = quantity(len(examples.training), "image"), quantity(options.epochs, "epoch")
-    context.progress.say(f"Training {task.model_name} on {images}, {epochs}.")
+    options = settle(task, options, len(examples.training))
+    _say_length(context, task, len(examples.training), options)
     lost: dict[str, Refusal] = {}
     total = options.epochs * len(examples.training)
     with postpone_signals() as stop:
@@ -215,6 +216,13 @@ def _run_training(context: Context, cycle: int, inputs: str, examples: Examples,
                 )
                 stop.obey()
     return _Trained(task, model, loss_head, started_from, options.learning_rate, list(lost.values()))
+
+
+def _say_length(context: Context, task: Task, count: int, options: TrainOptions) -> None:
+    epochs = quantity(options.epochs, "epoch")
+    if options.epochs > context.config.train.epochs:
+        epochs += f" (train.min_steps asks for {options.min_steps} updates)"
+    context.progress.say(f"Training {task.model_name} on {quantity(count, 'image')}, {epochs}.")
 
 
 def _warm_start(context: Context, cycle: int, task: Task, model: nn.Module, loss_head: LossHead) -> str | None:

@@ -17,13 +17,13 @@ from torch import nn
 from alcli.config import TrainOptions
 from alcli.engine.device import device, training_precision
 from alcli.engine.loading import LoadedBatch, batches
+from alcli.engine.recipe import BATCH_SIZE, NORMS, WeightAverage, build_optimizer, set_modes, settle
 from alcli.engine.training_state import Learner, Position, TrainingState
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.models.loss_head import LossHead, total_loss
 from alcli.tasks import Batch, Example, Task
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 NORM_BATCHES = 200
 """Batches that are enough to estimate a layer's mean and variance."""
 
@@ -84,8 +84,10 @@ def train(
 
     The ranking loss also trains the model for the first ``detach_after`` of the epochs, after that only the loss head
     (Yoo & Kweon 2019, section 3.2). Same seed, examples and machine give the same weights for any number of workers.
+    With ``ema`` the weights at the end are the average of those along the way.
 
     Args:
+        options: ``alcli.engine.recipe.settle`` fills in what depends on the task and the number of examples.
         checkpoints: asked after each step.
         state: resume from here; on the same machine bit for bit as if the training had never stopped.
 
@@ -95,8 +97,10 @@ def train(
     """
     if not examples:
         raise DataError("There is no annotated image to train on.")
-    if options.loss_weight is None:
-        options = options.model_copy(update={"loss_weight": task.loss_weight})
+    options = settle(task, options, len(examples))
+    weigh_classes = getattr(task, "weigh_classes", None)
+    if weigh_classes is not None:
+        weigh_classes(examples)
     seed_everything(options.seed)
     learner = _build_learner(task, model, loss_head, len(examples), options)
     position = Position()
@@ -105,12 +109,14 @@ def train(
         position = state.position
     stream = _training_batches(task, examples, options, position)
     for epoch in range(position.epoch, options.epochs):
-        _set_modes(task, model, loss_head, options)
+        set_modes(task, model, loss_head, options)
         rest = itertools.islice(stream, _batches_per_epoch(len(examples), options) - position.batches)
         position = _train_epoch(task, learner, rest, position, len(examples), options, checkpoints)
         if position.sums[0] == 0:
             raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
         if epoch + 1 == options.epochs:
+            if learner.average is not None:
+                learner.average.install()
             recompute_batch_norm(task, model, examples, options)
             _check_finite(model, loss_head)
         yield _epoch_report(position, options.epochs)
@@ -121,10 +127,12 @@ def _build_learner(task: Task, model: nn.Module, loss_head: LossHead, count: int
     model.to(device()).to(memory_format=torch.channels_last)
     loss_head.to(device())
     task.backbone(model).requires_grad_(not options.freeze_backbone)
-    optimizer = _optimizer(model, loss_head, options)
+    optimizer = build_optimizer(task, model, loss_head, options)
     steps = _batches_per_epoch(count, options) * options.epochs
     factor = partial(learning_rate_factor, steps=steps, options=options)
-    return Learner(model, loss_head, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    average = WeightAverage(model, loss_head, options.ema) if options.ema else None
+    return Learner(model, loss_head, optimizer, scheduler, average)
 
 
 def _training_batches(
@@ -138,14 +146,11 @@ def _training_batches(
 
 
 def _batches_per_epoch(count: int, options: TrainOptions) -> int:
-    return math.ceil(count / options.batch_size)
+    return math.ceil(count / _batch_size(options))
 
 
-def _set_modes(task: Task, model: nn.Module, loss_head: LossHead, options: TrainOptions) -> None:
-    model.train()
-    loss_head.train()
-    if options.freeze_backbone:
-        task.backbone(model).eval()
+def _batch_size(options: TrainOptions) -> int:
+    return options.batch_size or BATCH_SIZE
 
 
 def _train_epoch(
@@ -164,6 +169,8 @@ def _train_epoch(
         sums = np.array(position.sums)
         if batch is not None:
             sums += _step(task, learner, batch, options, detach)
+            if learner.average is not None:
+                learner.average.update(learner.scheduler.last_epoch)
             learner.scheduler.step()
         images, loss, ranking = sums.tolist()
         refusals = (*position.refusals, *refused)
@@ -250,19 +257,8 @@ def _without_norms_of_one(model: nn.Module, count: int) -> Iterator[None]:
 def _epoch_batches(count: int, options: TrainOptions, epoch: int) -> list[list[int]]:
     """The batches of one epoch as positions; every example once, the last batch may be smaller."""
     shuffled = np.random.default_rng((options.seed, epoch)).permutation(count).tolist()
-    return [shuffled[start : start + options.batch_size] for start in range(0, count, options.batch_size)]
-
-
-def _optimizer(model: nn.Module, loss_head: LossHead, options: TrainOptions) -> torch.optim.Optimizer:
-    """AdamW or SGD, without weight decay for biases and norms."""
-    parameters = [p for module in (model, loss_head) for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, nesterov=True)
-    return torch.optim.AdamW(groups, lr=options.learning_rate)
+    size = _batch_size(options)
+    return [shuffled[start : start + size] for start in range(0, count, size)]
 
 
 # Not torch's SequentialLR: it rounds the warm-up to whole steps, and resumes only by repeating every step.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from alcli.engine.device import device
+from alcli.engine.recipe import WeightAverage
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.system.files import atomic_write
@@ -43,7 +44,7 @@ class TrainingState:
     """The state of a training run after one step.
 
     Attributes:
-        tensors: of model, loss head, optimizer and random generators, by name.
+        tensors: of model, loss head, their average, optimizer and random generators, by name.
         environment: what else the numbers depend on: device, threads, version of torch.
     """
 
@@ -60,12 +61,13 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Learner:
-    """Everything that training changes."""
+    """Everything that training changes; ``average`` is None if the last weights are the model."""
 
     model: nn.Module
     loss_head: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LambdaLR
+    average: WeightAverage | None = None
 
     def capture(self, position: Position) -> TrainingState:
         """Copy everything to the CPU."""
@@ -73,6 +75,8 @@ class Learner:
         tensors |= {f"loss_head.{name}": value for name, value in self.loss_head.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
+        if self.average is not None:
+            tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         tensors["steps"] = torch.tensor(self.scheduler.last_epoch)
         tensors[CPU_RANDOM] = torch.get_rng_state()
         if device().type == "cuda":
@@ -82,7 +86,7 @@ class Learner:
 
     def restore(self, state: TrainingState) -> None:
         """Restore everything from a saved state; raises DataError if it belongs to another network."""
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "loss_head": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "loss_head": {}, "average": {}}
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in state.tensors.items():
             part, _, rest = name.partition(".")
@@ -94,6 +98,8 @@ class Learner:
         try:
             self.model.load_state_dict(parts["model"])
             self.loss_head.load_state_dict(parts["loss_head"])
+            if self.average is not None:
+                self.average.load_state_dict(parts["average"])
             groups = self.optimizer.state_dict()["param_groups"]
             self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
             self._step_to(int(state.tensors["steps"]))

@@ -106,13 +106,16 @@ def frozen_maps(model: SSD, images: Tensor) -> list[Tensor]:
     return trunk_maps(model, source_maps(model, images))
 
 
-def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]]) -> Tensor:
+def multibox_losses(
+    model: SSD, outputs: Outputs, targets: list[dict[str, Tensor]], equal_boxes: bool = False
+) -> Tensor:
     """Multibox loss of each image, normalized by its own matches (SSD eq. 1).
 
     Their mean weighted by each image's matches is torchvision's batch loss. An image without objects, which
     torchvision ignores, trains its three hardest background anchors.
 
     Args:
+        equal_boxes: give each object of an image the same weight, however many anchors it matches.
         targets: per image ``boxes`` (k, 4) corners in input pixels and ``labels`` (k,) from 1.
 
     Returns:
@@ -122,7 +125,7 @@ def multibox_losses(model: SSD, outputs: Outputs, targets: list[dict[str, Tensor
         return model.losses(outputs.logits, outputs.regression, outputs.anchors, targets)
     return torch.stack(
         [
-            _image_loss(model, outputs, image, target, match(model, outputs.anchors, target["boxes"]))
+            _image_loss(model, outputs, image, target, match(model, outputs.anchors, target["boxes"]), equal_boxes)
             for image, target in enumerate(targets)
         ]
     )
@@ -135,11 +138,26 @@ def match(model: SSD, anchors: Tensor, boxes: Tensor) -> Tensor:
     return model.proposal_matcher(box_iou(boxes, anchors))
 
 
-def _image_loss(model: SSD, outputs: Outputs, image: int, target: dict[str, Tensor], matched: Tensor) -> Tensor:
+def box_weights(objects: Tensor) -> Tensor:
+    """Weight of each matched anchor, with mean 1: those of each object have the same sum.
+
+    Args:
+        objects: (matches,) index of the object that each anchor is matched to.
+
+    Returns:
+        (matches,) float32.
+    """
+    counts = objects.bincount()  # (objects,)
+    return len(objects) / ((counts > 0).sum() * counts[objects])
+
+
+def _image_loss(
+    model: SSD, outputs: Outputs, image: int, target: dict[str, Tensor], matched: Tensor, equal_boxes: bool
+) -> Tensor:
     foreground = matched >= 0  # (anchors,)
     count = int(foreground.sum())
     wanted = model.box_coder.encode_single(target["boxes"][matched[foreground]], outputs.anchors[foreground])
-    location = F.smooth_l1_loss(outputs.regression[image][foreground], wanted, reduction="sum")
+    location = F.smooth_l1_loss(outputs.regression[image][foreground], wanted, reduction="none").sum(dim=1)
     labels = torch.zeros(len(matched), dtype=torch.int64, device=matched.device)
     labels[foreground] = target["labels"][matched[foreground]]
     confidence = F.cross_entropy(outputs.logits[image], labels, reduction="none")  # (anchors,)
@@ -147,7 +165,10 @@ def _image_loss(model: SSD, outputs: Outputs, image: int, target: dict[str, Tens
     background = confidence.detach().masked_fill(foreground, -torch.inf)
     negatives = min(int(model.neg_to_pos_ratio * max(count, 1)), len(matched) - count)
     hardest = background.topk(negatives, sorted=False).indices
-    return (location + confidence[foreground].sum() + confidence[hardest].sum()) / max(count, 1)
+    positive = location + confidence[foreground]  # (matches,)
+    if equal_boxes:
+        positive = box_weights(matched[foreground]) * positive
+    return (positive.sum() + confidence[hardest].sum()) / max(count, 1)
 
 
 def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[Tensor]:

@@ -37,6 +37,7 @@ SETTINGS: dict[str, Any] = {
     "model.name": "ssd-tiny",
     "model.weights": "none",
     "train.epochs": 40,
+    "train.min_steps": 0,
     "train.batch_size": 8,
     "train.learning_rate": 3e-3,
     "train.augment": "none",  # a mirrored digit is a different symbol

@@ -33,6 +33,19 @@ def label_map(annotation: Annotation, size: tuple[int, int], classes: Sequence[s
     return numbers
 
 
+def class_weights(pixel_counts: np.ndarray) -> np.ndarray:
+    """√(mean frequency ÷ frequency) of each class: (classes,) counts of pixels → (classes,) weights.
+
+    The mean is over the classes that occur; a class that doesn't gets the largest weight of those that do. The mean
+    weight over pixels is at most 1.
+    """
+    present = pixel_counts > 0
+    if not present.any():
+        return np.ones(len(pixel_counts))
+    weights = np.sqrt(pixel_counts[present].mean() / np.maximum(pixel_counts, 1))
+    return np.where(present, weights, weights[present].max())
+
+
 def masks(numbers: np.ndarray, classes: Sequence[str]) -> tuple[Mask, ...]:
     """One mask for each class that occurs in the label map ``numbers`` (height, width)."""
     size = (numbers.shape[1], numbers.shape[0])

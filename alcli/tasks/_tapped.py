@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from alcli.config import ModelOptions, TaskOptions
 from alcli.models import pixels, uncertainty
 from alcli.models.tapped import Tapped, move_classes, pool_maps
+from alcli.models.weights import UNTRAINED
 from alcli.tasks import Batch
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -25,6 +26,7 @@ class TappedTask:
     def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self._options, self._model = options, model
+        self.pretrained = model.weights not in UNTRAINED
 
     def distributions(self, outputs: Tensor) -> Tensor:
         """Distributions (rows, things, classes), each with sum 1, from which the uncertainties are computed."""

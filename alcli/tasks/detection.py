@@ -25,9 +25,11 @@ from alcli.models import pixels, ssd, uncertainty
 from alcli.models.cell_detector import CellDetector
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import pool_maps
+from alcli.models.weights import UNTRAINED
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, clip_box, require_parts, upright
+from alcli.tasks._detection_options import DetectionOptions
 
 CONFIDENT = 0.05
 MOST_BOXES = 100
@@ -41,12 +43,13 @@ class Detection:
     light_model = LIGHT["detection"]
     models = tuple(ssd.MODELS)
     unit = "boxes"
+    Options = DetectionOptions
     signal_names = uncertainty.SIGNALS | {"tie"}
     # On BCCD after a short training, λ = 1 cost 6 to 8 points of AP50 and λ = 0.1 about 1, with equally good loss
     # ranking; λ = 0.03 cost nothing, but the ranking was worse.
     loss_weight = 0.1
 
-    def __init__(self, options: TaskOptions, model: ModelOptions, classes: Sequence[str]) -> None:
+    def __init__(self, options: DetectionOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""
         self.model_name = model.name or self.light_model
         if self.model_name not in ssd.MODELS:
@@ -55,6 +58,7 @@ class Detection:
             )
         self.classes = tuple(classes)
         self._options, self._model = options, model
+        self.pretrained = model.weights not in UNTRAINED
         side = model.input_size or ssd.INPUT_SIZES[self.model_name]
         self.input_shape = (side, side)
 
@@ -114,7 +118,8 @@ class Detection:
         outputs = ssd.forward(model, self._normalize(model, batch))
         targets = [{key: value.to(outputs.logits.device) for key, value in target.items()} for target in batch.targets]
         with torch.autocast(outputs.logits.device.type, enabled=False):
-            return ssd.multibox_losses(model, outputs, targets), outputs.features
+            losses = ssd.multibox_losses(model, outputs, targets, self._options.box_weights == "boxes")
+            return losses, outputs.features
 
     def trunk_maps(self, model: SSD, batch: Batch) -> list[Tensor]:
         """The trunk's maps that a frozen head is trained on."""

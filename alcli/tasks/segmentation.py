@@ -24,13 +24,15 @@ from alcli.models.tapped import Tapped
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
-from alcli.tasks._label_maps import BACKGROUND, IGNORE, check, label_map, masks
+from alcli.tasks._label_maps import BACKGROUND, IGNORE, check, class_weights, label_map, masks
 from alcli.tasks._segmentation_options import SegmentationOptions
 from alcli.tasks._tapped import TappedTask
 
 MOST_CLASSES = 254
 LONGEST_SIDE = 1024
 """Longest side of bilinear upsampling of predictions; beyond it nearest-neighbor."""
+MOST_COUNTED = 1000
+"""Images that are enough to estimate how frequent each class is."""
 
 
 class Segmentation(TappedTask):
@@ -61,6 +63,7 @@ class Segmentation(TappedTask):
             raise UsageError(f"{len(self.classes)} classes are more than the {MOST_CLASSES} that a mask can hold.")
         side = model.input_size or segmenters.INPUT_SIZES[self.model_name]
         self.input_shape = (side, side)
+        self._class_weights: Tensor | None = None
 
     def frozen_head(self, shapes: Sequence[tuple[int, int, int]]) -> Tapped:
         """Class scores on the grid of the finest of the memorized trunk maps (channels, height, width)."""
@@ -125,12 +128,28 @@ class Segmentation(TappedTask):
             both = v2.RandomHorizontalFlip(1.0 if augment == "mirror" else 0.5)(*both)
         return both[0].as_subclass(Tensor), {"mask": both[1].as_subclass(Tensor)}, size
 
+    def weigh_classes(self, examples: Sequence[Example]) -> None:
+        """Weigh classes by their share of the training pixels, of at most 1,000 images (``task.class_weights``)."""
+        if self._options.class_weights == "none":
+            return
+        counts = np.zeros(len(self.classes), dtype=np.int64)
+        for example in examples[:: -(-len(examples) // MOST_COUNTED)]:
+            if example.annotation is not None and example.size is not None:
+                numbers = label_map(example.annotation, example.size, self.classes, self._options.ignore_index)
+                counts += np.bincount(numbers[numbers != IGNORE], minlength=len(counts))
+        self._class_weights = torch.from_numpy(class_weights(counts)).float()
+
     def losses(self, model: Tapped, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Cross-entropy (batch,), the mean over pixels that are not ignored (0 without any); and the feature maps."""
+        """Cross-entropy (batch,), the mean over pixels that are not ignored (0 without any); and the feature maps.
+
+        In training mode each pixel's is multiplied by the weight of its class, so the loss head learns to predict the
+        weighted loss. In evaluation mode it is not: what reports and reviews read depends on no other image.
+        """
         features, deep = model.maps(self.normalize(model, batch))
         wanted = torch.cat([target["mask"] for target in batch.targets]).long().to(features[0].device)
         logits = _resize(model.predict(deep).float(), wanted.shape[1:])  # (batch, classes, side, side)
-        pixel_losses = F.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction="none")  # (batch, side, side)
+        weights = self._class_weights.to(logits.device) if model.training and self._class_weights is not None else None
+        pixel_losses = F.cross_entropy(logits, wanted, weights, ignore_index=IGNORE, reduction="none")
         counts = (wanted != IGNORE).sum(dim=(1, 2))
         return pixel_losses.sum(dim=(1, 2)) / counts.clamp(min=1), features
 

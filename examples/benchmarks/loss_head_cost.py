@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from alcli.config import ModelOptions, TaskOptions
+from alcli.config import ModelOptions
 from alcli.engine.device import device, precision, training_precision
 from alcli.engine.training import feature_channels, seed_everything
 from alcli.models import ssd
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     arguments = parser.parse_args()
     seed_everything(0)
-    task = Detection(TaskOptions(), ModelOptions(name="ssdlite320-mobilenet-v3"), ("a", "b", "c"))
+    task = Detection(Detection.Options(), ModelOptions(name="ssdlite320-mobilenet-v3"), ("a", "b", "c"))
     model = task.build_model().to(device()).to(memory_format=torch.channels_last)
     head = LossHead(feature_channels(task, model)).to(device())
     batch = make_batch(arguments.batch_size, 320)

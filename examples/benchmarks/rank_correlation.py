@@ -14,7 +14,7 @@ from pathlib import Path
 from scipy.stats import spearmanr
 
 from alcli import images
-from alcli.config import ModelOptions, ScoreOptions, TaskOptions, TrainOptions
+from alcli.config import ModelOptions, ScoreOptions, TrainOptions
 from alcli.engine import inference
 from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.errors import DataError
@@ -67,7 +67,7 @@ def main() -> None:
     for name in arguments.sets:
         photographs, labels, classes = SETS[name]
         seed_everything(arguments.seed)
-        task = Detection(TaskOptions(), ModelOptions(name="ssd-mobilenet-v2", weights=weights), classes)
+        task = Detection(Detection.Options(), ModelOptions(name="ssd-mobilenet-v2", weights=weights), classes)
         examples = load(task, data / photographs, data / labels, arguments.limit)
         half = len(examples) // 2
         model = task.build_model()

@@ -19,7 +19,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from alcli import images
-from alcli.config import ModelOptions, ScoreOptions, TaskOptions
+from alcli.config import ModelOptions, ScoreOptions
 from alcli.engine import inference
 from alcli.engine.device import device, precision
 from alcli.engine.training import feature_channels, seed_everything
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     seed_everything(0)
-    task = Detection(TaskOptions(), ModelOptions(name=arguments.model, input_size=SIDE), ("a", "b", "c"))
+    task = Detection(Detection.Options(), ModelOptions(name=arguments.model, input_size=SIDE), ("a", "b", "c"))
     model = task.build_model().eval().to(device()).to(memory_format=torch.channels_last)
     head = LossHead(feature_channels(task, model)).eval().to(device())
     options = ScoreOptions()

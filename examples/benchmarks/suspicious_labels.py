@@ -22,7 +22,7 @@ import numpy as np
 
 from alcli import images
 from alcli.annotations import Annotation, Box
-from alcli.config import ModelOptions, ScoreOptions, TaskOptions, TrainOptions
+from alcli.config import ModelOptions, ScoreOptions, TrainOptions
 from alcli.engine import inference
 from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.errors import DataError
@@ -55,7 +55,7 @@ def main() -> None:
 
 def _bccd(data: Path, weights: str, limit: int) -> tuple[Any, list[Example], int]:
     options = ModelOptions(name="ssd-mobilenet-v2", weights=weights, input_size=256)
-    task = Detection(TaskOptions(), options, BLOOD)
+    task = Detection(Detection.Options(), options, BLOOD)
     folder = data / "bccd/BCCD"
     voc = Voc(folder / "Annotations")
     names = sorted(path.name for path in (folder / "JPEGImages").glob("*.jpg"))

@@ -44,6 +44,8 @@ from alcli.models.loss_head import LossHead
 from alcli.tasks import Example
 from alcli.tasks._label_maps import label_map
 
+PLAIN = {"min_steps": 0, "batch_size": 16, "trunk_rate": 1.0, "still_norms": "never", "ema": 0.0}
+"""A recipe that a plain loop follows, too."""
 NORMALISE = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CAMVID = ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "Sign", "Fence", "Car", "Pedestrian", "Bicyclist")
 VOID = 11
@@ -114,7 +116,7 @@ def examples(
     spec = SETS[name]
     rows = read(name, spec.train, data)
     test = read(name, spec.test, data) if spec.test else {}
-    own = {"ignore_index": VOID} if spec.task == "segmentation" else {}
+    own = {"ignore_index": VOID, "class_weights": "none"} if spec.task == "segmentation" else {}
     options = own_options("task", spec.task)(name=spec.task, **own)
     kind = plugins.load("tasks", spec.task)
     words = set().union(*(kind.vocabulary(annotation, options) for _, annotation in rows.values()))
@@ -375,7 +377,11 @@ def _compare(name: str, task, training, test, arguments: argparse.Namespace) -> 
     found: dict[str, list[float]] = {"with head": [], "without": [], "plain loop": []}
     for seed in range(arguments.seeds):
         options = TrainOptions(
-            epochs=arguments.epochs, seed=seed, loss_weight=arguments.loss_weight, precision=arguments.precision
+            epochs=arguments.epochs,
+            seed=seed,
+            loss_weight=arguments.loss_weight,
+            precision=arguments.precision,
+            **PLAIN,
         )
         found["with head"].append(by_alcli(task, training, test, options)[metric])
         without = options.model_copy(update={"loss_weight": 0.0})

@@ -35,7 +35,7 @@ class Trial:
         seed_everything(0)
         self.model = self.task.build_model()
         self.loss_head = LossHead(feature_channels(self.task, self.model))
-        options = TrainOptions(epochs=1, batch_size=3, precision="float32", workers=0, warmup=0.0)
+        options = TrainOptions(epochs=1, min_steps=0, batch_size=3, precision="float32", workers=0, warmup=0.0)
         self.before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.reports = list(train(self.task, self.model, self.loss_head, self.examples, options))
         self.model.eval()

@@ -48,7 +48,7 @@ def test_a_larger_held_out_share_never_goes_on_from_a_model_that_saw_it(alcli, w
 
 
 def test_a_model_is_compared_with_the_one_before_where_that_is_still_there(alcli, workspace, photos):
-    share = ("--set", "train.validation=0.8", "--json")
+    share = ("--set", "train.validation=0.8", "--set", "train.epochs=20", "--set", "train.learning_rate=0.01", "--json")
     _, first, _ = alcli("cycle", "-w", workspace, *share)
     photos.annotate(8)
     _, second, _ = alcli("cycle", "-w", workspace, *share)
@@ -120,6 +120,25 @@ def test_images_lost_after_they_were_looked_at_are_reported(alcli, workspace, ph
     assert told["trained_on"] + told["held_out"] <= 8
     assert "No such file" in err
     assert told["trained_on"] <= 7
+
+
+def test_few_images_train_longer_and_the_line_says_so(alcli, workspace):
+    alcli("pull", "-w", workspace)
+    few = ("--set", "train.min_steps=5", "--set", "train.batch_size=4", "--validation", "0")
+    code, out, err = alcli("train", "-w", workspace, *few, "-v", "--json")
+    assert (code, json.loads(out)["trained_on"]) == (0, 8)
+    assert "Training ssd-tiny on 8 images, 3 epochs (train.min_steps asks for 5 updates)." in err
+    assert "epoch 3/3: loss" in err and "epoch 4" not in err
+
+
+@pytest.mark.parametrize(
+    "change", ["train.ema=0", "train.trunk_rate=0.5", "train.still_norms=never", "train.min_steps=3"]
+)
+def test_another_recipe_is_another_training(alcli, workspace, change):
+    alcli("pull", "-w", workspace)
+    assert alcli("train", "-w", workspace, "--json")[0] == 0
+    assert json.loads(alcli("train", "-w", workspace, "--json")[1])["already_done"]
+    assert not json.loads(alcli("train", "-w", workspace, "--set", change, "--json")[1])["already_done"]
 
 
 def test_training_before_pulling_is_said(alcli, workspace):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alcli.annotations import Annotation, Box
-from alcli.config import ModelOptions, TaskOptions
+from alcli.config import ModelOptions
 from alcli.engine.agreement import agreement
 from alcli.items import Item
 from alcli.tasks import Example
@@ -35,7 +35,7 @@ def test_only_images_that_both_have_seen_count():
 
 
 def test_what_an_earlier_detector_was_sure_of_has_to_be_found_again():
-    task = Detection(TaskOptions(), ModelOptions(), ("cell",))
+    task = Detection(Detection.Options(), ModelOptions(), ("cell",))
     sure, unsure = Box("cell", 0, 0, 50, 50, 0.9), Box("cell", 60, 60, 90, 90, 0.2)
     before = [Annotation("a", (sure, unsure), (100, 100))]
     assert agreement(task, EXAMPLES, before, [Annotation("a", (sure,), (100, 100))]) == pytest.approx(1)

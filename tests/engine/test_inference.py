@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from alcli.annotations import Annotation
-from alcli.config import ModelOptions, ScoreOptions, TaskOptions
+from alcli.config import ModelOptions, ScoreOptions
 from alcli.engine import inference
 from alcli.engine.training import feature_channels, seed_everything
 from alcli.items import Item
@@ -20,7 +20,7 @@ NEEDS = frozenset({"predicted_loss", "entropy"})
 @pytest.fixture
 def parts(tmp_path):
     seed_everything(0)
-    task = Detection(TaskOptions(), ModelOptions(name="ssd-tiny", input_size=64), ("blue", "green", "red"))
+    task = Detection(Detection.Options(), ModelOptions(name="ssd-tiny", input_size=64), ("blue", "green", "red"))
     model = task.build_model()
     examples = []
     for number in range(7):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from alcli.annotations import Annotation
-from alcli.config import ModelOptions, TaskOptions, TrainOptions
+from alcli.config import ModelOptions, TrainOptions
 from alcli.engine import training
 from alcli.engine.training import Diverged, feature_channels, learning_rate_factor, seed_everything, train
 from alcli.errors import DataError
@@ -34,13 +34,15 @@ def examples(tmp_path):
 
 def parts(model: str = "ssd-tiny", seed: int = 0):
     seed_everything(seed)
-    task = Detection(TaskOptions(), ModelOptions(name=model, input_size=64), CLASSES)
+    task = Detection(Detection.Options(), ModelOptions(name=model, input_size=64), CLASSES)
     network = task.build_model()
     return task, network, LossHead(feature_channels(task, network))
 
 
 def options(**changes) -> TrainOptions:
-    return TrainOptions(**{"epochs": 2, "batch_size": 3, "workers": 0, "precision": "float32", **changes})
+    return TrainOptions(
+        **{"epochs": 2, "min_steps": 0, "batch_size": 3, "workers": 0, "precision": "float32", **changes}
+    )
 
 
 def run(examples, model: str = "ssd-tiny", **changes):

@@ -76,7 +76,8 @@ def examples():
 
 
 def options(**changes) -> TrainOptions:
-    settings = {"epochs": EPOCHS, "batch_size": BATCH, "workers": 0, "detach_after": 0.4, "learning_rate": 0.01}
+    settings = {"epochs": EPOCHS, "min_steps": 0, "batch_size": BATCH, "workers": 0, "detach_after": 0.4,
+                "learning_rate": 0.01}  # fmt: skip
     return TrainOptions(**{**settings, **changes})
 
 

@@ -10,7 +10,7 @@ import torch
 
 from alcli import images
 from alcli.annotations import Annotation
-from alcli.config import ModelOptions, TaskOptions, TrainOptions
+from alcli.config import ModelOptions, TrainOptions
 from alcli.engine import training_state
 from alcli.engine.training import feature_channels, seed_everything, train
 from alcli.engine.training_state import TrainingState
@@ -41,7 +41,7 @@ class Everything:
 
 def stopped_at_every_step(scratch: Path, steps: int) -> Iterator[Point]:
     """Where the weights of a resumed training are not, bit for bit, those of the undisturbed one."""
-    task = Detection(TaskOptions(), ModelOptions(name="ssd-tiny", input_size=64), sorted(COLOURS))
+    task = Detection(Detection.Options(), ModelOptions(name="ssd-tiny", input_size=64), sorted(COLOURS))
     examples = _examples(scratch)
     torch.set_num_threads(1)
     epochs = -(-steps // STEPS_AN_EPOCH)
@@ -72,7 +72,7 @@ def _weights(
     seed_everything(0)
     model = task.build_model()
     head = LossHead(feature_channels(task, model))
-    options = TrainOptions(epochs=epochs, batch_size=BATCH, workers=0, augment="ssd")
+    options = TrainOptions(epochs=epochs, min_steps=0, batch_size=BATCH, workers=0, augment="ssd")
     for _ in train(task, model, head, examples, options, checkpoints, state):
         pass
     digest = sha256()

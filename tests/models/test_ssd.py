@@ -42,6 +42,26 @@ def test_the_weighted_mean_of_image_losses_is_torchvisions_batch_loss(name):
     assert float(mean) == pytest.approx(float(sum(theirs.values())), rel=1e-5)
 
 
+def test_each_object_has_the_same_weight_however_many_anchors_it_matches():
+    objects = torch.tensor([2, 0, 2, 2, 2])  # object 1 matched none
+    assert ssd.box_weights(objects).tolist() == [0.625, 2.5, 0.625, 0.625, 0.625]
+    assert ssd.box_weights(objects[:0]).tolist() == []
+
+
+def test_a_small_box_pulls_as_hard_as_a_large_one():
+    model, outputs = outputs_of("ssd-tiny", 1)
+    large, small = torch.tensor([2.0, 2.0, 60.0, 60.0]), torch.tensor([40.0, 40.0, 48.0, 48.0])
+    wanted = [{"boxes": torch.stack([large, small]), "labels": torch.tensor([1, 2])}]
+    matched = ssd.match(model, outputs.anchors, wanted[0]["boxes"])
+    counts = [int((matched == number).sum()) for number in (0, 1)]
+    assert counts[0] > counts[1] > 0
+    # With all logits equal, each anchor's gradient is its weight times the same vector.
+    flat = ssd.Outputs([], torch.zeros_like(outputs.logits, requires_grad=True), outputs.regression, outputs.anchors)
+    ssd.multibox_losses(model, flat, wanted, equal_boxes=True)[0].backward()
+    pulls = [float(flat.logits.grad[0][matched == number, 1 + number].sum()) for number in (0, 1)]
+    assert pulls[0] == pytest.approx(pulls[1], rel=1e-5) == pytest.approx(-0.75 / 2, rel=1e-5)
+
+
 def test_an_image_without_objects_trains_as_background():
     model, outputs = outputs_of("ssd-tiny", 2)
     outputs.logits.requires_grad_()

@@ -17,10 +17,15 @@ READ = (
     "selection.min_distance=0.01",
     "selection.per_group=2",
     "train.epochs=7",
+    "train.min_steps=100",
+    "train.trunk_rate=0.5",
+    "train.still_norms=never",
+    "train.ema=0",
     "train.margin=0.5",
     "train.init=scratch",
     "task.aggregate=max",
     "task.dropout=0.3",
+    "task.box_weights=boxes",
     "model.input_size=128",
     "score.precision=float32",
     "score.batch_size=3",
@@ -64,6 +69,8 @@ def test_options_of_the_task_count_however_they_are_written(tmp_path):
     pose = ("task.name=pose",)
     assert settings(tmp_path, *pose, "task.sigmas={nose=0.1}") != settings(tmp_path, *pose)
     assert settings(tmp_path, *pose, "task.subject=person") == settings(tmp_path, *pose)
+    pixels = ("task.name=segmentation",)
+    assert settings(tmp_path, *pixels, "task.class_weights=none") != settings(tmp_path, *pixels)
 
 
 @pytest.mark.parametrize("override", ["train.epochs=7", "train.batch_size=3", "score.batch_size=3"])

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from alcli.annotations import Annotation, Box
-from alcli.config import ModelOptions, TaskOptions
+from alcli.config import ModelOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
 from alcli.models import ssd
@@ -26,7 +26,7 @@ CLASSES = ("blue", "green", "red")
 
 
 def task(**options) -> Detection:
-    return Detection(TaskOptions(**options), ModelOptions(name="ssd-tiny", input_size=64), CLASSES)
+    return Detection(Detection.Options(**options), ModelOptions(name="ssd-tiny", input_size=64), CLASSES)
 
 
 def item(name: str = "x.jpg") -> Item:
@@ -47,7 +47,7 @@ def batch(detection: Detection, examples: list[Example], augment: str = "none") 
 
 def test_an_unknown_model_names_the_nearest():
     with pytest.raises(UsageError) as error:
-        Detection(TaskOptions(), ModelOptions(name="ssd300-vgg"), ())
+        Detection(Detection.Options(), ModelOptions(name="ssd300-vgg"), ())
     assert "ssd300-vgg16" in error.value.do
 
 
@@ -202,7 +202,7 @@ def test_an_image_without_a_confident_box_is_unknown(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("name", "index"), [("ssd-tiny", 3), ("ssd-mobilenet-v2", 2), ("ssdlite320-mobilenet-v3", 1)])
 def test_the_embedding_is_the_last_map_of_the_trunk_and_only_the_trunk_is_frozen(tmp_path, name, index):
-    detection = Detection(TaskOptions(), ModelOptions(name=name, weights="none", input_size=128), CLASSES)
+    detection = Detection(Detection.Options(), ModelOptions(name=name, weights="none", input_size=128), CLASSES)
     model = detection.build_model().eval()
     images = batch(detection, [example(tmp_path, 0)])
     with torch.inference_mode():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from alcli.annotations import Annotation, Polygon
 from alcli.config import ModelOptions
 from alcli.engine.loading import batches
 from alcli.errors import DataError, UsageError
-from alcli.tasks._label_maps import IGNORE, check, encode_mask, label_map, masks
+from alcli.tasks._label_maps import IGNORE, check, class_weights, encode_mask, label_map, masks
 from alcli.tasks.segmentation import Segmentation
 from tests.support.drawings import CASES, SIZE, examples, half_mask, make_task
 
@@ -33,6 +35,37 @@ def test_the_loss_of_one_image_is_the_librarys_without_ignored_pixels(tmp_path):
         torch.testing.assert_close(losses[0], F.cross_entropy(logits, wanted, ignore_index=IGNORE))
         batch.targets[0]["mask"][:] = IGNORE
         assert task.losses(model, batch)[0].tolist() == [0.0]
+
+
+def test_class_weights_are_the_root_of_mean_frequency_over_frequency():
+    counts = np.array([700, 0, 100, 28])
+    mean = (700 + 100 + 28) / 3
+    expected = [(mean / 700) ** 0.5, (mean / 28) ** 0.5, (mean / 100) ** 0.5, (mean / 28) ** 0.5]
+    np.testing.assert_allclose(class_weights(counts), expected)
+    assert class_weights(np.zeros(2, dtype=int)).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("setting", "weights"), [("sqrt", [(4 / 6) ** 0.5, (4 / 2) ** 0.5]), ("none", [1.0, 1.0])])
+def test_pixels_of_rare_classes_train_with_more_weight_and_are_judged_alike(tmp_path, setting, weights):
+    task = Segmentation(Segmentation.Options(class_weights=setting), CASE.model, CLASSES)
+    # Six halves of a, two of b, and ignored pixels that must not count.
+    rows = examples(CASE, tmp_path, 4)
+    rows = [replace(rows[n], annotation=halves("a", ("b", "a")[n % 2]), size=SIZE) for n in range(4)]
+    ignored = replace(rows[0], annotation=Annotation("x", size=SIZE, masks=(half_mask("a", True, 255),)))
+    task.weigh_classes([*rows, ignored])
+    batch = next(batches(task, rows, lambda _: [[0]], 0))[0]
+    model = task.build_model()
+    with torch.no_grad():
+        torch.manual_seed(0)
+        trained, _ = task.losses(model.train(), batch)
+        torch.manual_seed(0)
+        logits = F.interpolate(model(task.normalize(model, batch)), size=(64, 64), mode="bilinear")
+        pixels = F.cross_entropy(logits, batch.targets[0]["mask"].long(), reduction="none")
+        factors = torch.tensor(weights)[batch.targets[0]["mask"].long()]
+        torch.testing.assert_close(trained[0], (factors * pixels).mean())
+        judged, _ = task.losses(model.eval(), batch)
+        logits = F.interpolate(model(task.normalize(model, batch)), size=(64, 64), mode="bilinear")
+        torch.testing.assert_close(judged[0], F.cross_entropy(logits, batch.targets[0]["mask"].long()))
 
 
 def test_pixels_of_the_ignored_id_neither_train_nor_count():
