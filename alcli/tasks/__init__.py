@@ -64,7 +64,6 @@ class Task(Protocol):
         frozen_head: called with the maps' shapes (C, H, W); a network over ``models.cells.MemorizedTrunk`` that this
             task's other methods accept. A task without it and without ``check_frozen`` has no frozen simulations.
         cuts_by_annotation: whether ``load`` cuts other parts out of an annotated image than out of one of the pool.
-            training. A task without it does not support frozen simulations.
         pretrained: whether the ``backbone`` starts from pretrained weights; default: False.
         weigh_classes: called with the training examples before the first step.
     """
