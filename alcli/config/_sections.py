@@ -108,12 +108,7 @@ class TrainOptions(Section):
     )
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum")
     learning_rate: float = Field(1e-3, gt=0, le=1e3, description="the largest rate of the schedule")
-    trunk_rate: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="the pretrained part's rate ÷ learning_rate; default: 0.1, or 1 if model.weights is none",
-    )
+    trunk_rate: float = Field(1.0, gt=0, le=1, description="rate of the part that may be pretrained ÷ learning_rate")
     still_norms: Literal["auto", "never"] = Field(
         "auto", description="auto: batch norms of a pretrained part keep their statistics if trunk_rate is below 1"
     )

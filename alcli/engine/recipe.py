@@ -13,8 +13,6 @@ from alcli.models.loss_head import LossHead
 from alcli.tasks import Task
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-PRETRAINED_RATE = 0.1
-"""Default of ``train.trunk_rate`` for a pretrained trunk."""
 BATCH_SIZE, SMALL_BATCH_SIZE = 16, 8
 
 
@@ -31,11 +29,10 @@ def settle(task: Task, options: TrainOptions, count: int) -> TrainOptions:
         few = math.ceil(count / BATCH_SIZE) * options.epochs < options.min_steps
         batch_size = SMALL_BATCH_SIZE if few else BATCH_SIZE
     epochs = max(options.epochs, math.ceil(options.min_steps / math.ceil(count / batch_size)))
-    rate, weight = options.trunk_rate, options.loss_weight
+    weight = options.loss_weight
     settled = {
         "batch_size": batch_size,
         "epochs": epochs,
-        "trunk_rate": (PRETRAINED_RATE if is_pretrained(task) else 1.0) if rate is None else rate,
         "loss_weight": task.loss_weight if weight is None else weight,
     }
     return options.model_copy(update=settled)
@@ -57,7 +54,7 @@ def set_modes(task: Task, model: nn.Module, loss_head: nn.Module, options: Train
     trunk = task.backbone(model)
     if options.freeze_backbone:
         trunk.eval()
-    elif options.still_norms == "auto" and is_pretrained(task) and (options.trunk_rate or 1.0) < 1:
+    elif options.still_norms == "auto" and is_pretrained(task) and options.trunk_rate < 1:
         for module in trunk.modules():
             if isinstance(module, NORMS):
                 module.eval()
@@ -66,7 +63,7 @@ def set_modes(task: Task, model: nn.Module, loss_head: nn.Module, options: Train
 def build_optimizer(task: Task, model: nn.Module, loss_head: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
     """AdamW or SGD, without weight decay for biases and norms; the trunk's rate is ``trunk_rate`` times the others'."""
     trunk = {id(parameter) for parameter in task.backbone(model).parameters()}
-    slow = options.learning_rate * (1.0 if options.trunk_rate is None else options.trunk_rate)
+    slow = options.learning_rate * options.trunk_rate
     parameters = [p for module in (model, loss_head) for p in module.parameters() if p.requires_grad]
     groups = [
         {

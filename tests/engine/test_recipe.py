@@ -68,13 +68,10 @@ def test_a_training_has_the_least_updates():
     assert len(checkpoints.states) == 12  # three epochs of four batches
 
 
-@pytest.mark.parametrize(("pretrained", "rate"), [(True, 0.1), (False, 1.0)])
-def test_the_trunk_is_slow_if_it_is_pretrained(pretrained, rate):
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+def test_the_trunk_learns_at_its_own_rate(rate):
     task, model, head = parts()
-    task.pretrained = pretrained
-    settled = settle(task, options(learning_rate=0.5), COUNT)
-    assert settled.trunk_rate == rate
-    assert settle(task, options(trunk_rate=0.3), COUNT).trunk_rate == 0.3
+    settled = settle(task, options(learning_rate=0.5, trunk_rate=rate), COUNT)
     optimizer = build_optimizer(task, model, head, settled)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert {rates[id(p)] for p in model.trunk.parameters()} == {0.5 * rate}
@@ -100,10 +97,10 @@ def test_with_sgd_one_step_moves_the_trunk_a_tenth_as_far():
 @pytest.mark.parametrize(
     ("pretrained", "changes", "still"),
     [
-        (True, {}, True),
+        (True, {"trunk_rate": 0.1}, True),
         (True, {"freeze_backbone": True}, True),
-        (True, {"still_norms": "never"}, False),
-        (True, {"trunk_rate": 1.0}, False),  # at the full rate still norms make the network collapse
+        (True, {"trunk_rate": 0.1, "still_norms": "never"}, False),
+        (True, {}, False),  # at the full rate still norms make the network collapse
         (False, {}, False),
         (False, {"trunk_rate": 0.1}, False),
     ],
