@@ -204,14 +204,15 @@ def _interval(headline: float, values: np.ndarray, strata: Strata) -> tuple[floa
     """Wilson's interval, which stays in [0, 1], for the mean of two variances.
 
     The bootstrap's does not know how far images within a stratum differ from the pool's; the other one is the largest
-    that a mean of so many numbers in [0, 1] can have, and alone where there are no draws.
+    that a mean of so many numbers in [0, 1] can have. It is used alone where there are no draws, or all are equal: that
+    every one of a few images is right does not mean that there is nothing to vary.
     """
     if not 0 <= headline <= 1 or not len(strata.of):
         return None
     images = len(strata.of)
     spread = max(headline * (1 - headline), 1 / (4 * images))
     variance = spread / strata.effective_images
-    if len(values) >= ENOUGH_DRAWS:
+    if len(values) >= ENOUGH_DRAWS and np.ptp(values) > 0:
         # A bootstrap of few images varies too little.
         drawn = float(values.var()) * images / max(images - strata.count, 1)
         variance = (variance + drawn) / 2

@@ -21,7 +21,7 @@ import numpy as np
 
 from alcli.annotations import Annotation
 from alcli.context import Context
-from alcli.curves.comparison import share_interval
+from alcli.curves.comparison import estimate, share_interval
 from alcli.engine import stratified
 from alcli.simulation import replay
 from alcli.simulation.features import extract
@@ -135,7 +135,11 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for cycles in zip(*runs, strict=True):
         print(line(str(cycles[0].number), list(cycles)))
-    print(line("all", [cycle for run in runs for cycle in run]))
+    print(line("all", [cycle for run in runs for cycle in run]) + "\n")
+    for kind in ("plain", "weighted"):
+        means = [100 * np.mean([getattr(cycle, kind)[0] - cycle.true for cycle in run]) for run in runs]
+        mean = estimate(np.array(means))
+        print(f"{kind}: mean error {mean.mean:+.1f} [95 %: {mean.low:+.1f} to {mean.high:+.1f}], over the seeds")
 
 
 if __name__ == "__main__":
