@@ -73,6 +73,15 @@ def annotated_examples(context: Context, task: Task, items: Sequence[Item]) -> l
     return _encode(task, items, paths, facts, annotations)[0]
 
 
+def held_out_examples(context: Context, task: Task, share: float) -> list[Example]:
+    """The annotated images that a training with this held-out share never sees, in the order of their ids."""
+    items = context.workspace.store.pool(forgiving=("encoding", "training")).in_state(LABELED)
+    annotations = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
+    items = [item for item in items if item.id in annotations]
+    paths, facts, _ = inspect_images(context, items)
+    return split_held_out(_encode(task, items, paths, facts, annotations)[0], facts, share)[1]
+
+
 def make_task(config: Config, classes: Sequence[str]) -> Task:
     """Make the configured task for these classes."""
     return plugins.load("tasks", config.task.name)(config.options_of("task"), config.model, classes)

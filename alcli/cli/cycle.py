@@ -100,7 +100,7 @@ def describe(result: CycleResult) -> str:
 
     training = result.summary(Training) or Training()
     scored, pushed = result.summary(Scored) or Scored(), result.summary(Pushed) or Pushed()
-    first = _first_list(scored) if training.cold_start else _training_in_words(training)
+    first = _first_list(scored) if training.cold_start else _training_in_words(training, scored)
     return f"Cycle {result.number}: {first}.\n{_ranking_in_words(scored)}\n{_queue_in_words(pushed)}"
 
 
@@ -132,13 +132,15 @@ def _queue_in_words(pushed: Pushed) -> str:
     return f"Queue: {quantity(pushed.queued, 'image')}; {named or 'unchanged'}."
 
 
-def _training_in_words(training: Training) -> str:
+def _training_in_words(training: Training, scored: Scored) -> str:
+    from alcli.curves.metrics import interval_in_words
     from alcli.system.text import quantity
 
-    metrics = metrics_in_words(training.metrics)
+    measured = scored.measurement
+    metrics = metrics_in_words(measured.metrics or training.metrics)
     text = f"trained on {quantity(training.trained_on, 'image')}"
     if metrics:
-        text += f" ({metrics} on {training.held_out} held out)"
+        text += f" ({metrics}{interval_in_words(measured.interval)} on {measured.images or training.held_out} held out)"
     if training.reused_from is not None:
         text += f"; the model of cycle {training.reused_from} is reused, because nothing it depends on has changed"
     return text

@@ -106,6 +106,9 @@ def _document(cycle: CycleFacts) -> dict[str, Any]:
         "steps_done": list(cycle.steps_done),
         "trained_on": cycle.trained_on if "train" in cycle.steps_done else "",
         "metrics": metrics,
+        "metric_method": cycle.method or ("plain" if metrics else ""),
+        "metric_images": cycle.held_out if metrics else 0,
+        "metric_interval": cycle.interval and list(cycle.interval),
         "strategy": cycle.strategy,
         "ranked": cycle.ranked if "score" in cycle.steps_done else "",
     }
@@ -121,6 +124,8 @@ def _show_cycles(console: Console, cycles: Sequence[CycleFacts]) -> None:
     shown = [name for name in header if name not in hidden]
     title = "Cycles" if len(cycles) <= SHOWN_CYCLES else f"The last {SHOWN_CYCLES} of {len(cycles)} cycles"
     console.table(title, shown, [[line[name] for name in shown] for line in lines])
+    if any(cycle.headline and cycle.method != "stratified" for cycle in cycles[-SHOWN_CYCLES:]):
+        console.line("plain: a mean over the held-out images, without weights for what the strategy leaves in the pool")
 
 
 def _cells(cycle: CycleFacts) -> tuple[Any, ...]:
@@ -133,11 +138,18 @@ def _cells(cycle: CycleFacts) -> tuple[Any, ...]:
         cycle.number,
         local(finished) if sys.stdout.isatty() else finished,
         document["trained_on"],
-        metric_in_words(*cycle.headline) if cycle.headline else "",
+        metric_in_words(*cycle.headline) + _span(cycle) if cycle.headline else "",
         "" if cycle.correlation is None else f"{cycle.correlation:+.2f}",
         cycle.strategy,
         document["ranked"],
     )
+
+
+def _span(cycle: CycleFacts) -> str:
+    """The headline's interval, and whether the held-out images have no weights."""
+    from alcli.curves.metrics import interval_in_words
+
+    return interval_in_words(cycle.interval) + ("" if cycle.method == "stratified" else ", plain")
 
 
 def _next(cycles: Sequence[CycleFacts], running: Running | None, unlabeled: int) -> str:

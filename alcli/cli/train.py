@@ -34,11 +34,13 @@ def command(session: options.Session, wait: float) -> int:
         result = train(context, number)
         code = session.exit_code(result.problems)
     metrics = metrics_in_words(result.summary.metrics)
+    # The score step knows the pool; only then can the held-out images be weighted.
+    plain = f" (plain, on {quantity(result.summary.held_out, 'held-out image')})" if metrics else ""
     session.console.detail(correlation_in_words(result.summary.metrics, result.summary.held_out))
     session.console.problems(result.problems)
     session.console.result(
         {"cycle": number, "already_done": result.already_done, **result.summary.document()},
         f"Cycle {number}: {'already trained' if result.already_done else 'trained'} "
-        f"on {quantity(result.summary.trained_on, 'image')}. {metrics or 'No metric.'}\nNext: alcli score",
+        f"on {quantity(result.summary.trained_on, 'image')}. {metrics or 'No metric.'}{plain}\nNext: alcli score",
     )
     return code

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import integrate, stats
 
 from alcli.curves.estimate import Estimate
+
+if TYPE_CHECKING:
+    from alcli.curves.history import CycleFacts
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -60,6 +64,16 @@ def share_interval(value: float, count: int, confidence: float = CONFIDENCE) -> 
     hits, misses = value * count + 0.5, (1 - value) * count + 0.5
     low, high = stats.beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], hits, misses)
     return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def headline_interval(cycle: CycleFacts) -> Estimate:
+    """A cycle's main metric with its 90 % interval: as measured with the pool, otherwise that of a plain mean."""
+    name_and_value = cycle.headline
+    if name_and_value is None:
+        return Estimate(math.nan, math.nan, math.nan)
+    if cycle.interval:
+        return Estimate(name_and_value[1], *cycle.interval)
+    return share_interval(name_and_value[1], cycle.held_out, 0.9)
 
 
 def rank_correlation_interval(value: float, count: int) -> tuple[float, float]:

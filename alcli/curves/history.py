@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from alcli.curves.metrics import CORRELATION
 from alcli.workspace import Workspace
-from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training
+from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training, measurement_of
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,10 @@ class CycleFacts:
 
     Attributes:
         labels: annotated images, including held-out ones; 0 before the training.
-        held_out: images that the metrics were measured on.
+        held_out: images that the metrics were measured on. effective_images: images of equal weight that are as many.
         metrics: the headline first; empty if nothing could be measured.
+        interval: of the headline, 90 %; None where it was not measured with the pool.
+        method: how it was measured, as in ``Measurement``.
         agreement: of its model's predictions with the previous model's, in [0, 1]; None if not compared.
         reused: whether it used the model of an earlier cycle.
     """
@@ -29,7 +31,10 @@ class CycleFacts:
     labels: int = 0
     trained_on: int = 0
     held_out: int = 0
+    effective_images: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    method: str = ""
     agreement: float | None = None
     reused: bool = False
     strategy: str = ""
@@ -54,8 +59,12 @@ def history(workspace: Workspace) -> list[CycleFacts]:
 
 
 def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
-    """The cycles with a new model and the same main metric as the newest of them."""
+    """The cycles with a new model and the same main metric as the newest of them.
+
+    A mean over the held-out images alone may be biased: such cycles are left out where others were measured better.
+    """
     evaluated = [cycle for cycle in cycles if cycle.headline and not cycle.reused]
+    evaluated = [cycle for cycle in evaluated if cycle.method] or evaluated
     if not evaluated or evaluated[-1].headline is None:
         return []
     name = evaluated[-1].headline[0]
@@ -66,6 +75,7 @@ def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:
     training_record, scored_record = workspace.step(cycle.number, Training), workspace.step(cycle.number, Scored)
     records = [training_record, scored_record, *(workspace.step(cycle.number, kind) for kind in (Exported, Pushed))]
     training = training_record.summary if training_record else Training()
+    measurement = measurement_of(training_record, scored_record)
     scored = scored_record.summary if scored_record else Scored()
     return CycleFacts(
         number=cycle.number,
@@ -74,8 +84,11 @@ def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:
         steps_done=[record.summary.step for record in records if record],
         labels=training.trained_on + training.held_out,
         trained_on=training.trained_on,
-        held_out=training.held_out,
-        metrics=training.metrics,
+        held_out=measurement.images,
+        effective_images=measurement.effective_images,
+        metrics=measurement.metrics,
+        interval=measurement.interval,
+        method=measurement.method,
         agreement=training.agreement,
         reused=training.reused_from is not None,
         strategy=scored.strategy,

@@ -33,6 +33,11 @@ def metric_in_words(key: str, value: float) -> str:
     return f"{metric_name(key)} {percent(value)}"
 
 
+def interval_in_words(interval: tuple[float, float] | None) -> str:
+    """`` [90 %: 24 to 33]`` after a metric; empty without an interval."""
+    return f" [90 %: {100 * interval[0]:.0f} to {100 * interval[1]:.0f}]" if interval else ""
+
+
 def correlation_in_words(metrics: Mapping[str, float], held_out: int) -> str:
     """How well a model predicts its own loss; empty if that was not measured."""
     from alcli.curves.comparison import rank_correlation_interval

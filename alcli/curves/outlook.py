@@ -149,6 +149,8 @@ def outlook(cycles: Sequence[CycleFacts], target: float | None, means: Means) ->
 
 def _missing_in_words(cycles: Sequence[CycleFacts]) -> str:
     """Why there is no forecast yet."""
+    if left_out := _left_out(cycles):
+        return f"A forecast comes after the next cycle; it is useful after four. {left_out}"
     if curve(cycles):
         return "A forecast comes after the next cycle; it is useful after four."
     if any(cycle.trained_on and not cycle.held_out for cycle in cycles):
@@ -161,7 +163,11 @@ def forecast_outlook(cycles: Sequence[CycleFacts], target: float | None, means: 
     points = [cycle for cycle in curve(cycles) if cycle.headline and math.isfinite(cycle.headline[1])]
     headlines = [cycle.headline for cycle in points if cycle.headline]
     values = [value for _, value in headlines]
-    bundle = fit([cycle.labels for cycle in points], values, [cycle.held_out for cycle in points])
+    bundle = fit(
+        [cycle.labels for cycle in points],
+        values,
+        [round(cycle.effective_images or cycle.held_out) for cycle in points],
+    )
     newest = points[-1]
     gain = bundle.gain(newest.labels, newest.labels + means.budget)
     outlook = Outlook(
@@ -180,8 +186,23 @@ def forecast_outlook(cycles: Sequence[CycleFacts], target: float | None, means: 
         next_gain=gain,
         agreement=newest.agreement,
     )
-    sentences = (_target_in_words(outlook), _gain_in_words(outlook, gain), _agreement_in_words(outlook))
+    sentences = (
+        _target_in_words(outlook),
+        _gain_in_words(outlook, gain),
+        _agreement_in_words(outlook),
+        _left_out(cycles),
+    )
     return replace(outlook, advice=_advice(gain, outlook.stable), text=" ".join(filter(None, sentences)))
+
+
+def _left_out(cycles: Sequence[CycleFacts]) -> str:
+    """How many cycles do not count because their metric may be biased; empty if all do."""
+    measured = [cycle for cycle in cycles if cycle.headline and not cycle.reused]
+    plain = sum(not cycle.method for cycle in measured)
+    if not 0 < plain < len(measured):
+        return ""
+    verb = "was" if plain == 1 else "were"
+    return f"{quantity(plain, 'cycle')} {verb} measured without weights, perhaps too low, and {verb} left out."
 
 
 def _advice(gain: Estimate, stable: bool) -> str:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from scipy.stats import spearmanr
 from torch import nn
 
 from alcli.annotations import Annotation
-from alcli.artifacts.trained import load_previous
+from alcli.artifacts.examples import held_out_examples
+from alcli.artifacts.scoring_pass import ScoringPass
+from alcli.artifacts.trained import TrainedModel, load_previous
 from alcli.context import Context
-from alcli.engine import inference
+from alcli.engine import inference, stratified
 from alcli.engine.agreement import agreement
 from alcli.errors import AlcliError, DataError
 from alcli.models.loss_head import LossHead
+from alcli.signals import Signals
+from alcli.system.files import atomic_write
 from alcli.system.text import quantity
 from alcli.tasks import Example, Task
+from alcli.workspace.records import PLAIN, STRATIFIED, Measurement, Training
+
+CORRELATION = "loss_rank_correlation"
+"""Key of Spearman's correlation of predicted and true losses on the held-out images."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ def evaluate_model(
     if metrics and len(held_out) >= 3:
         true, predicted = inference.losses(task, model, loss_head, held_out, context.config.score)
         if len(set(true.tolist())) > 1 and len(set(predicted.tolist())) > 1:
-            metrics["loss_rank_correlation"] = float(spearmanr(true, predicted).statistic)
+            metrics[CORRELATION] = float(spearmanr(true, predicted).statistic)
     return Evaluation(metrics, _agreement(context, cycle, task, held_out, predictions))
 
 
@@ -76,3 +86,63 @@ def _agreement(
         return None
     before = inference.predictions(task, previous, held_out, context.config.score)
     return agreement(task, held_out, before, predictions.values())
+
+
+def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signals: Signals) -> Measurement:
+    """The model's metrics with the held-out images weighted to stand for all images that it was not trained on.
+
+    Args:
+        signals: of the pool. Without an uncertainty among them every image has the same weight, and this is said.
+    """
+    training = trained.record.summary
+    if not training.metrics:
+        return Measurement()
+    examples = held_out_examples(context, trained.task, training.validation)
+    options = context.config.score
+    predictions = {
+        prediction.item_id: prediction
+        for prediction in inference.predictions(trained.task, trained.model, examples, options)
+    }
+    examples = [example for example in examples if example.item.id in predictions]
+    if not examples:
+        return Measurement()
+    strata = _strata(context, cycle, trained, signals, examples)
+    try:
+        measured = stratified.measure(trained.task, examples, predictions, strata, context.config.selection.seed)
+    except DataError:
+        return Measurement()  # said by the training
+    metrics = measured.metrics
+    if CORRELATION in training.metrics:
+        metrics[CORRELATION] = training.metrics[CORRELATION]
+    method = STRATIFIED if strata.count > 1 else PLAIN
+    return Measurement(method, len(examples), strata.effective_images, metrics, measured.interval)
+
+
+def _strata(
+    context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
+) -> stratified.Strata:
+    name = stratified.choose_signal(signals)
+    if name is None:
+        context.progress.say("The strategy looks at no uncertainty: the metric is a plain mean over held-out images.")
+        return stratified.equal_strata(len(examples))
+    items = [example.item for example in examples]
+    theirs = ScoringPass(context, cycle, trained).signals(frozenset({name}), items, "signals-held-out")
+    known = dict(zip(theirs.item_ids, stratified.uncertainty(theirs, name).tolist(), strict=True))
+    held_out = np.array([known.get(item.id, np.nan) for item in items])
+    return stratified.make_strata(stratified.uncertainty(signals, name), held_out)
+
+
+def write_metrics(context: Context, cycle: int, training: Training, measurement: Measurement) -> None:
+    """Write the cycle's ``metrics.json``: what the training says about itself, and the measurement with the pool."""
+    if not measurement.metrics:
+        return
+    content = {
+        **training.document(),
+        "metrics": measurement.metrics,
+        "metric_method": measurement.method,
+        "metric_images": measurement.images,
+        "metric_interval": measurement.interval,
+        "metrics_plain": training.metrics,
+    }
+    with atomic_write(context.workspace.cycle_folder(cycle) / "metrics.json") as stream:
+        stream.write(json.dumps(content, indent=2) + "\n")

@@ -15,6 +15,8 @@ from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
+from alcli.cycle._measure import measure_with_pool, write_metrics
+from alcli.engine.stratified import UNCERTAINTIES
 from alcli.errors import DataError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, Refusal
 from alcli.review.label_review import choose_rechecks, rechecks_key
@@ -58,6 +60,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     if not plan.pool_signals:
         query, refusals = _without_broken_images(context, query)
     _check(plan.pool, refusals, query)
+    measurement = measure_with_pool(context, cycle, trained, signals)
     problems = context.workspace.store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.transient for refusal in refusals):
         inputs = UNFINISHED
@@ -65,6 +68,8 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     write_scores(path, query, signals)
     summary = _summarize(context, training, name, query, len(refusals))
+    summary = replace(summary, measurement=measurement)
+    write_metrics(context, cycle, training.summary, measurement)
     context.workspace.finish_step(cycle, inputs, summary, path)
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
 
@@ -106,13 +111,22 @@ def _plan(context: Context, training: StepRecord[Training], name: str) -> ScoreP
         given = plugins.load("tasks", context.config.task.name).signal_names
         classes = len(training.summary.classes)
         further = further_signals(context.config.selection) | signals_for_reasons(strategy.needs, given, classes)
+        if training.summary.held_out:
+            further |= _for_strata(strategy.needs | further, given)
     return ScorePlan.of(strategy, pool, labeled, further)
+
+
+def _for_strata(names: frozenset[str], given: frozenset[str]) -> frozenset[str]:
+    """An uncertainty, if the model looks at every image anyway: it lets the held-out images stand for the pool."""
+    if not names or names & set(UNCERTAINTIES):
+        return frozenset()
+    return frozenset([name for name in UNCERTAINTIES if name in given][:1])
 
 
 def _inputs(context: Context, training: StepRecord[Training], name: str, plan: ScorePlan) -> str:
     """A hash that changes whenever the list may change."""
     options = context.config.selection.model_dump_json()
-    settings = (name, options, str(_random_share(context, training)), rechecks_key(context, training))
+    settings = (name, options, str(_random_share(context, training)), rechecks_key(context, training), training.inputs)
     return sha256_of_text(*settings, plan.key(context, training))
 
 

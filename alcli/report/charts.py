@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from alcli.curves.comparison import share_interval
+from alcli.curves.comparison import headline_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import CycleFacts
 from alcli.curves.metrics import metric_name
@@ -37,9 +37,10 @@ STYLE: Any = {
 
 def learning_curve(cycles: Sequence[CycleFacts], bundle: Bundle | None, target: float | None, reach: float) -> str:
     """The metric over annotated images with its interval, and how it may go on up to ``reach`` labels."""
-    points = [(row.labels, *row.headline, row.held_out) for row in cycles if row.headline]
-    labels = [point[0] for point in points]
-    table = np.array([[e.mean, e.low, e.high] for e in (share_interval(p[2], p[3]) for p in points)]) * 100
+    points = [row for row in cycles if row.headline]
+    labels = [row.labels for row in points]
+    name = next(row.headline[0] for row in points if row.headline)
+    table = np.array([[e.mean, e.low, e.high] for e in map(headline_interval, points)]) * 100
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(7.2, 3.6)
         if bundle is not None and reach > labels[-1]:
@@ -48,11 +49,11 @@ def learning_curve(cycles: Sequence[CycleFacts], bundle: Bundle | None, target: 
             axes.plot(ahead, band[:, 0], "--", color=SECOND, label="forecast, 90 % interval")
             axes.fill_between(ahead, band[:, 1], band[:, 2], color=SECOND, alpha=0.2, linewidth=0)
         reaches = np.abs(np.nan_to_num(table[:, 1:] - table[:, :1])).T
-        axes.errorbar(labels, table[:, 0], reaches, fmt="o-", color=MAIN, capsize=3, label="measured, 95 % interval")
+        axes.errorbar(labels, table[:, 0], reaches, fmt="o-", color=MAIN, capsize=3, label="measured, 90 % interval")
         if target is not None:
             axes.axhline(100 * target, color=THIRD, linestyle=":", linewidth=2, label="target")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="annotated images", ylabel=f"{_plain(metric_name(points[0][1]))} (%)", ylim=(0, None))
+        axes.set(xlabel="annotated images", ylabel=f"{_plain(metric_name(name))} (%)", ylim=(0, None))
         _legend(axes)
         return _svg(figure, "curve")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jinja2
 
-from alcli.curves.comparison import share_interval
+from alcli.curves.comparison import headline_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import curve
 from alcli.curves.metrics import metric_name
@@ -39,7 +39,7 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
         outlook=outlook,
         points=points,
         tied=any(ON_BOX in row.reason for row in facts.cards),
-        interval=share_interval,
+        interval=headline_interval,
         pictures=pictures,
     )
     return redact(text)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from alcli.curves.comparison import rank_correlation_interval, share_interval
+from alcli.curves.comparison import headline_interval, rank_correlation_interval
 from alcli.curves.history import curve
 from alcli.curves.metrics import metric_in_words
 from alcli.report import Facts
@@ -35,8 +35,8 @@ def _standing(facts: Facts) -> str:
     if not points or points[-1].headline is None:
         return "; no image is held out yet to measure the model on"
     name, value = points[-1].headline
-    interval = share_interval(value, points[-1].held_out)
-    spans = f"[95 %: {100 * interval.low:.0f} to {100 * interval.high:.0f}]"
+    interval = headline_interval(points[-1])
+    spans = f"[90 %: {100 * interval.low:.0f} to {100 * interval.high:.0f}]"
     text = f": the model is at {metric_in_words(name, value)} {spans}"
     if len(points) > 1 and points[-2].headline:
         text += f", {100 * (value - points[-2].headline[1]):+.1f} points since cycle {points[-2].number}"

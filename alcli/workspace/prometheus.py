@@ -9,13 +9,13 @@ from typing import Any
 from alcli.system.files import SHARED, atomic_write
 from alcli.workspace import Workspace
 from alcli.workspace.heartbeat import Heartbeat
-from alcli.workspace.records import Training
+from alcli.workspace.records import Scored, Training, measurement_of
 
 
 def publish(workspace: Workspace, path: Path, heartbeat: Heartbeat) -> None:
     """Write the heartbeat, the number of items by state and the newest model's metrics."""
     training = workspace.newest(Training)
-    metrics = training.summary.metrics if training else {}
+    metrics = measurement_of(training, workspace.step(training.cycle, Scored) if training else None).metrics
     write_metrics(path, heartbeat, workspace.store.counts(), metrics)
 
 

@@ -233,6 +233,28 @@ class Training(Summary):
         return content
 
 
+PLAIN, STRATIFIED = "plain", "stratified"
+"""Measuring methods: a plain mean over the held-out images, or one in which each has a weight."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model achieves on all images that it was not trained on, estimated from the held-out ones.
+
+    Attributes:
+        method: stratified where the held-out images are weighted by the pool's strata; plain where they cannot be; ""
+            for a mean over the held-out images that nobody has tried to weight.
+        images: held-out images. effective_images: images of equal weight that would be as many.
+        metrics: the headline first. interval: of the headline, 90 %.
+    """
+
+    method: str = ""
+    images: int = 0
+    effective_images: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True)
 class Scored(Summary):
     """A ranked list.
@@ -243,6 +265,7 @@ class Scored(Summary):
         scored, asked: numbers of images to annotate. at_random: how many of them chance chose.
         rechecks: ids of the annotated items that somebody should look at again.
         put_off: near-duplicates, and images of groups that already have their share.
+        measurement: of the model, with the held-out images weighted to stand for the pool.
     """
 
     step = "score"
@@ -260,6 +283,17 @@ class Scored(Summary):
     all_scores_equal: bool = False
     configured_strategy: str = ""
     quarantined: int = 0
+    measurement: Measurement = Measurement()
+
+
+def measurement_of(training: StepRecord[Training] | None, scored: StepRecord[Scored] | None) -> Measurement:
+    """The one measurement of a cycle: with the pool where it was scored, otherwise on the held-out images alone."""
+    if training is None:
+        return Measurement()
+    if scored and scored.summary.measurement.metrics and scored.summary.model_sha256 == training.sha256:
+        return scored.summary.measurement
+    held_out = training.summary.held_out
+    return Measurement("", held_out, float(held_out), training.summary.metrics)
 
 
 @dataclass(frozen=True)
