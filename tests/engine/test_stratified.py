@@ -65,9 +65,7 @@ def test_the_interval_is_narrower_with_more_images_and_open_where_all_are_right(
     assert widths[1] < widths[0] / 2.5
     examples, guesses = labeled(tmp_path, [("cat", "cat"), ("dog", "dog")] * 10)
     low, high = measure(task, examples, guesses, Strata(np.zeros(20, dtype=np.int64), np.ones(20)), 0).interval
-    assert low == pytest.approx(
-        20 / (20 + 1.6449**2), abs=1e-6
-    )  # Wilson's, 20 of 20: equal draws say nothing
+    assert low == pytest.approx(20 / (20 + 1.6449**2), abs=1e-6)  # Wilson's, 20 of 20: equal draws say nothing
     assert high == pytest.approx(1)
 
 
