@@ -328,6 +328,7 @@ def test_a_list_with_umlauts_in_a_bare_locale(workspace, photos):
 
     (photos.images / photos.name(9)).rename(photos.images / "ä,=é.jpg")
     environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environ["ALCLI_TRAIN_MIN_STEPS"] = "0"
 
     def run(*arguments):
         command = [sys.executable, "-m", "alcli", *arguments, "-w", str(workspace)]
