@@ -18,6 +18,7 @@ from alcli.plugins import load
 from alcli.tasks import Example, Task
 from alcli.tasks import pose as pose_task
 from alcli.tasks.classification import Classification
+from alcli.tasks.detection import Detection
 from alcli.tasks.segmentation import Segmentation
 
 SIZE = (96, 80)
@@ -98,7 +99,7 @@ CASES = {
         {"'c' is not one of a, b": Annotation("x", size=SIZE, labels=("a", "c"))},
     ),
     "detection": Case(
-        TaskOptions(name="detection", classes=("a", "b")),
+        Detection.Options(name="detection", classes=("a", "b")),
         ModelOptions(name="ssd-tiny"),
         _boxes,
         {
