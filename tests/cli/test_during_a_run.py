@@ -88,7 +88,8 @@ def test_a_page_for_other_users(alcli, workspace, tmp_path):
 def test_counts_agree_with_what_is_left_out(alcli, workspace, photos):
     (photos.images / photos.name(9)).write_bytes(b"")
     photos.annotate(8)
-    (photos.annotations / "photo_08.xml").rename(photos.annotations / "stranger.xml")
+    stranger = (photos.annotations / "photo_08.xml").rename(photos.annotations / "stranger.xml")
+    stranger.write_text(stranger.read_text().replace("<filename>photo_08", "<filename>stranger"))
     alcli("cycle", "-w", workspace)
     out = alcli("status", "-w", workspace)[1]
     assert "8 labeled, 3 unlabeled, 0 skipped, 1 quarantined" in out
@@ -146,7 +147,7 @@ def test_one_of_something_is_singular(alcli, workspace, photos):
 def test_the_first_list_says_what_it_is_once(alcli, workspace, photos):
     for path in photos.annotations.glob("*.xml"):
         path.unlink()
-    code, out, err = alcli("cycle", "-w", workspace)
+    code, out, err = alcli("cycle", "-w", workspace, "--accept-shrink")
     assert code == 0
     assert "Cycle 1: nothing to train on yet, the list is a random sample. Annotate its first images," in out
     assert "cold start" not in out + err

@@ -39,7 +39,7 @@ def test_pull_and_doctor_end_with_the_same(init, alcli, tmp_path):
     assert alcli("pull", "-w", root)[1].splitlines()[1] == FOUND
     assert alcli("doctor", "-w", root)[1].splitlines()[-3:] == [FOUND, MODEL, f"Next: alcli cycle -w {root}"]
     found = json.loads(alcli("pull", "-w", root, "--json")[1])["found"]
-    assert found == {"images": 12, "annotated": 8, "format": "Pascal VOC", "annotations_read": 8,
+    assert found == {"images": 12, "annotated": 8, "format": "Pascal VOC", "annotations_read": 8, "unusable": 0,
                      "classes": {"red": 8, "blue": 6, "green": 6}}  # fmt: skip
     assert alcli("pull", "-w", root, "--dry-run")[1] == (
         "12 images, 8 annotated; 0 new, 0 vanished, 0 annotations read. Nothing was changed.\n"

@@ -47,7 +47,7 @@ def test_a_broken_plugin_does_not_hide_a_misspelled_key(alcli, broken_plugin, tm
 def test_strategies_start_with_the_one_to_use_and_need_no_wide_terminal(alcli):
     out = alcli("list", "strategies")[1]
     lines = out.splitlines()
-    assert lines[2].startswith("auto (use this first)  Cluster the least certain items")
+    assert lines[2].startswith("auto (use this first)  Pick items one by one")
     assert "O(" not in out and "``" not in out
     assert "O(" in alcli("list", "strategies", "-v")[1]
     assert "``" not in alcli("list", "formats")[1] + alcli("list", "tasks")[1]

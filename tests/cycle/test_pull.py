@@ -16,6 +16,7 @@ def pull_document(alcli, workspace, *options: str) -> dict:
 
 def rename_annotations(photos) -> None:
     for path in sorted(photos.annotations.glob("*.xml")):
+        path.write_text(path.read_text().replace(f"<filename>{path.stem}", f"<filename>scan_{path.stem}"))
         path.rename(path.with_stem(f"scan_{path.stem}"))
 
 

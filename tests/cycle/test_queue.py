@@ -172,7 +172,7 @@ def test_priorities_that_somebody_changed_are_set_again(alcli, team, server):  #
     server.items[first]["entropy_value"] = None
     code, out, err = alcli("cycle", "-w", team)
     assert code == 0, err
-    assert "Queue: 6 images; 1 new." in out
+    assert "Queue: 6 images; 1 new" in out
     assert server.state() == before
     server.items[second]["entropy_value"] = 0.5
     assert "put back" in alcli("cycle", "-w", team)[1]
