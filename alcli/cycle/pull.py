@@ -50,13 +50,7 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     for note in getattr(context.platform, "notes", ()):
         context.progress.say(note)
     new_classes = _new_classes(context, annotations)
-    problems: list[Refusal] = []
-    if not dry_run:
-        store.replace_items(items, annotations)
-        problems += store.quarantine("listing", refused, now(), complete=True)
-        problems += store.quarantine("reading", unreadable, now(), complete=False)
-        if labeled:
-            _record_format(context)
+    problems = [] if dry_run else _remember(context, items, annotations, refused, unreadable)
     ids = {item.id for item in items}
     summary = Pulled(
         items=len(items),
@@ -71,6 +65,23 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     if annotations and not dry_run:
         _say_contents(context, summary)
     return StepResult(None, summary, problems=tuple(problems))
+
+
+def _remember(
+    context: Context,
+    items: Sequence[Item],
+    annotations: Sequence[tuple[Item, Annotation]],
+    refused: Sequence[Refusal],
+    unreadable: Sequence[Refusal],
+) -> list[Refusal]:
+    """Write what was read to the workspace; returns the refusals that are new."""
+    store = context.workspace.store
+    store.replace_items(items, annotations)
+    problems = [*store.quarantine("listing", refused, now(), complete=True)]
+    problems += store.quarantine("reading", unreadable, now(), complete=False)
+    if any(item.state == LABELED for item in items):
+        _record_format(context)
+    return problems
 
 
 def remember_first_look(workspace: Workspace, images: int, annotated: int) -> None:
