@@ -36,7 +36,7 @@ def test_its_cycle_runs_like_any_other(installed, alcli, tmp_path):
     code, out, err = alcli("cycle", "-w", tmp_path / "W")
     assert code == 3
     assert "left out: 6.png: '120' is not a number from 0 to 100" in err
-    assert "brightness gives no embedding, expected_objects, margin: ranking by learned-loss" in err
+    assert "brightness gives no class_uncertainty, embedding, expected_objects, margin: ranking by learned-loss" in err
     assert "nearness" in out and "Ranked 1 image;" in out
     code, out, err = alcli("cycle", "-w", tmp_path / "W", "--set", "task.scale=120")
     assert code == 0, err
