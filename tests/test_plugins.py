@@ -29,7 +29,7 @@ def test_a_typing_error_names_the_nearest():
 def test_nothing_near_lists_all():
     with pytest.raises(UsageError) as error:
         plugins.load("strategies", "zzz")
-    assert "entropy, facility-location, herding, learned-loss" in error.value.do
+    assert "entropy, facility-location, foreground-random, herding" in error.value.do
 
 
 def test_names_import_nothing(monkeypatch):

@@ -143,9 +143,13 @@ def _show_warnings(console: Console) -> None:
     LOG.addHandler(_Warnings(console))
 
 
-def metrics_in_words(metrics: Mapping[str, float]) -> str:
-    """The metrics of a model in one line; those of single classes (``iou/CLASS``) are only in metrics.json."""
-    from alcli.curves.metrics import CORRELATION, metric_in_words
+def metrics_in_words(metrics: Mapping[str, float], interval: tuple[float, float] | None = None) -> str:
+    """The metrics of a model in one line; those of single classes (``iou/CLASS``) are only in metrics.json.
 
-    shown = [name for name in metrics if "/" not in name and name != CORRELATION]
-    return ", ".join(metric_in_words(name, metrics[name]) for name in shown)
+    Args:
+        interval: of the first metric.
+    """
+    from alcli.curves.metrics import CORRELATION, interval_in_words, metric_in_words
+
+    shown = [metric_in_words(name, metrics[name]) for name in metrics if "/" not in name and name != CORRELATION]
+    return ", ".join([shown[0] + interval_in_words(interval), *shown[1:]] if shown else [])

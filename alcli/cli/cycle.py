@@ -133,14 +133,13 @@ def _queue_in_words(pushed: Pushed) -> str:
 
 
 def _training_in_words(training: Training, scored: Scored) -> str:
-    from alcli.curves.metrics import interval_in_words
     from alcli.system.text import quantity
 
     measured = scored.measurement
-    metrics = metrics_in_words(measured.metrics or training.metrics)
+    metrics = metrics_in_words(measured.metrics or training.metrics, measured.interval)
     text = f"trained on {quantity(training.trained_on, 'image')}"
     if metrics:
-        text += f" ({metrics}{interval_in_words(measured.interval)} on {measured.images or training.held_out} held out)"
+        text += f" ({metrics} on {measured.images or training.held_out} held out)"
     if training.reused_from is not None:
         text += f"; the model of cycle {training.reused_from} is reused, because nothing it depends on has changed"
     return text
