@@ -334,6 +334,14 @@ def object_counts(annotations: Iterable[Annotation], joints: bool = True) -> Cou
     return counts
 
 
+def image_counts(annotations: Iterable[Annotation], joints: bool = True) -> Counter[str]:
+    """Count the images that each class is in; ``joints`` as in ``object_counts``."""
+    counts: Counter[str] = Counter()
+    for annotation in annotations:
+        counts.update(object_counts([annotation], joints).keys())
+    return counts
+
+
 def in_words(annotation: Annotation) -> str:
     """Describe an annotation: ``3 × RBC, 1 × WBC``; ``cat 62 %``; ``12 joints of 1 person``; ``60 % road``."""
     if annotation.labels:

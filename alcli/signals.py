@@ -19,8 +19,8 @@ DESCRIPTIONS = {
     "class_uncertainty": "(n, classes) ≥ 0, entropy of the predictions in nats, shared among the classes by their "
     "probabilities; summed over boxes, a mean over pixels, labels and joints",
     "expected_objects": "(n,) ≥ 0, number of objects (labels, boxes, joints, classes) that the model expects",
-    "tie": "(n, 5) for the box with the smallest gap between its two likeliest classes: both class indices, 1 − the "
-    "gap, and the center (x, y) as fractions of the image; zeros without an uncertain box",
+    "tie": "(n, 6) for the box with the smallest gap between its two likeliest classes: both class indices, 1 − the "
+    "gap, the center (x, y) as fractions of the image, and the larger probability; zeros without an uncertain box",
     "mutual_information": "(n,) ≥ 0, disagreement between dropout samples in nats, aggregated; high = uncertain",
     "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }

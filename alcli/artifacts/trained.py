@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -17,7 +17,7 @@ from alcli.models import storage
 from alcli.models.loss_head import LossHead
 from alcli.models.weights import load_strictly
 from alcli.tasks import Task
-from alcli.workspace.records import StepRecord, Training
+from alcli.workspace.records import Scored, StepRecord, Training
 
 NO_CLASS_YET = ("thing",)
 """Before the first annotation there are no classes; a network needs one output all the same."""
@@ -66,6 +66,16 @@ def newest_training(context: Context, cycle: int) -> StepRecord[Training]:
     return record
 
 
+def accepted_models(context: Context, cycle: int) -> Iterator[StepRecord[Training]]:
+    """The trainings before a cycle that left a model, the newest first; without models that did not rank."""
+    collapsed = {record.summary.collapse.model_sha256 for record in context.workspace.all_steps(Scored)
+                 if record.summary.collapse}  # fmt: skip
+    collapsed -= {record.summary.model_sha256 for record in context.workspace.all_steps(Scored)}
+    for record in reversed(context.workspace.all_steps(Training)):
+        if record.cycle < cycle and record.file and record.sha256 not in collapsed:
+            yield record
+
+
 def load_previous(context: Context, cycle: int, task: Task, current: str | None = None) -> nn.Module | None:
     """Load the newest model trained before a cycle, its outputs moved to the task's classes.
 
@@ -76,8 +86,7 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
         None where there is no earlier model, or only one of another task or network. An earlier cycle whose file is
         missing counts as one without a model.
     """
-    trainings = reversed(context.workspace.all_steps(Training))
-    models = [record for record in trainings if record.cycle < cycle and record.file and record.sha256 != current]
+    models = [record for record in accepted_models(context, cycle) if record.sha256 != current]
     earlier = next((record for record in models if record.file and record.file.is_file()), None)
     if models and earlier is not models[0]:
         context.progress.say(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alcli.items import Refusal
     from alcli.system.run_log import Run
     from alcli.workspace import Workspace
+    from alcli.workspace.measurements import Collapse
 
 Command = Callable[..., Any]
 Observer = Callable[["Workspace", "Run"], AbstractContextManager[None]]
@@ -117,9 +118,9 @@ class Session:
         finally:
             workspace.close()
 
-    def exit_code(self, problems: Sequence[Refusal]) -> int:
+    def exit_code(self, problems: Sequence[Refusal], collapse: Collapse | None = None) -> int:
         """The exit code of a run that reached its end; the run's log records it, too."""
-        code = PARTIAL if problems else DONE
+        code = PARTIAL if problems or collapse else DONE
         if self._run is not None:
             self._run.exit_code = code
         return code
@@ -226,6 +227,13 @@ allow_cold_start = setting(
     "--allow-cold-start",
     "train.allow_cold_start",
     "Rank without a model although no annotation can be used.",
+    is_flag=True,
+    default=None,
+)
+accept_worse = setting(
+    "--accept-worse",
+    "train.accept_worse",
+    "Rank with the new model although it is clearly worse than the last one.",
     is_flag=True,
     default=None,
 )

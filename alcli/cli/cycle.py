@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @options.strategy
 @options.validation
 @options.allow_cold_start
+@options.accept_worse
 @options.accept_shrink
 @options.wait
 @click.option(
@@ -56,7 +57,7 @@ def command(
             return _dry_run(session, accept_shrink)
     with session.lock_workspace(wait, functools.partial(_record_end, metrics_file)) as context:
         result = run_cycle(context, accept_shrink)
-        code = session.exit_code(result.problems)
+        code = session.exit_code(result.problems, result.collapse)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
     document: dict[str, Any] = {
@@ -117,10 +118,12 @@ def _ranking_in_words(scored: Scored) -> str:
 
     if not scored.asked:
         return f"Ranked {quantity(scored.scored, 'image')}; there is nothing to annotate."
+    by = f", model of cycle {scored.collapse.kept}" if scored.collapse else ""
     first = "the first is" if scored.asked == 1 else f"the first {scored.asked} are"
     rechecks = f"; {quantity(len(scored.rechecks), 'annotation')} to review" if scored.rechecks else ""
     return (
-        f"Ranked {quantity(scored.scored, 'image')}; {first} to be annotated (strategy: {scored.strategy}){rechecks}."
+        f"Ranked {quantity(scored.scored, 'image')}; {first} to be annotated "
+        f"(strategy: {scored.strategy}{by}){rechecks}."
     )
 
 
@@ -135,7 +138,7 @@ def _queue_in_words(pushed: Pushed) -> str:
 def _training_in_words(training: Training, scored: Scored) -> str:
     from alcli.system.text import quantity
 
-    measured = scored.measurement
+    measured = scored.collapse.measurement if scored.collapse else scored.measurement
     metrics = metrics_in_words(measured.metrics or training.metrics, measured.interval)
     text = f"trained on {quantity(training.trained_on, 'image')}"
     if metrics:

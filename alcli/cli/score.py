@@ -40,7 +40,7 @@ def command(session: options.Session, top: int | None, output: Path | None, wait
         cycles = context.workspace.store.cycles()
         number = cycles[-1].number if cycles else 0
         result = score(context, number)
-        code = session.exit_code(result.problems)
+        code = session.exit_code(result.problems, result.summary.collapse)
         scored = last_scores(context, number)
         rows = current_list(context, scored, top)
     session.console.problems(result.problems)

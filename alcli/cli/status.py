@@ -15,9 +15,11 @@ from alcli.errors import DONE, ENOUGH
 
 if TYPE_CHECKING:
     from alcli.cli._console import Console
+    from alcli.curves.classes import ClassNumbers
     from alcli.curves.history import CycleFacts
     from alcli.curves.outlook import Outlook
     from alcli.workspace import Running
+    from alcli.workspace.measurements import Collapse
 
 SHOWN_CYCLES = 10
 LIGHTS = {"go on": ("green", "●"), "unsure": ("yellow", "●"), "stop": ("red", "●")}
@@ -25,18 +27,21 @@ LIGHTS = {"go on": ("green", "●"), "unsure": ("yellow", "●"), "stop": ("red"
 
 @click.command()
 @click.option("--exit-code", is_flag=True, help="Exit with code 20 if the advice is to stop; for scripts.")
+@click.option("--classes", is_flag=True, help="Show what is annotated of each class, and how well it is found.")
 @options.shared
-def command(session: options.Session, exit_code: bool) -> int:
+def command(session: options.Session, exit_code: bool, classes: bool) -> int:
     """Show the pool, the last cycles, whether another cycle is worthwhile, and the next command.
 
     \b
     Examples:
       alcli status
       alcli status -w W --json
+      alcli status -w W --classes
       alcli status -w W --exit-code -q || mail -s "cells: enough labels?" lead@example.com
     """
     from alcli.cli.forecast import as_document
     from alcli.config import load
+    from alcli.curves.classes import newest_class_numbers
     from alcli.curves.history import history
     from alcli.curves.outlook import means_of, outlook
     from alcli.items import UNLABELED
@@ -47,6 +52,7 @@ def command(session: options.Session, exit_code: bool) -> int:
         cycles = history(workspace)
         entries = workspace.store.quarantine_entries()
         config = load(workspace.root, session.overrides)
+        numbers = newest_class_numbers(workspace) if classes else []
         ahead = outlook(cycles, config.report.target, means_of(workspace, config, counts[UNLABELED]))
     document: dict[str, Any] = {
         "workspace": str(session.root),
@@ -54,17 +60,24 @@ def command(session: options.Session, exit_code: bool) -> int:
         "running": running and asdict(running),
         "cycles": [_document(cycle) for cycle in cycles],
         "left_out": len(entries),
+        "collapse": cycles[-1].collapse and asdict(cycles[-1].collapse) if cycles else None,
         "advice": ahead.advice or None,
         "outlook": as_document(ahead),
         "next": _next(cycles, running, counts[UNLABELED]),
     }
+    if classes:
+        document["classes"] = [row.document() for row in numbers]
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
     _show_cycles(session.console, cycles)
+    if classes:
+        _show_classes(session.console, numbers)
     if left_out := _exclusions(counts, {entry.item_id for entry in entries}):
         session.console.line(f"{left_out}; reasons: alcli list quarantine")
     if running:
         session.console.line(_running_in_words(running))
+    if cycles and cycles[-1].collapse:
+        session.console.line(_warning(cycles[-1].collapse))
     if cycles:
         session.console.line(_advice(ahead))
     session.console.line(f"Next: {document['next']}")
@@ -97,6 +110,13 @@ def _advice(ahead: Outlook) -> str:
     return f"{click.style(light, fg=color)} {ahead.advice.capitalize()}: {ahead.text}"
 
 
+def _warning(collapse: Collapse) -> str:
+    """That an earlier model made the list, why, and what to do."""
+    from alcli.curves.collapse import collapse_in_words, remedy_in_words
+
+    return f"{click.style('▲', fg='yellow')} {collapse_in_words(collapse)} {remedy_in_words(collapse)}"
+
+
 def _document(cycle: CycleFacts) -> dict[str, Any]:
     metrics = {name: value if math.isfinite(value) else None for name, value in cycle.metrics.items()}
     return {
@@ -126,6 +146,31 @@ def _show_cycles(console: Console, cycles: Sequence[CycleFacts]) -> None:
     console.table(title, shown, [[line[name] for name in shown] for line in lines])
     if any(cycle.headline and cycle.method != "stratified" for cycle in cycles[-SHOWN_CYCLES:]):
         console.line("plain: a mean over the held-out images, without weights for what the strategy leaves in the pool")
+
+
+def _show_classes(console: Console, rows: Sequence[ClassNumbers]) -> None:
+    """The classes as a table, and which of them the model never finds."""
+    from alcli.curves.classes import NAMES, metric_kinds, never_found
+    from alcli.curves.metrics import percent
+
+    kinds = metric_kinds(rows)
+    header = ["class", "annotated images", "objects", "asked for", *(NAMES[kind] for kind in kinds)]
+    console.table(
+        "Classes",
+        header,
+        [
+            [
+                row.name,
+                row.images,
+                row.objects,
+                "" if row.asked is None else row.asked,
+                *(percent(row.metrics[kind]) if kind in row.metrics else "–" for kind in kinds),
+            ]
+            for row in rows
+        ],
+    )
+    if told := never_found(rows):
+        console.line(told)
 
 
 def _cells(cycle: CycleFacts) -> tuple[Any, ...]:

@@ -132,6 +132,9 @@ class TrainOptions(Section):
     )
     init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
     freeze_backbone: bool = Field(False, description="train only the layers after the pretrained part")
+    accept_worse: bool = Field(
+        False, description="rank with a new model although it is clearly worse than the last one"
+    )
     allow_cold_start: bool = Field(False, description="rank without a model although no annotation can be used")
     validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
     augment: Literal["ssd", "flip", "crop", "rotate", "none"] = Field(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alcli.curves.metrics import CORRELATION
+from alcli.curves.recipe import differences, recipe
 from alcli.workspace import Workspace
+from alcli.workspace.measurements import Collapse
 from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training, measurement_of
 
 
@@ -22,6 +25,7 @@ class CycleFacts:
         method: how it was measured, as in ``Measurement``.
         agreement: of its model's predictions with the previous model's, in [0, 1]; None if not compared.
         reused: whether it used the model of an earlier cycle.
+        settings: that its model's quality depends on. collapse: why its model did not rank; None as a rule.
     """
 
     number: int
@@ -41,6 +45,8 @@ class CycleFacts:
     ranked: int = 0
     asked: int = 0
     cold_start: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    collapse: Collapse | None = None
 
     @property
     def headline(self) -> tuple[str, float] | None:
@@ -55,15 +61,30 @@ class CycleFacts:
 
 def history(workspace: Workspace) -> list[CycleFacts]:
     """Every cycle, oldest first."""
-    return [_facts(workspace, cycle) for cycle in workspace.store.cycles()]
+    ranked_by = {record.summary.model_sha256 for record in workspace.all_steps(Scored)}
+    return [_facts(workspace, cycle, ranked_by) for cycle in workspace.store.cycles()]
 
 
 def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
-    """The cycles with a new model and the same main metric as the newest of them.
+    """The cycles with a new model, and the same main metric and settings as the newest of them that ranked.
 
     A mean over the held-out images alone may be biased: such cycles are left out where others were measured better.
     """
-    evaluated = [cycle for cycle in cycles if cycle.headline and not cycle.reused]
+    evaluated = _evaluated(cycles)
+    ranked = [cycle for cycle in evaluated if not cycle.collapse]
+    newest = ranked[-1].settings if ranked else {}
+    return [cycle for cycle in ranked if not differences(cycle.settings, newest)]
+
+
+def apart(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
+    """The cycles with the same main metric that lie on another curve: of other settings, or with a collapsed model."""
+    numbers = {cycle.number for cycle in curve(cycles)}
+    return [cycle for cycle in _evaluated(cycles) if cycle.number not in numbers]
+
+
+def _evaluated(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
+    """The cycles with a new model and the same main metric as the newest of them."""
+    evaluated = [cycle for cycle in cycles if cycle.headline and math.isfinite(cycle.headline[1]) and not cycle.reused]
     evaluated = [cycle for cycle in evaluated if cycle.method] or evaluated
     if not evaluated or evaluated[-1].headline is None:
         return []
@@ -71,12 +92,14 @@ def curve(cycles: Sequence[CycleFacts]) -> list[CycleFacts]:
     return [cycle for cycle in evaluated if cycle.headline and cycle.headline[0] == name]
 
 
-def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:
+def _facts(workspace: Workspace, cycle: CycleRecord, ranked_by: Collection[str | None]) -> CycleFacts:
     training_record, scored_record = workspace.step(cycle.number, Training), workspace.step(cycle.number, Scored)
     records = [training_record, scored_record, *(workspace.step(cycle.number, kind) for kind in (Exported, Pushed))]
     training = training_record.summary if training_record else Training()
     measurement = measurement_of(training_record, scored_record)
     scored = scored_record.summary if scored_record else Scored()
+    # Whoever has accepted a worse model goes on from it.
+    accepted = scored.collapse is not None and scored.collapse.model_sha256 in ranked_by
     return CycleFacts(
         number=cycle.number,
         started=cycle.started,
@@ -95,4 +118,6 @@ def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:
         ranked=scored.scored,
         asked=scored.asked,
         cold_start=training.cold_start,
+        settings=recipe(workspace, cycle.number, training.model),
+        collapse=None if accepted else scored.collapse,
     )

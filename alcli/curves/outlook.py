@@ -11,8 +11,9 @@ from alcli.annotations import object_counts
 from alcli.config import Config, CostOptions
 from alcli.curves.estimate import Estimate
 from alcli.curves.forecast import Bundle, Needed, fit, labels_needed
-from alcli.curves.history import CycleFacts, curve
+from alcli.curves.history import CycleFacts, apart, curve
 from alcli.curves.metrics import metric_name, percent
+from alcli.curves.recipe import differences
 from alcli.errors import DataError
 from alcli.system.text import quantity
 from alcli.workspace import Workspace
@@ -196,7 +197,23 @@ def forecast_outlook(cycles: Sequence[CycleFacts], target: float | None, means: 
 
 
 def _left_out(cycles: Sequence[CycleFacts]) -> str:
-    """How many cycles do not count because their metric may be biased; empty if all do."""
+    """How many cycles do not count, and why; empty if all do."""
+    return " ".join(filter(None, (_other_settings(cycles), _without_weights(cycles))))
+
+
+def _other_settings(cycles: Sequence[CycleFacts]) -> str:
+    """How many cycles lie on another curve: their models were trained with other settings, or collapsed."""
+    others = apart(cycles)
+    if not others:
+        return ""
+    newest = curve(cycles)[-1].settings
+    collapsed = sum(not differences(cycle.settings, newest) for cycle in others)
+    why = "a collapsed model" if collapsed == len(others) else "other settings"
+    return f"{quantity(len(others), 'cycle')} with {why} {'does' if len(others) == 1 else 'do'} not count."
+
+
+def _without_weights(cycles: Sequence[CycleFacts]) -> str:
+    """How many cycles do not count because their metric may be biased."""
     measured = [cycle for cycle in cycles if cycle.headline and not cycle.reused]
     plain = sum(not cycle.method for cycle in measured)
     if not 0 < plain < len(measured):

@@ -17,6 +17,7 @@ from alcli.strategies import make_strategy
 from alcli.system.clock import now
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
+from alcli.workspace.measurements import Collapse
 from alcli.workspace.records import Exported, Kind, Pulled, Scored, Summary, Training
 
 WITHOUT_EFFECT: Any = {
@@ -47,6 +48,12 @@ class CycleResult:
     def summary(self, kind: type[Kind]) -> Kind | None:
         """What one step says about itself; None when it did not run."""
         return next((step.summary for step in self.steps if isinstance(step.summary, kind)), None)
+
+    @property
+    def collapse(self) -> Collapse | None:
+        """Why an earlier model made the list; None as a rule."""
+        scored = self.summary(Scored)
+        return scored.collapse if scored else None
 
     @property
     def problems(self) -> list[Refusal]:

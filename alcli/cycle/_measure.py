@@ -15,15 +15,18 @@ from alcli.artifacts.examples import held_out_examples
 from alcli.artifacts.scoring_pass import ScoringPass
 from alcli.artifacts.trained import TrainedModel, load_previous
 from alcli.context import Context
+from alcli.curves.classes import class_numbers
 from alcli.engine import inference, stratified
 from alcli.engine.agreement import agreement
 from alcli.errors import AlcliError, DataError
+from alcli.items import LABELED
 from alcli.models.loss_head import LossHead
 from alcli.signals import Signals
 from alcli.system.files import atomic_write
 from alcli.system.text import quantity
 from alcli.tasks import Example, Task
-from alcli.workspace.records import PLAIN, STRATIFIED, Measurement, Training
+from alcli.workspace.measurements import PLAIN, STRATIFIED, Measurement
+from alcli.workspace.records import Scored, Training
 
 CORRELATION = "loss_rank_correlation"
 """Key of Spearman's correlation of predicted and true losses on the held-out images."""
@@ -36,10 +39,12 @@ class Evaluation:
     Attributes:
         metrics: the headline first; empty where nothing is held out or nothing can be measured.
         agreement: in [0, 1]; None where the models cannot be compared.
+        confusion: as in ``Training``.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     agreement: float | None = None
+    confusion: Sequence[tuple[int, int, int]] = ()
 
 
 def evaluate_model(
@@ -57,7 +62,9 @@ def evaluate_model(
         true, predicted = inference.losses(task, model, loss_head, held_out, context.config.score)
         if len(set(true.tolist())) > 1 and len(set(predicted.tolist())) > 1:
             metrics[CORRELATION] = float(spearmanr(true, predicted).statistic)
-    return Evaluation(metrics, _agreement(context, cycle, task, held_out, predictions))
+    count_confusions = getattr(task, "confusion", None)
+    confusion = count_confusions(held_out, predictions.values()) if count_confusions and metrics else ()
+    return Evaluation(metrics, _agreement(context, cycle, task, held_out, predictions), confusion)
 
 
 def _metrics(
@@ -132,10 +139,17 @@ def _strata(
     return stratified.make_strata(stratified.uncertainty(signals, name), held_out)
 
 
-def write_metrics(context: Context, cycle: int, training: Training, measurement: Measurement) -> None:
-    """Write the cycle's ``metrics.json``: what the training says about itself, and the measurement with the pool."""
+def write_metrics(context: Context, cycle: int, training: Training, measurement: Measurement, scored: Scored) -> None:
+    """Write the cycle's ``metrics.json``: what the training says about itself, the measurement with the pool, classes.
+
+    Args:
+        measurement: of the training's model, even if an earlier one has ranked.
+    """
     if not measurement.metrics:
         return
+    store = context.workspace.store
+    annotations = store.annotations(item.id for item in store.pool().in_state(LABELED))
+    classes = class_numbers(training.classes, annotations, measurement.metrics, scored.asked_classes)
     content = {
         **training.document(),
         "metrics": measurement.metrics,
@@ -143,6 +157,9 @@ def write_metrics(context: Context, cycle: int, training: Training, measurement:
         "metric_images": measurement.images,
         "metric_interval": measurement.interval,
         "metrics_plain": training.metrics,
+        "classes": [numbers.document() for numbers in classes],
     }
+    if scored.collapse:
+        content["collapse"] = {"kept_cycle": scored.collapse.kept, "differences": scored.collapse.differences}
     with atomic_write(context.workspace.cycle_folder(cycle) / "metrics.json") as stream:
         stream.write(json.dumps(content, indent=2) + "\n")

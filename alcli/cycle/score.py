@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from alcli import plugins
-from alcli.annotations import object_counts
+from alcli.annotations import Annotation, image_counts, object_counts
 from alcli.artifacts.examples import check_reachable, inspect_images
 from alcli.artifacts.scores import write_scores
 from alcli.artifacts.scoring_pass import ScorePlan, ScoringPass
@@ -15,6 +15,8 @@ from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
+from alcli.curves.collapse import collapse_in_words, remedy_in_words
+from alcli.cycle._guard import find_collapse, model_to_keep
 from alcli.cycle._measure import measure_with_pool, write_metrics
 from alcli.engine.stratified import UNCERTAINTIES
 from alcli.errors import DataError
@@ -22,12 +24,13 @@ from alcli.items import LABELED, RECHECK, UNLABELED, Item, Refusal
 from alcli.review.label_review import choose_rechecks, rechecks_key
 from alcli.selection.query import Query, remove_rows
 from alcli.selection.rank import Draw, further_signals, rank
-from alcli.selection.reasons import Grounds, rare_classes, signals_for_reasons
+from alcli.selection.reasons import SEEN, Grounds, classes_seen, rare_classes, signals_for_reasons
 from alcli.signals import Signals
 from alcli.strategies import control_share, make_strategy, supported_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.system.text import quantity
+from alcli.workspace.measurements import Measurement
 from alcli.workspace.records import Scored, StepRecord, Training
 
 UNFINISHED = ""
@@ -46,32 +49,54 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     """
     context = _settle(context)
     training = newest_training(context, cycle)
+    earlier = model_to_keep(context, cycle, training)
     name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context)
     plan = _plan(context, training, name)
-    inputs = _inputs(context, training, name, plan)
+    inputs = _inputs(context, training, name, plan, earlier)
     done = context.workspace.matching_step(cycle, Scored, inputs)
     if done:
         return StepResult(cycle, done.summary, already_done=True)
-    trained = load_trained(context, training)
-    signals, refusals = ScoringPass(context, cycle, trained).run(plan)
-    counts = _labeled_objects(context)
-    signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
-    query = _rank(context, cycle, trained, name, plan, signals)
+    look = _look(context, cycle, training, plan)
+    measurement = measure_with_pool(context, cycle, look.trained, look.signals)
+    collapse = find_collapse(context, training, measurement, earlier)
+    measured = measurement
+    if collapse and earlier:
+        context.progress.say(f"{collapse_in_words(collapse)} {remedy_in_words(collapse)}")
+        plan, measurement = _plan(context, earlier, name), Measurement()
+        look = _look(context, cycle, earlier, plan)
+    query, refusals = _rank(context, cycle, look.trained, name, plan, look.signals), look.refusals
     if not plan.pool_signals:
         query, refusals = _without_broken_images(context, query)
     _check(plan.pool, refusals, query)
-    measurement = measure_with_pool(context, cycle, trained, signals)
     problems = context.workspace.store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.transient for refusal in refusals):
         inputs = UNFINISHED
     context.workspace.store.drop_step(cycle, Scored.step)
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
-    write_scores(path, query, signals)
-    summary = _summarize(context, training, name, query, len(refusals))
-    summary = replace(summary, measurement=measurement)
-    write_metrics(context, cycle, training.summary, measurement)
+    write_scores(path, query, look.signals)
+    summary = _summarize(context, look.trained.record, name, query, len(refusals))
+    asked_classes = _asked_classes(context, query, look.signals, look.trained.record.summary.classes)
+    summary = replace(summary, measurement=measurement, collapse=collapse, asked_classes=asked_classes)
+    write_metrics(context, cycle, training.summary, measured, summary)
     context.workspace.finish_step(cycle, inputs, summary, path)
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one model says about the pool, and the images that could not be read."""
+
+    trained: TrainedModel
+    signals: Signals
+    refusals: Sequence[Refusal]
+
+
+def _look(context: Context, cycle: int, training: StepRecord[Training], plan: ScorePlan) -> _Look:
+    trained = load_trained(context, training)
+    signals, refusals = ScoringPass(context, cycle, trained).run(plan)
+    counts = object_counts(_annotations(context))
+    signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
+    return _Look(trained, signals, refusals)
 
 
 def _settle(context: Context) -> Context:
@@ -123,11 +148,17 @@ def _for_strata(names: frozenset[str], given: frozenset[str]) -> frozenset[str]:
     return frozenset([name for name in UNCERTAINTIES if name in given][:1])
 
 
-def _inputs(context: Context, training: StepRecord[Training], name: str, plan: ScorePlan) -> str:
+def _inputs(
+    context: Context,
+    training: StepRecord[Training],
+    name: str,
+    plan: ScorePlan,
+    earlier: StepRecord[Training] | None,
+) -> str:
     """A hash that changes whenever the list may change."""
     options = context.config.selection.model_dump_json()
     settings = (name, options, str(_random_share(context, training)), rechecks_key(context, training), training.inputs)
-    return sha256_of_text(*settings, plan.key(context, training))
+    return sha256_of_text(*settings, plan.key(context, training), str(earlier and earlier.sha256))
 
 
 def _random_share(context: Context, training: StepRecord[Training]) -> float:
@@ -171,14 +202,28 @@ def _without_broken_images(context: Context, query: Query) -> tuple[Query, list[
 
 
 def _grounds(context: Context, training: StepRecord[Training], plan: ScorePlan, signals: Signals) -> Grounds:
-    store, classes = context.workspace.store, training.summary.classes
-    pool = store.pool()
-    return Grounds(plan.needs, signals, pool.items, classes, rare_classes(_labeled_objects(context), classes))
+    classes = training.summary.classes
+    rare = rare_classes(image_counts(_annotations(context)), classes)
+    items = context.workspace.store.pool().items
+    return Grounds(plan.needs, signals, items, classes, rare, _seen_from(context))
 
 
-def _labeled_objects(context: Context) -> Counter[str]:
+def _annotations(context: Context) -> list[Annotation]:
     store = context.workspace.store
-    return object_counts(store.annotations(item.id for item in store.pool().in_state(LABELED)))
+    return store.annotations(item.id for item in store.pool().in_state(LABELED))
+
+
+def _seen_from(context: Context) -> float:
+    return float(getattr(plugins.load("tasks", context.config.task.name), "seen_from", SEEN))
+
+
+def _asked_classes(context: Context, query: Query, signals: Signals, classes: Sequence[str]) -> dict[str, int]:
+    """In how many of the images asked for the model sees each class."""
+    index = {item_id: position for position, item_id in enumerate(signals.item_ids)}
+    asked = [index[row.item.id] for row in query.rows if row.asked and row.source != RECHECK]
+    seen = classes_seen(signals, asked, _seen_from(context))
+    counts = Counter(classes[number] for numbers in seen.values() for number in numbers)
+    return {name: counts[name] for name in classes} if seen else {}
 
 
 def _check(items: Sequence[Item], refusals: Sequence[Refusal], query: Query) -> None:
@@ -205,6 +250,7 @@ def _summarize(context: Context, training: StepRecord[Training], name: str, quer
         at_random=query.at_random,
         unscored=len(query.unscored),
         put_off=query.put_off,
+        shared_reasons=tuple(query.shared_reasons),
         all_scores_equal=query.all_equal,
         configured_strategy=context.config.strategy.name,
         quarantined=quarantined,

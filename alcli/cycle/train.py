@@ -13,7 +13,7 @@ from alcli import plugins
 from alcli.artifacts.checkpoints import StepCheckpoints, forget
 from alcli.artifacts.examples import Examples, prepare_examples
 from alcli.artifacts.starting_weights import settle_weights
-from alcli.artifacts.trained import starting_model
+from alcli.artifacts.trained import accepted_models, starting_model
 from alcli.config import Config, TrainOptions
 from alcli.context import Context, StepResult, logged_step
 from alcli.cycle._measure import evaluate_model
@@ -35,7 +35,7 @@ from alcli.workspace.records import StepRecord, Training
 
 SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
 """Task options that change signals but no weights."""
-WITHOUT_EFFECT = ("workers", "checkpoint_every", "allow_cold_start")
+WITHOUT_EFFECT = ("workers", "checkpoint_every", "allow_cold_start", "accept_worse")
 """Training options that do not change a weight."""
 
 
@@ -157,6 +157,7 @@ def _train(context: Context, cycle: int, inputs: str, examples: Examples) -> Ste
         learning_rate=trained.learning_rate,
         metrics=evaluation.metrics,
         agreement=evaluation.agreement,
+        confusion=tuple(evaluation.confusion),
     )
     with atomic_write(path.with_name("metrics.json")) as stream:
         stream.write(json.dumps(summary.document(), indent=2) + "\n")
@@ -227,8 +228,7 @@ def _say_length(context: Context, task: Task, count: int, options: TrainOptions)
 
 def _warm_start(context: Context, cycle: int, task: Task, model: nn.Module, loss_head: LossHead) -> str | None:
     """Load the newest earlier model; returns from which cycle, or None when there is none that fits."""
-    trainings = reversed(context.workspace.all_steps(Training))
-    record = next((record for record in trainings if record.cycle < cycle and record.file), None)
+    record = next(accepted_models(context, cycle), None)
     if record is None:
         return None
     if context.config.train.validation > record.summary.validation:

@@ -25,12 +25,14 @@ class Query:
         unscored: items left out because a signal or their score is not finite.
         all_equal: every score is the same, so the order is just that of the ids.
         put_off: how many rows lost their rank to a near-duplicate, or to others of their group.
+        shared_reasons: what more than half of the rows asked for have in common; no row repeats it.
     """
 
     rows: Sequence[QueryRow]
     unscored: Sequence[Refusal]
     all_equal: bool
     put_off: int = 0
+    shared_reasons: Sequence[str] = ()
 
     @property
     def at_random(self) -> int:

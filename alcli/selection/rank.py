@@ -43,7 +43,8 @@ def rank(
     query = select(strategy, usable, items, budget, draw.seed, draw.random_share)
     query = move_near_duplicates(query, budget, signals, options.min_distance, options.per_group)
     if grounds is not None:
-        query = replace(query, rows=add_reasons(query.rows, grounds))
+        reasoned = add_reasons(query.rows, grounds)
+        query = replace(query, rows=reasoned.rows, shared_reasons=reasoned.shared)
     return insert_rechecks(query, rechecks)
 
 

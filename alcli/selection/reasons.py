@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from alcli.items import Item, QueryRow
+from alcli.selection._surroundings import far_from_labeled, stands_for
 from alcli.signals import Signals
-from alcli.vectors.neighbors import center_and_scale, nearest
-from alcli.vectors.rows import Rows, evenly_spaced
+from alcli.system.text import quantity
+from alcli.vectors.rows import evenly_spaced
 
 PHRASES = {
     "predicted_loss": ("a larger predicted loss than", "a smaller predicted loss than"),
     "entropy": ("less certain (entropy) than", "more certain (entropy) than"),
-    "margin": ("less sure of the class than for", "surer of the class than for"),
+    "margin": ("less sure than for", "surer than for"),
     "least_confidence": ("less confident than for", "more confident than for"),
     "mutual_information": ("thinned networks disagree more than on", "thinned networks agree more than on"),
     "output_discrepancy": ("changed more since the last model than", "changed less since the last model than"),
 }
-"""How each number compares with the pool's, high and low: "less sure of the class than for 84 % of the images"."""
+"""How each number compares with the pool's, high and low: "less sure than for 84 % of the images"."""
 TELLING = frozenset({"class_scores", "margin", "tie"})
 """Signals that name classes or boxes; they are free where a strategy uses the model's answers anyway."""
 OF_ANSWERS = frozenset({"entropy", "margin", "least_confidence", "mutual_information", "class_scores"})
 MOST_CLASSES = 100
 """With more classes, their scores would take more room than all other signals together."""
-APART = "different from the other images to annotate"
 ON_BOX = "? (box around"
 WORTH = 25
 """Percent from the top of the pool: a higher number is named even where there are better reasons."""
@@ -34,7 +35,10 @@ TIED = 0.7
 ROUNDING = 0.02
 """Of scores computed in bfloat16."""
 SEEN = 0.25
+"""``class_scores`` from which the model sees a class, unless the task says otherwise."""
 COMPARED = 2000
+FEW = 4
+"""Images asked for, below which a reason may be the same for all."""
 
 
 def signals_for_reasons(needs: frozenset[str], given: frozenset[str], classes: int) -> frozenset[str]:
@@ -51,35 +55,70 @@ class Grounds:
         signals: of the whole pool, with the labeled items where the strategy used them, too.
         items: by id, including the labeled ones.
         classes: in the order of ``class_scores``.
-        rare: the classes with few annotated objects.
+        rare: the classes that few annotated images show, with the number of these images.
+        seen_from: ``class_scores`` from which the model sees a class.
     """
 
     needs: frozenset[str]
     signals: Signals
     items: Mapping[str, Item]
     classes: Sequence[str]
-    rare: Collection[str] = ()
+    rare: Mapping[str, int] = field(default_factory=dict)
+    seen_from: float = SEEN
 
 
-def add_reasons(rows: Sequence[QueryRow], grounds: Grounds) -> list[QueryRow]:
+@dataclass(frozen=True)
+class Reasoned:
+    """Rows with reasons, and what more than half of those asked for have in common, which no row repeats."""
+
+    rows: Sequence[QueryRow]
+    shared: Sequence[str]
+
+
+def add_reasons(rows: Sequence[QueryRow], grounds: Grounds) -> Reasoned:
     """Say why each row is where it is; a row that has a reason, such as one that chance chose, keeps it.
 
-    Every row is told how high its signals lie in the pool. Rows asked for also get tied classes, rare classes and the
-    nearest labeled item, where the strategy used such signals.
+    Every row is told how high its signals lie in the pool. Rows asked for also get tied classes, rare classes, how many
+    images they stand for and whether they are unlike all labeled ones, where the strategy used such signals.
     """
     index = {item_id: position for position, item_id in enumerate(grounds.signals.item_ids)}
     tops = _shares_above(grounds)
-    asked = [index[row.item.id] for row in rows if row.asked]
-    causes = _ties(grounds, asked)
-    for further in (_surroundings(grounds, asked), _rare_class_reasons(grounds, asked)):
-        for position, text in further.items():
-            causes[position] = [*causes.get(position, []), text]
-    return [
-        row
-        if row.reason
-        else replace(row, reason=_reason(causes.get(index[row.item.id], []), index[row.item.id], tops))
+    asked = [index[row.item.id] for row in rows if row.asked and not row.reason]
+    causes = _causes(grounds, asked)
+    shared = _shared(causes, len(asked))
+    causes = {position: [text for text in texts if text not in shared] for position, texts in causes.items()}
+    reasons = {
+        row.item.id: _reason(causes.get(index[row.item.id], []), index[row.item.id], tops)
         for row in rows
-    ]
+        if not row.reason
+    }
+    numbers = _shared({index[row.item.id]: [reasons[row.item.id]] for row in rows if row.asked and not row.reason},
+                      len(asked))  # fmt: skip
+    reasons = {item_id: "" if reason in numbers else reason for item_id, reason in reasons.items()}
+    named = [row if row.reason else replace(row, reason=reasons[row.item.id]) for row in rows]
+    return Reasoned(named, [*shared, *numbers])
+
+
+def _causes(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:
+    """All that speaks for each item, apart from numbers; the most telling first."""
+    kinds = [_ties(grounds, positions), _rare_class_reasons(grounds, positions)]
+    if "embedding" in grounds.needs and positions:
+        signals = grounds.signals
+        names = [grounds.items[item_id].name for item_id in signals.labeled.item_ids] if signals.labeled else []
+        kinds += [stands_for(signals, positions), far_from_labeled(signals, positions, names)]
+    return {
+        position: [kind[position] for kind in kinds if position in kind]
+        for position in positions
+        if any(position in kind for kind in kinds)
+    }
+
+
+def _shared(causes: Mapping[int, Sequence[str]], count: int) -> list[str]:
+    """What more than half of the items asked for have in common: it tells none of them apart."""
+    if count < FEW:
+        return []
+    counts = Counter(text for texts in causes.values() for text in set(texts) if text)
+    return [text for text, times in counts.items() if 2 * times > count]
 
 
 def _reason(causes: Sequence[str], position: int, tops: Mapping[str, np.ndarray]) -> str:
@@ -87,8 +126,7 @@ def _reason(causes: Sequence[str], position: int, tops: Mapping[str, np.ndarray]
     # A strategy that looks at groups also asks for images that no number speaks for: there it is no reason.
     names = [name for name in tops if tops[name][position] <= WORTH] if causes else list(tops)
     numbers = [_in_words(*PHRASES[name], tops[name][position], len(tops[name])) for name in names]
-    # What all of them have in common comes last.
-    return "; ".join(sorted([*causes, *numbers], key=lambda part: part == APART))
+    return "; ".join([*causes, *numbers])
 
 
 def _shares_above(grounds: Grounds) -> dict[str, np.ndarray]:
@@ -113,100 +151,98 @@ def _is_implied(name: str, causes: Sequence[str]) -> bool:
     return name == "margin" and any(cause.endswith("?") for cause in causes)
 
 
-def _ties(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:
+def _ties(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
     """Find items with two classes that are nearly equally likely, on a box or for the whole image.
 
     A model answers with one class for the whole image if the two largest class scores make up the margin everywhere in
     the pool; over boxes, joints or pixels they do not.
     """
-    arrays = grounds.signals.arrays
     if not positions or len(grounds.classes) < 2:
         return {}
-    if "tie" in arrays:
+    if "tie" in grounds.signals.arrays:
         return _ties_on_boxes(grounds, positions)
-    if not arrays.keys() >= {"class_scores", "margin"}:
+    if not _is_one_answer(grounds.signals):
         return {}
-    sample = evenly_spaced(range(len(grounds.signals)), COMPARED)
-    if not _one_answer(*_two_best(arrays, sample)[1:]):
-        return {}
-    order, _, margins = _two_best(arrays, positions)
-    names = grounds.classes
+    order, best, margins = _two_best(grounds.signals.arrays, positions)
+    ties = zip(positions, order.tolist(), best.tolist(), margins.tolist(), strict=True)
     return {
-        position: [_tie_in_words(names, first, second)]
-        for position, (first, second), margin in zip(positions, order.tolist(), margins.tolist(), strict=True)
+        position: f"{_tie_in_words(grounds.classes, pair, scores)}?"
+        for position, pair, scores, margin in ties
         if margin >= TIED
     }
 
 
-def _ties_on_boxes(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:
+def _ties_on_boxes(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
     """Name the box by where it is: boxes in doubt score too low to be drawn and numbered."""
     ties = {}
     for position in positions:
         tie = np.asarray(grounds.signals["tie"][position], dtype=np.float64)
-        first, second, margin, across, down = tie.tolist()
+        first, second, margin, across, down, score = tie.tolist()
         if margin >= TIED:
             where = f"{ON_BOX} {100 * across:.0f} % across, {100 * down:.0f} % down)"
-            ties[position] = [f"{_tie_in_words(grounds.classes, int(first), int(second)).removesuffix('?')}{where}"]
+            pair, scores = (int(first), int(second)), (score, score - (1 - margin))
+            ties[position] = f"{_tie_in_words(grounds.classes, pair, scores)}{where}"
     return ties
 
 
-def _tie_in_words(names: Sequence[str], first: int, second: int) -> str:
-    return f"{names[first]} or {names[second]}?"
+def _tie_in_words(names: Sequence[str], pair: Sequence[int], scores: Sequence[float]) -> str:
+    """Two classes with their probabilities: ``cat 48 % or dog 45 %``."""
+    return " or ".join(f"{names[index]} {100 * max(score, 0):.0f} %" for index, score in zip(pair, scores, strict=True))
 
 
 def _two_best(arrays: Mapping[str, np.ndarray], positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two likeliest classes (k, 2) of k items, how far apart they are (k,), and the margin (k,)."""
+    """The two likeliest classes (k, 2) of k items, their scores (k, 2), and the margin (k,)."""
     scores = np.asarray(arrays["class_scores"][list(positions)], dtype=np.float64)  # (k, classes)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :2]
     best = np.take_along_axis(scores, order, axis=1)
-    return order, best[:, 0] - best[:, 1], np.asarray(arrays["margin"][list(positions)], dtype=np.float64)
+    return order, best, np.asarray(arrays["margin"][list(positions)], dtype=np.float64)
 
 
-def _one_answer(gaps: np.ndarray, margins: np.ndarray) -> bool:
+def _is_one_answer(signals: Signals) -> bool:
+    """Whether the model answers with one class for the whole image."""
+    arrays = signals.arrays
+    if not arrays.keys() >= {"class_scores", "margin"} or arrays["class_scores"].shape[1] < 2:
+        return False
+    _, best, margins = _two_best(arrays, evenly_spaced(range(len(signals)), COMPARED))
+    gaps = best[:, 0] - best[:, 1]
     known = np.isfinite(gaps) & np.isfinite(margins)
     return bool(known.any() and (np.abs(1 - gaps - margins)[known] < ROUNDING).all())
 
 
-def _surroundings(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
-    """Say how far items lie from labeled ones, or from one another, where the strategy used embeddings."""
-    if "embedding" not in grounds.needs or not positions:
+def classes_seen(signals: Signals, positions: Sequence[int], seen_from: float = SEEN) -> dict[int, list[int]]:
+    """The classes that the model sees on each item, the surest first: the likeliest, or all with a score high enough.
+
+    Empty where the model does not say what it sees.
+    """
+    if "class_scores" not in signals.arrays or not positions:
         return {}
-    labeled = grounds.signals.labeled
-    if labeled is None:
-        return dict.fromkeys(positions, APART)
-    if not len(labeled) or "embedding" not in labeled.arrays:
-        return {}
-    pool = grounds.signals["embedding"]
-    compared = [*positions, *evenly_spaced(range(len(pool)), COMPARED)]
-    both = center_and_scale(np.concatenate([pool[compared], labeled["embedding"]]).astype(np.float32))
-    indices, distances = nearest(Rows(both[: len(compared)], np.float64), both[len(compared) :])
-    middle = float(np.median(distances[len(positions) :]))
-    names = [grounds.items[labeled.item_ids[index]].name for index in indices[: len(positions)].tolist()]
-    return {
-        position: f"far from everything labeled: nearest is {name}" if distance > middle else f"nearest labeled: {name}"
-        for position, name, distance in zip(positions, names, distances.tolist(), strict=False)
-    }
+    one_answer = _is_one_answer(signals)
+    seen = {}
+    for position in positions:
+        scores = np.nan_to_num(np.asarray(signals["class_scores"][position], dtype=np.float64))  # (classes,)
+        order = np.argsort(-scores, kind="stable")
+        seen[position] = [int(c) for c in (order[:1] if one_answer else order) if one_answer or scores[c] >= seen_from]
+    return seen
 
 
 def _rare_class_reasons(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]:
-    """The rare classes that the model predicts on an item, the surest first."""
-    if "class_scores" not in grounds.signals.arrays or not grounds.rare or not positions:
+    """The rare classes that the model sees on an item, the surest first."""
+    if not grounds.rare:
         return {}
     reasons = {}
-    for position in positions:
-        scores = np.asarray(grounds.signals["class_scores"][position], dtype=np.float64)  # (classes,)
-        seen = [int(c) for c in np.argsort(-scores, kind="stable") if scores[c] >= SEEN]
+    for position, seen in classes_seen(grounds.signals, positions, grounds.seen_from).items():
         names = [grounds.classes[c] for c in seen if grounds.classes[c] in grounds.rare]
         if names:
-            reasons[position] = f"rare class: {', '.join(names)}"
+            parts = (f"{name} (in {quantity(grounds.rare[name], 'annotated image')})" for name in names)
+            reasons[position] = f"rare class: {', '.join(parts)}"
     return reasons
 
 
 RARE = 0.25
-"""A class is rare below this part of an even share."""
+"""A class is rare in fewer images than this part of the mean over classes."""
 
 
-def rare_classes(counts: Mapping[str, int], classes: Collection[str]) -> frozenset[str]:
-    """The classes with less than a quarter of an even share of the annotated objects."""
-    even = sum(counts.get(name, 0) for name in classes) / max(len(classes), 1)
-    return frozenset(name for name in classes if counts.get(name, 0) < RARE * even)
+def rare_classes(image_counts: Mapping[str, int], classes: Sequence[str]) -> dict[str, int]:
+    """The classes in fewer than a quarter of the annotated images that a class is in on average, with their number."""
+    mean = sum(image_counts.get(name, 0) for name in classes) / max(len(classes), 1)
+    return {name: image_counts.get(name, 0) for name in classes if image_counts.get(name, 0) < RARE * mean}

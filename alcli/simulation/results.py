@@ -184,7 +184,11 @@ def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str]) -> 
         [saving(table.labels, values, base.labels, base_values, gained) for gained in TARGETS],
         [saving(table.cost, values, base.cost, base_values, gained) for gained in TARGETS],
         estimate(table.cost[:, -1]),
-        {metric: compare(table.areas(metric), base.areas(metric)) for metric in metrics[1:]},
+        {
+            metric: compare(table.areas(metric), base.areas(metric))
+            for metric in metrics[1:]
+            if "/" not in metric  # those of single classes are in curves.csv
+        },
     )
 
 

@@ -66,6 +66,9 @@ class Task(Protocol):
         cuts_by_annotation: whether ``load`` cuts other parts out of an annotated image than out of one of the pool.
         pretrained: whether the ``backbone`` starts from pretrained weights; default: False.
         weigh_classes: called with the training examples before the first step.
+        seen_from: ``class_scores`` from which on the model sees a class on an image; default: 0.25.
+        confusion: called with (examples, predictions); (true class, predicted class, images), as indices, without
+            zeros.
     """
 
     classes: tuple[str, ...]
@@ -123,7 +126,10 @@ class Task(Protocol):
         ...
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
-        """The task's standard metrics in [0, 1], from the standard tool; the first entry is the headline."""
+        """The task's standard metrics in [0, 1], from the standard tool; the first entry is the headline.
+
+        Those of single classes are called ``METRIC/CLASS``.
+        """
         ...
 
     def adapt(self, model: nn.Module, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:

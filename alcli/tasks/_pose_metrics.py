@@ -43,24 +43,31 @@ def oks_ap(pairs: Pairs, joints: Sequence[str], sigmas: Sequence[float]) -> floa
     return max(float(evaluation.stats[0]), 0.0)
 
 
-def pck(pairs: Pairs, joints: Sequence[str], share: float = 0.2) -> float | None:
-    """Share of the annotated joints predicted within ``share`` of the person's size (Yang & Ramanan, PAMI 2013).
+def pck(pairs: Pairs, joints: Sequence[str], share: float = 0.2) -> dict[str, float]:
+    """``pck``: the share of the annotated joints predicted within ``share`` of the person's size; ``pck/JOINT``.
+
+    Source: Yang & Ramanan, PAMI 2013.
 
     The size is the torso's diagonal from left shoulder to right hip or, if one of them is not annotated, from right
     shoulder to left hip; people with neither are skipped. In a schema without these joints (LSP and COCO have them)
-    the size is the longer side of the person's box. None if all people are skipped.
+    the size is the longer side of the person's box. Empty if all people are skipped.
     """
-    hits: list[bool] = []
+    hits: dict[str, list[bool]] = {}
     for truth, predicted in pairs:
         for pose, guess in zip(truth.poses, predicted.poses, strict=True):
             size = _size(pose, joints)
             if size:
                 guessed = {joint.name: joint for joint in guess.keypoints}
-                hits += [
-                    math.hypot(joint.x - guessed[joint.name].x, joint.y - guessed[joint.name].y) <= share * size
-                    for joint in pose.keypoints
-                ]
-    return sum(hits) / len(hits) if hits else None
+                for joint in pose.keypoints:
+                    guess_of = guessed[joint.name]
+                    near = math.hypot(joint.x - guess_of.x, joint.y - guess_of.y) <= share * size
+                    hits.setdefault(joint.name, []).append(near)
+    if not hits:
+        return {}
+    every = [near for of_joint in hits.values() for near in of_joint]
+    return {"pck": sum(every) / len(every)} | {
+        f"pck/{name}": sum(hits[name]) / len(hits[name]) for name in joints if name in hits
+    }
 
 
 def _size(pose: Pose, joints: Sequence[str]) -> float | None:

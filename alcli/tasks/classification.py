@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import accuracy_score, average_precision_score, recall_score
+from sklearn.metrics import accuracy_score, average_precision_score, confusion_matrix, recall_score
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -149,19 +149,36 @@ class Classification(TappedTask):
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
         """``top1`` and ``macro_accuracy`` (mean recall over classes), or ``map`` with several labels; scikit-learn's.
 
+        ``recall/CLASS`` is the share of a class's images that got its name; ``ap/CLASS`` with several labels.
+
         Raises:
             DataError: with several labels, no example has one; otherwise, there is one class only.
         """
         predicted = {prediction.item_id: prediction for prediction in predictions}
         pairs = [(example.annotation, predicted[example.item.id]) for example in examples if example.annotation]
         if self._options.multi_label:
-            return {"map": self._average_precision(pairs)}
+            return self._average_precisions(pairs)
         if len(self.classes) == 1:
             raise DataError(f"There is one class only ({self.classes[0]}): accuracy says nothing.")
         true = [annotation.labels[0] for annotation, _ in pairs]
         guessed = [prediction.labels[0] for _, prediction in pairs]
-        macro = recall_score(true, guessed, labels=sorted(set(true)), average="macro", zero_division=0)
-        return {"top1": float(accuracy_score(true, guessed)), "macro_accuracy": float(macro)}
+        present = sorted(set(true))
+        recalls = recall_score(true, guessed, labels=present, average=None, zero_division=0)
+        metrics = {"top1": float(accuracy_score(true, guessed)), "macro_accuracy": float(recalls.mean())}
+        return metrics | {f"recall/{name}": float(recall) for name, recall in zip(present, recalls, strict=True)}
+
+    def confusion(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> list[tuple[int, int, int]]:
+        """How often each class got each name: (true class, predicted class, images), without zeros; scikit-learn's.
+
+        Empty with several labels.
+        """
+        if self._options.multi_label:
+            return []
+        predicted = {prediction.item_id: prediction.labels[0] for prediction in predictions}
+        true = {example.item.id: example.annotation.labels[0] for example in examples if example.annotation}
+        pairs = [(name, predicted[item_id]) for item_id, name in true.items()]
+        table = confusion_matrix(*zip(*pairs, strict=True), labels=self.classes) if pairs else np.zeros((0, 0))
+        return [(int(row), int(column), int(table[row, column])) for row, column in np.argwhere(table)]
 
     def _target(self, example: Example) -> dict[str, Tensor]:
         if example.annotation is None:
@@ -173,11 +190,13 @@ class Classification(TappedTask):
         labels[indices] = 1
         return {"labels": labels}
 
-    def _average_precision(self, pairs: Sequence[tuple[Annotation, Annotation]]) -> float:
+    def _average_precisions(self, pairs: Sequence[tuple[Annotation, Annotation]]) -> dict[str, float]:
         true = np.array([[label in truth.labels for label in self.classes] for truth, _ in pairs], dtype=int)
         if not true.any():
             raise DataError("No held-out image has a label.", do="Annotate more, or set train.validation higher.")
         scored = [dict(zip(guess.labels, guess.label_scores, strict=True)) for _, guess in pairs]
         scores = np.array([[score_of[label] for label in self.classes] for score_of in scored])  # (images, classes)
-        present = true.any(axis=0)
-        return float(average_precision_score(true[:, present], scores[:, present], average="macro"))
+        present = np.flatnonzero(true.any(axis=0)).tolist()
+        values = [float(average_precision_score(true[:, index], scores[:, index])) for index in present]
+        names = [f"ap/{self.classes[index]}" for index in present]
+        return {"map": float(np.mean(values)), **dict(zip(names, values, strict=True))}

@@ -171,6 +171,8 @@ class Detection:
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
         """COCO average precision from pycocotools: ``map`` over IoU 0.50:0.95, and ``ap50``, both in [0, 1].
 
+        ``ap/CLASS`` and ``ap50/CLASS`` are those of each class that has an object.
+
         Raises:
             DataError: no example has an object.
         """
@@ -183,7 +185,9 @@ class Detection:
             coco = self._coco(truth, numbers)
             boxes = [box for item_id in truth for box in self._coco_boxes(predicted[item_id], numbers[item_id])]
             if not boxes:
-                return {"map": 0.0, "ap50": 0.0}
+                return _precisions(
+                    np.array([[0.0 if n in coco.catToImgs else -1.0 for n in coco.getCatIds()]]), self.classes
+                )
             evaluation = COCOeval(coco, coco.loadRes(boxes), "bbox")
             # Small, medium and large boxes, and fewer than 100 of them, would be computed as well, and read by nobody.
             evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
@@ -191,7 +195,7 @@ class Detection:
             evaluation.evaluate()
             evaluation.accumulate()
         precision = evaluation.eval["precision"]  # (IoU thresholds, recalls, classes, 1, 1), −1 without an object
-        return {"map": _mean_precision(precision), "ap50": _mean_precision(precision[:1])}
+        return _precisions(precision[..., 0, 0].mean(axis=1), self.classes)
 
     def adapt(self, model: SSD, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
         """Move the classification head's weights to this task's classes; new classes keep their initial weights."""
@@ -279,9 +283,12 @@ class Detection:
         ]
 
 
-def _mean_precision(precision: np.ndarray) -> float:
-    """The mean over everything that has an object."""
-    return float(precision[precision > -1].mean())
+def _precisions(precision: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """The metrics from (IoU thresholds, classes) average precisions; −1 for a class without an object."""
+    present = np.flatnonzero((precision > -1).all(axis=0)).tolist()
+    metrics = {"map": float(precision[:, present].mean()), "ap50": float(precision[0, present].mean())}
+    metrics |= {f"ap/{classes[index]}": float(precision[:, index].mean()) for index in present}
+    return metrics | {f"ap50/{classes[index]}": float(precision[0, index]) for index in present}
 
 
 def _class_uncertainty(probabilities: Tensor) -> Tensor:
@@ -301,13 +308,13 @@ def _object_counts(probabilities: Sequence[Tensor]) -> Tensor:
 
 
 def _tie(probabilities: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """Signal ``tie`` (5,): two classes, their closeness, and the relative x, y of the box's center; else zeros.
+    """Signal ``tie`` (6,): two classes, their closeness, the box's center, and the larger probability; else zeros.
 
     Args:
         probabilities: (k, 1 + classes). boxes: (k, 4) corners in input pixels.
     """
     probabilities, boxes = probabilities.float(), boxes.float()
-    no_tie = boxes.new_zeros(5)
+    no_tie = boxes.new_zeros(6)
     if len(boxes) == 0 or probabilities.shape[1] < 3:
         return no_tie
     values, classes = probabilities[:, 1:].topk(2, dim=1)  # (k, 2)
@@ -316,7 +323,7 @@ def _tie(probabilities: Tensor, boxes: Tensor, side: int) -> Tensor:
     if not closeness[box]:
         return no_tie
     center = ((boxes[box, :2] + boxes[box, 2:]) / 2 / side).clamp(0, 1)
-    return torch.cat([classes[box].float(), closeness[box].view(1), center])
+    return torch.cat([classes[box].float(), closeness[box].view(1), center, values[box, :1]])
 
 
 def _augment(

@@ -177,9 +177,7 @@ class Pose(TappedTask):
         ]
         if not pairs:
             raise DataError("No held-out image has a person.", do="Annotate more, or set train.validation higher.")
-        correct = pck(pairs, self.classes)
-        metrics = {"oks_ap": oks_ap(pairs, self.classes, self._sigmas)}
-        return metrics if correct is None else {**metrics, "pck": correct}
+        return {"oks_ap": oks_ap(pairs, self.classes, self._sigmas), **pck(pairs, self.classes)}
 
     def _check_pose(self, pose: Person, facts: ImageFacts) -> Person:
         """The pose with its box clipped; raises DataError for an unknown joint or one far outside the image."""

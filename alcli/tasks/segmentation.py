@@ -47,6 +47,8 @@ class Segmentation(TappedTask):
 
     light_model = LIGHT["segmentation"]
     loss_weight = 0.1
+    seen_from = 0.02
+    """Of the pixels."""
     models = tuple(segmenters.MODELS)
     unit = "pixels"
     Options = SegmentationOptions

@@ -14,16 +14,24 @@ from alcli.workspace.records import Scored, Training, measurement_of
 
 def publish(workspace: Workspace, path: Path, heartbeat: Heartbeat) -> None:
     """Write the heartbeat, the number of items by state and the newest model's metrics."""
-    training = workspace.newest(Training)
+    training, scored = workspace.newest(Training), workspace.newest(Scored)
     metrics = measurement_of(training, workspace.step(training.cycle, Scored) if training else None).metrics
-    write_metrics(path, heartbeat, workspace.store.counts(), metrics)
+    collapsed = scored is not None and scored.summary.collapse is not None
+    write_metrics(path, heartbeat, workspace.store.counts(), metrics, collapsed)
 
 
-def write_metrics(path: Path, heartbeat: Heartbeat, pool: Mapping[str, int], metrics: Mapping[str, float]) -> None:
+def write_metrics(
+    path: Path,
+    heartbeat: Heartbeat,
+    pool: Mapping[str, int],
+    metrics: Mapping[str, float],
+    collapsed: bool = False,
+) -> None:
     """Write the metrics file atomically, readable by all users.
 
     Args:
         pool: number of items by state. metrics: the newest model's metrics by name.
+        collapsed: whether the newest model was too bad to rank.
     """
     lines = [
         *_gauge("alcli_last_run_timestamp_seconds", "When the last run ended.", {"": heartbeat.ended}),
@@ -37,6 +45,7 @@ def write_metrics(path: Path, heartbeat: Heartbeat, pool: Mapping[str, int], met
             "Metrics of the newest model on held-out items.",
             {_label("name", k): v for k, v in metrics.items()},
         ),
+        *_gauge("alcli_model_collapsed", "Whether the newest model was too bad to rank.", {"": int(collapsed)}),
     ]
     with atomic_write(path, permissions=SHARED) as stream:
         stream.write("\n".join(lines) + "\n")

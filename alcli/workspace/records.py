@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pydantic
 
 from alcli.annotations import PassedOver
+from alcli.workspace.measurements import Collapse, Measurement
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,7 @@ class Training(Summary):
         metrics: on the held-out images, the headline first; empty where nothing could be measured.
         agreement: with the model before, in [0, 1]; None where they were not compared.
         reused_from: the cycle whose model was taken over unchanged.
+        confusion: held-out images by (true class, predicted class), as indices, with their number; none are zero.
     """
 
     step = "train"
@@ -221,6 +223,7 @@ class Training(Summary):
     agreement: float | None = None
     cold_start: bool = False
     reused_from: int | None = None
+    confusion: tuple[tuple[int, int, int], ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The summary as JSON values; a cold start has only what it can know."""
@@ -230,29 +233,9 @@ class Training(Summary):
         del content["cold_start"]
         if self.reused_from is None:
             del content["reused_from"]
+        if not self.confusion:
+            del content["confusion"]
         return content
-
-
-PLAIN, STRATIFIED = "plain", "stratified"
-"""Measuring methods: a plain mean over the held-out images, or one in which each has a weight."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What a model achieves on all images that it was not trained on, estimated from the held-out ones.
-
-    Attributes:
-        method: stratified where the held-out images are weighted by the pool's strata; plain where they cannot be; ""
-            for a mean over the held-out images that nobody has tried to weight.
-        images: held-out images. effective_images: images of equal weight that would be as many.
-        metrics: the headline first. interval: of the headline, 90 %.
-    """
-
-    method: str = ""
-    images: int = 0
-    effective_images: float = 0.0
-    metrics: dict[str, float] = field(default_factory=dict)
-    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -265,7 +248,10 @@ class Scored(Summary):
         scored, asked: numbers of images to annotate. at_random: how many of them chance chose.
         rechecks: ids of the annotated items that somebody should look at again.
         put_off: near-duplicates, and images of groups that already have their share.
+        shared_reasons: what more than half of the images asked for have in common.
         measurement: of the model, with the held-out images weighted to stand for the pool.
+        collapse: of the cycle's own model, which did not rank; None as a rule.
+        asked_classes: in how many of the images asked for the model sees each class; empty where it does not say.
     """
 
     step = "score"
@@ -280,10 +266,20 @@ class Scored(Summary):
     at_random: int = 0
     unscored: int = 0
     put_off: int = 0
+    shared_reasons: tuple[str, ...] = ()
     all_scores_equal: bool = False
     configured_strategy: str = ""
     quarantined: int = 0
     measurement: Measurement = Measurement()
+    collapse: Collapse | None = None
+    asked_classes: dict[str, int] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        content = asdict(self)
+        if self.collapse is None:
+            del content["collapse"]
+        return content
 
 
 def measurement_of(training: StepRecord[Training] | None, scored: StepRecord[Scored] | None) -> Measurement:
@@ -292,6 +288,8 @@ def measurement_of(training: StepRecord[Training] | None, scored: StepRecord[Sco
         return Measurement()
     if scored and scored.summary.measurement.metrics and scored.summary.model_sha256 == training.sha256:
         return scored.summary.measurement
+    if scored and (collapse := scored.summary.collapse) and collapse.model_sha256 == training.sha256:
+        return collapse.measurement
     held_out = training.summary.held_out
     return Measurement("", held_out, float(held_out), training.summary.metrics)
 

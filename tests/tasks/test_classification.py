@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import average_precision_score, balanced_accuracy_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, recall_score
 
 from alcli.annotations import Annotation
 from alcli.engine.loading import batches
@@ -43,8 +44,18 @@ def test_metrics_are_scikit_learns(tmp_path):
     rows = [Annotation(e.item.id, labels=(s,)) for e, s in zip(held_out, said, strict=True)]
     metrics = make_task(ONE).evaluate(held_out, rows)
     true = [example.annotation.labels[0] for example in held_out]
-    assert metrics == {"top1": 0.8, "macro_accuracy": pytest.approx(balanced_accuracy_score(true, said))}
+    recalls = recall_score(true, said, labels=["a", "b"], average=None)
+    assert metrics == {
+        "top1": 0.8,
+        "macro_accuracy": pytest.approx(balanced_accuracy_score(true, said)),
+        "recall/a": pytest.approx(recalls[0]),
+        "recall/b": pytest.approx(recalls[1]),
+    }
     assert next(iter(metrics)) == "top1"
+    table = np.zeros((2, 2), dtype=int)
+    for row, column, count in make_task(ONE).confusion(held_out, rows):
+        table[row, column] = count
+    assert table.tolist() == confusion_matrix(true, said, labels=["a", "b"]).tolist()
 
 
 def test_average_precision_is_scikit_learns(tmp_path):
@@ -52,7 +63,12 @@ def test_average_precision_is_scikit_learns(tmp_path):
     scores = [(0.9, 0.8), (0.2, 0.1), (0.4, 0.3), (0.1, 0.2)]
     rows = [Annotation(e.item.id, labels=("a", "b"), label_scores=s) for e, s in zip(held_out, scores, strict=True)]
     true = [[1, 0], [1, 1], [0, 0], [0, 1]]
-    assert make_task(SEVERAL).evaluate(held_out, rows) == {"map": pytest.approx(average_precision_score(true, scores))}
+    assert make_task(SEVERAL).evaluate(held_out, rows) == {
+        "map": pytest.approx(average_precision_score(true, scores)),
+        "ap/a": pytest.approx(average_precision_score([row[0] for row in true], [one for one, _ in scores])),
+        "ap/b": pytest.approx(average_precision_score([row[1] for row in true], [two for _, two in scores])),
+    }
+    assert make_task(SEVERAL).confusion(held_out, rows) == []
 
 
 def test_without_any_label_there_is_no_metric(tmp_path):

@@ -139,11 +139,18 @@ def test_metric_is_pycocotools_own(tmp_path):
     assert 0 < found["map"] < found["ap50"] <= 1
     assert found["map"] == pytest.approx(evaluation.stats[0])
     assert found["ap50"] == pytest.approx(evaluation.stats[1])
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU thresholds, recalls, classes)
+    for number, name in enumerate(CLASSES):
+        assert found[f"ap/{name}"] == pytest.approx(precision[:, :, number].mean())
+        assert found[f"ap50/{name}"] == pytest.approx(precision[0, :, number].mean())
+    assert list(found) == ["map", "ap50", *(f"{kind}/{name}" for kind in ("ap", "ap50") for name in CLASSES)]
 
 
 def test_metric_without_predictions_is_zero_and_without_objects_an_error(tmp_path):
     one = example(tmp_path, 0)
-    assert task().evaluate([one], [Annotation(one.item.id)]) == {"map": 0.0, "ap50": 0.0}
+    names = sorted({box.label for box in one.annotation.boxes})
+    nothing = {"map": 0.0, "ap50": 0.0, **{f"{kind}/{name}": 0.0 for kind in ("ap", "ap50") for name in names}}
+    assert task().evaluate([one], [Annotation(one.item.id)]) == nothing
     empty = task().encode(item(), tmp_path, FACTS, Annotation("x"))
     with pytest.raises(DataError, match="No held-out image has an object"):
         task().evaluate([empty], [Annotation("x.jpg")])
@@ -175,7 +182,7 @@ def test_the_box_predictors_run_only_when_a_signal_needs_them(tmp_path, monkeypa
 def test_the_tie_is_on_the_box_whose_two_likeliest_classes_are_nearest():
     boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [40.0, 60.0, 60.0, 100.0], [0.0, 0.0, 9.0, 9.0]])
     probabilities = torch.tensor([[0.0, 0.55, 0.45, 0.0], [0.4, 0.05, 0.3, 0.25], [0.7, 0.15, 0.15, 0.0]])
-    np.testing.assert_allclose(_tie(probabilities, boxes, 200), [1, 2, 0.95, 0.25, 0.4], rtol=1e-5)
+    np.testing.assert_allclose(_tie(probabilities, boxes, 200), [1, 2, 0.95, 0.25, 0.4, 0.3], rtol=1e-5)
     assert not _tie(probabilities[2:], boxes[2:], 200).any()
     assert not _tie(probabilities[:0], boxes[:0], 200).any()
     assert not _tie(probabilities[:, :2], boxes, 200).any()

@@ -158,14 +158,16 @@ def test_pck_counts_joints_within_a_fifth_of_the_torso():
     near, far = moved(person(0), 0.19 * torso), moved(person(0), 0.21 * torso)
     mixed = dataclasses.replace(far, keypoints=(*near.keypoints[:2], *far.keypoints[2:]))
     pair = (Annotation("x", poses=(person(0),)), Annotation("x", poses=(mixed,)))
-    assert pck([pair], JOINTS) == pytest.approx(2 / 5)
+    shares = pck([pair], JOINTS)
+    assert shares["pck"] == pytest.approx(2 / 5)
+    assert [shares[f"pck/{joint}"] for joint in JOINTS] == [1, 1, 0, 0, 0]
 
 
 def test_people_without_a_torso_do_not_count_for_pck():
     head = Person("person", (Keypoint("head", 5, 5),))
     pair = (Annotation("x", poses=(head,)), Annotation("x", poses=(head,)))
-    assert pck([pair], JOINTS) is None
-    assert pck([pair], ("head",)) == 1.0
+    assert pck([pair], JOINTS) == {}
+    assert pck([pair], ("head",)) == {"pck": 1.0, "pck/head": 1.0}
 
 
 def test_a_trained_peak_is_given_back_in_pixels_of_the_image(tmp_path):
@@ -183,7 +185,9 @@ def test_a_trained_peak_is_given_back_in_pixels_of_the_image(tmp_path):
             return heatmaps
 
     said = task.predictions(Painter(), batch)[0]
-    assert task.evaluate([example], [said]) == {"oks_ap": pytest.approx(1.0, abs=0.11), "pck": 1.0}
+    metrics = task.evaluate([example], [said])
+    assert {**metrics, **{f"pck/{joint}": 1.0 for joint in JOINTS}} == metrics
+    assert (metrics["oks_ap"], metrics["pck"]) == (pytest.approx(1.0, abs=0.11), 1.0)
 
 
 def test_input_shapes_are_those_a_network_can_add_up():

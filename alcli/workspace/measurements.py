@@ -1,0 +1,44 @@
+"""How good a model is, as it is recorded: its measurement, and why it did not rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PLAIN, STRATIFIED = "plain", "stratified"
+"""Measuring methods: a plain mean over the held-out images, or one in which each has a weight."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model achieves on all images that it was not trained on, estimated from the held-out ones.
+
+    Attributes:
+        method: stratified where the held-out images are weighted by the pool's strata; plain where they cannot be; ""
+            for a mean over the held-out images that nobody has tried to weight.
+        images: held-out images. effective_images: images of equal weight that would be as many.
+        metrics: the headline first. interval: of the headline, 90 %.
+    """
+
+    method: str = ""
+    images: int = 0
+    effective_images: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """A new model that is clearly worse than the one before it, which therefore ranked in its place.
+
+    Attributes:
+        cycle: of the new model's training. model_sha256: of its file. measurement: of it.
+        kept: the cycle of the training whose model ranked. before: the measurement of that model.
+        differences: of the settings of both trainings, as in "train.epochs 40 → 3".
+    """
+
+    cycle: int
+    model_sha256: str | None
+    measurement: Measurement
+    kept: int
+    before: Measurement
+    differences: tuple[str, ...] = ()
