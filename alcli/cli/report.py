@@ -24,20 +24,29 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the page to this file, which all users may read; the workspace itself is private.",
 )
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @click.option("--target", type=float, help="Metric value to reach, for the forecast, such as 0.75.  [report.target]")
 @options.wait
 @options.shared
-def command(session: options.Session, cycle: int | None, output: Path | None, target: float | None, wait: float) -> int:
-    """Write cycles/NNNN/report.html, one self-contained HTML file.
+def command(
+    session: options.Session,
+    cycle: int | None,
+    output: Path | None,
+    show: bool,
+    target: float | None,
+    wait: float,
+) -> int:
+    """Write the page of a cycle, one self-contained HTML file: cycles/NNNN/report.html.
 
-    While another run holds the workspace, the page is about the newest finished cycle.
+    The newest page also is W/report.html, which the workspace's group may read (report.mode). While another run holds
+    the workspace, the page is about the newest finished cycle, and says so.
 
-    It shows the selected images with the model's predictions, the reason and the nearest annotated image; the
-    learning curve and its forecast; the classes; and how well predicted losses ranked the images annotated since.
+    It shows whether to go on, the learning curve and its forecast, and what is known of the gain over random order; the
+    selected images with the model's predictions, the reason and the most similar annotated image; and the classes.
 
     \b
     Examples:
-      alcli report
+      alcli report --open
       alcli report -w W --target 0.75
       alcli report -w W -o /srv/www/cells.html
       alcli report --cycle 3 --set report.gallery=100
@@ -57,6 +66,8 @@ def command(session: options.Session, cycle: int | None, output: Path | None, ta
         document,
         f"Cycle {result.cycle}, {images}: {file}\n{summary.outlook}".strip(),
     )
+    if show:
+        _show(session, Path(file))
     if summary.missing:
         missing = quantity(summary.missing, "image")
         session.console.say(f"{missing} cannot be read now; the page has a note in place of each.")
@@ -82,7 +93,14 @@ def _write(session: options.Session, cycle: int | None, target: float | None, wa
             do="Wait for it to end (--wait 30m).",
         )
     with session.copy_workspace() as context:
-        return report(context, cycle or finished[-1], target)
+        return report(context, cycle or finished[-1], target, f"A run is working on the next cycle: {holder}.")
+
+
+def _show(session: options.Session, page: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        session.console.say(f"There is no browser here. Open this file in one: {page.resolve()}")
 
 
 def _publish(page: Path, output: Path) -> None:

@@ -217,6 +217,9 @@ class ReportOptions(Section):
     """The page of a cycle."""
 
     enabled: bool = Field(False, description="write the report at the end of every cycle")
+    mode: str = Field(
+        "0640", pattern="^0?[0-7]{3}$", description="permissions of W/report.html; 0644: all users may read it"
+    )
     gallery: int = Field(500, ge=1, le=500, description="largest number of images to show")
     target: float | None = Field(None, gt=0, le=1, description="the metric to reach, for the forecast")
     confidence: float = Field(

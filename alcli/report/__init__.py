@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from alcli.curves.classes import ClassNumbers
 from alcli.curves.history import CycleFacts
 from alcli.items import Refusal
 from alcli.review.retrospective import Retrospective
@@ -28,7 +29,8 @@ class Card:
 
     Attributes:
         percentile: share of the other items that come later in the list, in percent.
-        predicted: what the model sees, in words.
+        predicted: what the model sees, in words. classes: their names.
+        kind: of reason, in a few words.
         picture: None when the image cannot be read now; ``missing`` then says why.
         state: what has become of the item since the list was made.
     """
@@ -43,6 +45,8 @@ class Card:
     missing: str = ""
     nearest: Neighbour | None = None
     state: str = ""
+    classes: Sequence[str] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,11 @@ class Facts:
     Attributes:
         asked: how many images the cycle asks for; the gallery may show fewer. again: annotations to look at again,
             which stand among them.
-        doubts: the most suspicious annotations. doubted: how many there are.
+        doubts: the most suspicious annotations. doubted: how many there are. credible: whether the model may doubt any.
+        classes: the numbers of each class. rare: those in few images. confusions: (true class, predicted class,
+            images), the classes as indices.
+        shared: reasons that most of the images asked for have. drawn: whether anything is drawn into the pictures.
+        simulated: the gain over random order, from a simulation. running: what another run is doing now.
         put_off: near-duplicates, and images of groups that have their share.
         cycles: all, oldest first.
         settings: ``section.key`` → value of the cycle. versions: package → version.
@@ -99,6 +107,14 @@ class Facts:
     doubted: int
     settings: Mapping[str, str]
     versions: Mapping[str, str]
+    classes: Sequence[ClassNumbers] = ()
+    rare: Collection[str] = ()
+    confusions: Sequence[tuple[int, int, int]] = ()
+    shared: Sequence[str] = ()
+    drawn: bool = False
+    credible: bool = True
+    simulated: str = ""
+    running: str = ""
     put_off: int = 0
     again: int = 0
     cold_start: str = ""

@@ -25,7 +25,9 @@ INK = "#010203"
 """Stands for the page's own text color; nothing else in a chart has it."""
 MAIN, SECOND, THIRD = "#2b7bd6", "#c2620a", "#1d8a5f"
 """Each at least 3 : 1 against white and against the dark ground."""
-MOST_CLASSES = 20
+GREY = "#808890"
+MOST_CLASSES, LONGEST_NAME = 20, 28
+TICKS = 12
 STYLE: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "grid.color": INK,
@@ -35,27 +37,48 @@ STYLE: Any = {
 }
 
 
-def learning_curve(cycles: Sequence[CycleFacts], bundle: Bundle | None, target: float | None, reach: float) -> str:
-    """The metric over annotated images with its interval, and how it may go on up to ``reach`` labels."""
+def learning_curve(
+    cycles: Sequence[CycleFacts],
+    others: Sequence[CycleFacts],
+    bundle: Bundle | None,
+    target: float | None,
+    reach: float,
+) -> str:
+    """The metric over annotated images with its interval, and how it may go on up to ``reach`` labels.
+
+    Args:
+        others: cycles of other settings, or with a collapsed model; they are grey.
+    """
     points = [row for row in cycles if row.headline]
     labels = [row.labels for row in points]
     name = next(row.headline[0] for row in points if row.headline)
-    table = np.array([[e.mean, e.low, e.high] for e in map(headline_interval, points)]) * 100
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(7.2, 3.6)
+        figure, axes = _axes(5.6, 3.1)
         if bundle is not None and reach > labels[-1]:
             ahead = np.linspace(labels[-1], reach, 40)
             band = np.array([[e.mean, e.low, e.high] for e in bundle.band(ahead.tolist())]) * 100
-            axes.plot(ahead, band[:, 0], "--", color=SECOND, label="forecast, 90 % interval")
+            axes.plot(ahead, band[:, 0], "--", color=SECOND, label="forecast")
             axes.fill_between(ahead, band[:, 1], band[:, 2], color=SECOND, alpha=0.2, linewidth=0)
-        reaches = np.abs(np.nan_to_num(table[:, 1:] - table[:, :1])).T
-        axes.errorbar(labels, table[:, 0], reaches, fmt="o-", color=MAIN, capsize=3, label="measured, 90 % interval")
+        if others:
+            _measured(axes, others, "o", GREY, "not comparable")
+        _measured(axes, points, "o-", MAIN, "measured [90 %]")
         if target is not None:
             axes.axhline(100 * target, color=THIRD, linestyle=":", linewidth=2, label="target")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
+        if len({row.labels for row in (*points, *others)}) == 1 and reach <= labels[-1]:
+            axes.set(xlim=(0, 2 * labels[-1]), xticks=[0, labels[-1], 2 * labels[-1]])
         axes.set(xlabel="annotated images", ylabel=f"{_plain(metric_name(name))} (%)", ylim=(0, None))
         _legend(axes)
         return _svg(figure, "curve")
+
+
+def _measured(axes: Axes, cycles: Sequence[CycleFacts], style: str, color: str, label: str) -> None:
+    """Points with their intervals."""
+    table = np.array([[e.mean, e.low, e.high] for e in map(headline_interval, cycles)]) * 100
+    reaches = np.abs(np.nan_to_num(table[:, 1:] - table[:, :1])).T
+    axes.errorbar(
+        [cycle.labels for cycle in cycles], table[:, 0], reaches, fmt=style, color=color, capsize=3, label=label
+    )
 
 
 def class_balance(rows: Sequence[ClassRow]) -> str:
@@ -95,7 +118,11 @@ def ranking_health(cycles: Sequence[CycleFacts], retrospectives: Sequence[Retros
                 axes.plot(*zip(*points, strict=True), style, color=color, label=name)
         axes.axhline(0, color=INK, linewidth=1, alpha=0.6)
         axes.set(xlabel="cycle", ylabel="rank correlation", ylim=(-1.05, 1.05))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        numbers = sorted({number for number, _ in (*held, *since)})
+        if len(numbers) <= TICKS:
+            axes.set_xticks(numbers)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(axes)
         return _svg(figure, "health")
 
@@ -116,7 +143,9 @@ def _legend(axes: Axes) -> None:
 
 def _plain(name: str) -> str:
     """A name from outside, without what matplotlib would read as mathematics."""
-    return visible(name, keep="").replace("$", r"\$")
+    name = visible(name, keep="")
+    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def _svg(figure: Figure, name: str) -> str:

@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 from alcli import __version__
-from alcli.annotations import Annotation, in_words, object_counts
+from alcli.annotations import Annotation, Box, image_counts, in_words, object_counts
 from alcli.artifacts.scores import last_scores, read_list
 from alcli.artifacts.trained import TrainedModel, load_trained
 from alcli.config import ReportOptions
 from alcli.context import Context, StepResult
+from alcli.curves.classes import ClassNumbers, class_numbers
 from alcli.curves.history import CycleFacts, history
 from alcli.curves.outlook import Outlook, means_of, outlook
 from alcli.errors import DataError
@@ -22,18 +23,19 @@ from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, Refusal
 from alcli.report import Card, ClassRow, Doubt, Facts, Neighbour
 from alcli.report.page import page
 from alcli.report.pictures import Picture, class_colors, picture, with_doubts
+from alcli.report.publication import FILE_NAME, publish
+from alcli.report.simulated import simulated_gain
 from alcli.review.audit import FILE_NAME as AUDIT
-from alcli.review.audit import Suspect, audit, write_audit
+from alcli.review.audit import Suspect, audit, is_credible, write_audit
 from alcli.review.predictions import Predictions, nearest_labeled, predict
 from alcli.review.retrospective import Outcome, outcomes, retrospectives
-from alcli.selection.reasons import rare_classes
+from alcli.selection.reasons import kind_of_reason, rare_classes
 from alcli.strategies import order_in_words
 from alcli.system.clock import now
 from alcli.system.files import SHARED, atomic_write
 from alcli.vectors.rows import evenly_spaced
-from alcli.workspace.records import Reported, Scored, StepRecord, Training
+from alcli.workspace.records import Reported, Scored, StepRecord, Training, measurement_of
 
-FILE_NAME = "report.html"
 DOUBTS = 12
 CONTRAST = 8
 """Images from the end of the list."""
@@ -41,16 +43,22 @@ SAMPLED = 300
 """Images of the pool from which the classes in it are estimated."""
 BYTES = 6_500_000
 """For all pictures together; base64 makes a third more of them, and the page must stay below 10 MB."""
-LARGE, SMALL, TINY = 320, 224, 96
-FEW = 150
+SIDES = ((40, 640), (100, 480), (200, 320), (500, 224))
+"""Number of images → longer side of their pictures in pixels."""
+DOUBT_SIDE, TINY = 480, 160
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "matplotlib")
 
 
-def report(context: Context, cycle: int | None = None, target: float | None = None) -> StepResult[Reported]:
+def report(
+    context: Context, cycle: int | None = None, target: float | None = None, running: str = ""
+) -> StepResult[Reported]:
     """Write ``report.html`` into the folder of a cycle; by default of the newest that has a list.
+
+    The page of the newest list also lies at the top of the workspace, for others to read.
 
     Args:
         target: the metric to reach, for the forecast; ``report.target`` by default.
+        running: what another run is doing now, for the page.
 
     Raises:
         UsageError: nothing has been scored yet.
@@ -59,14 +67,17 @@ def report(context: Context, cycle: int | None = None, target: float | None = No
     scored = last_scores(context, cycle)
     options = context.config.report
     cycles = [facts for facts in history(context.workspace) if facts.number <= scored.cycle]
-    material = _Material(context, scored, options)
+    material = _Material(context, scored, options, running)
     facts = material.facts(cycles)
     target = target if target is not None else options.target
     ahead = outlook(cycles, target, means_of(context.workspace, context.config, facts.pool[UNLABELED]))
-    text = page(facts, ahead.bundle, target, ahead.text)
+    text = page(facts, ahead, target)
     path = context.workspace.cycle_folder(scored.cycle) / FILE_NAME
     with atomic_write(path, permissions=SHARED) as stream:
         stream.write(text)
+    newest = context.workspace.newest(Scored)
+    if newest and newest.cycle == scored.cycle:
+        publish(context.workspace.root, text, options.mode)
     write_audit(path.with_name(AUDIT), material.suspects)
     return StepResult(scored.cycle, _summarize(path, facts, ahead))
 
@@ -86,8 +97,8 @@ def _summarize(path: Path, facts: Facts, ahead: Outlook) -> Reported:
 class _Material:
     """Everything that one report is made from, computed when first asked for."""
 
-    def __init__(self, context: Context, scored: StepRecord[Scored], options: ReportOptions) -> None:
-        self.context, self.scored, self.options = context, scored, options
+    def __init__(self, context: Context, scored: StepRecord[Scored], options: ReportOptions, running: str = "") -> None:
+        self.context, self.scored, self.options, self.running = context, scored, options, running
         self.pool = context.workspace.store.pool()
         self.rows = read_list(context, scored)
         self.training = context.workspace.step(scored.summary.model_cycle, Training)
@@ -97,12 +108,13 @@ class _Material:
     def facts(self, cycles: Sequence[CycleFacts]) -> Facts:
         """The page's content."""
         scored = self.scored.summary
+        cards = self._cards()
         return Facts(
-            title=f"alcli: cycle {self.scored.cycle}",
+            title=f"{self.context.workspace.root.resolve().name}: cycle {self.scored.cycle}",
             cycle=self.scored.cycle,
             made=now(),
-            cards=[self._card(row) for row in self.asked],
-            contrast=[self._card(row) for row in self.contrast],
+            cards=cards[: len(self.asked)],
+            contrast=cards[len(self.asked) :],
             asked=sum(row.asked and row.source != RECHECK for row in self.rows),
             again=sum(row.asked and row.source == RECHECK for row in self.rows),
             ranked=sum(row.source != RECHECK for row in self.rows),
@@ -116,6 +128,14 @@ class _Material:
             put_off=scored.put_off,
             settings=self._settings(),
             versions=_versions(),
+            classes=self.class_numbers,
+            rare=rare_classes(image_counts(self.annotations), self.classes),
+            confusions=self.training.summary.confusion if self.training else (),
+            shared=scored.shared_reasons,
+            drawn=any(map(_is_drawn, self.predictions.annotations.values())),
+            credible=self.training is not None and is_credible(self.training.summary.metrics),
+            simulated=simulated_gain(self.context.workspace.root, scored.strategy),
+            running=self.running,
             cold_start=order_in_words(scored.strategy) if scored.cold_start else "",
             colors=self.colors,
         )
@@ -147,6 +167,13 @@ class _Material:
     def labeled(self) -> Mapping[str, int]:
         """Annotated objects by class."""
         return object_counts(self.annotations)
+
+    @cached_property
+    def class_numbers(self) -> list[ClassNumbers]:
+        """The numbers of each class, with the metrics of the model that made the list."""
+        made_in = self.context.workspace.step(self.training.cycle, Scored) if self.training else None
+        metrics = measurement_of(self.training, made_in).metrics
+        return class_numbers(self.classes, self.annotations, metrics, self.scored.summary.asked_classes)
 
     @cached_property
     def outcomes(self) -> dict[int, list[Outcome]]:
@@ -187,6 +214,16 @@ class _Material:
         shown = self._picture(path, annotation, TINY, f"{item.name}, annotated") if path else None
         return Neighbour(item.name, shown if isinstance(shown, Picture) else None)
 
+    def _cards(self) -> list[Card]:
+        """Of all images that the page shows: first those asked for."""
+        rows = [*self.asked, *self.contrast]
+        cards = []
+        with self.context.progress.track("Drawing", len(rows)) as advance:
+            for row in rows:
+                cards.append(self._card(row))
+                advance(1)
+        return cards
+
     def _card(self, row: QueryRow) -> Card:
         item = row.item
         prediction = self.predictions.annotations.get(item.id)
@@ -194,10 +231,9 @@ class _Material:
         predicted = in_words(likely) if likely else ""
         path = self.predictions.paths.get(item.id)
         alt = f"{item.name}: the model sees {predicted}" if predicted else item.name
-        side = LARGE if len(self.asked) <= FEW else SMALL
         drawing = with_doubts(likely, prediction) if likely and prediction else None
         missing = self.predictions.missing.get(item.id, "cannot be read")
-        shown = self._picture(path, drawing, side, alt) if path else missing
+        shown = self._picture(path, drawing, self._side, alt) if path else missing
         state = self.pool.state(item)
         return Card(
             rank=row.rank,
@@ -210,20 +246,29 @@ class _Material:
             missing=shown if isinstance(shown, str) else "",
             nearest=self.neighbours.get(item.id),
             state="" if state == UNLABELED or row.source == RECHECK else state,
+            classes=sorted(object_counts([likely], joints=False)) if likely else (),
+            kind=kind_of_reason(row.reason),
         )
 
-    def _picture(self, path: Path, annotation: Annotation | None, side: int, alt: str) -> Picture | str:
+    @property
+    def _side(self) -> int:
+        """The longer side of a picture: the fewer there are, the larger they may be."""
+        return next(side for most, side in SIDES if len(self.asked) <= most)
+
+    def _picture(
+        self, path: Path, annotation: Annotation | None, side: int, alt: str, instead: Box | None = None
+    ) -> Picture | str:
         """The picture, or why there is none."""
         share = BYTES // (2 * (len(self.asked) + len(self.contrast) + DOUBTS))
         try:
-            return picture(path, annotation, self.colors, side, min(share, 60_000), alt)
+            return picture(path, annotation, self.colors, side, min(share, 60_000), alt, instead)
         except DataError as error:
             return error.what
 
     def _doubt(self, suspect: Suspect) -> Doubt:
         annotated = in_words(suspect.annotation)
         alt = f"{suspect.item.name}: annotated as {annotated}"
-        shown = self._picture(suspect.path, suspect.annotation, SMALL, alt)
+        shown = self._picture(suspect.path, suspect.annotation, DOUBT_SIDE, alt, suspect.difference.box)
         return Doubt(
             name=suspect.item.name,
             excess=suspect.excess,
@@ -239,7 +284,7 @@ class _Material:
         of_pool = _shares([predictions.get(item.id) for item in self.sample], self._least)
         of_asked = _shares([predictions.get(row.item.id) for row in self.asked], self._least)
         total = max(sum(counts.values()), 1)
-        rare = rare_classes(counts, self.classes)
+        rare = rare_classes(image_counts(self.annotations), self.classes)
         return [
             ClassRow(
                 name,
@@ -270,6 +315,10 @@ class _Material:
             for key, value in values.items()
             if value not in (None, [], {}, "")
         }
+
+
+def _is_drawn(prediction: Annotation) -> bool:
+    return bool(prediction.boxes or prediction.polygons or prediction.masks or prediction.poses)
 
 
 def _shares(predictions: Sequence[Annotation | None], least: float) -> dict[str, float]:

@@ -19,10 +19,12 @@ from alcli.system.text import visible
 
 QUALITIES = (72, 55, 40, 25)
 FONT_SIZE = 11
-SHADE = 0.45
+SHADE = 0.3
 DOUBTFUL, NEARLY = 0.2, 0.3
 """Least score of the second class of a box in doubt, and how far the first may be ahead of it."""
 DOUBT = "?"
+DASH = 6
+"""Length of a dash in pixels."""
 MOST_BOXES = 40
 """The surest ones; more would hide the image."""
 
@@ -44,9 +46,18 @@ def class_colors(classes: Sequence[str]) -> dict[str, str]:
 
 
 def picture(
-    path: Path, said: Annotation | None, colors: Mapping[str, str], side: int, most_bytes: int, alt: str
+    path: Path,
+    said: Annotation | None,
+    colors: Mapping[str, str],
+    side: int,
+    most_bytes: int,
+    alt: str,
+    instead: Box | None = None,
 ) -> Picture:
     """The upright image with its long side at most ``side`` pixels, as WebP of about ``most_bytes`` or less.
+
+    Args:
+        instead: a box that somebody else sees, drawn dashed.
 
     Raises:
         DataError: the file cannot be decoded.
@@ -55,6 +66,8 @@ def picture(
     shown.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if said is not None:
         shown = draw_annotation(shown, said, colors)
+        if instead is not None:
+            _draw_dashed(shown, instead, said.size or shown.size)
     content = _encode(shown, most_bytes)
     data = f"data:image/webp;base64,{base64.b64encode(content).decode('ascii')}"
     return Picture(data, shown.width, shown.height, visible(alt, keep=""))
@@ -74,7 +87,7 @@ def draw_annotation(shown: Image.Image, said: Annotation, colors: Mapping[str, s
             draw.polygon(points, outline=_color(colors, polygon.label), width=2)
     for box in sorted(said.boxes, key=lambda box: box.score or 0)[-MOST_BOXES:]:
         corners = (box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
-        _draw_box(draw, corners, box.label, _color(colors, box.label))
+        _draw_box(draw, corners, _label(box), _color(colors, box.label))
     for pose in said.poses:
         _draw_joints(draw, pose, colors, across, down)
     return shown
@@ -126,6 +139,27 @@ def _draw_box(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, flo
         top = y1 - FONT_SIZE - 2 if y1 >= FONT_SIZE + 2 else y1
         draw.rectangle((x1, top, x1 + length + 4, top + FONT_SIZE + 3), fill="black")
         draw.text((x1 + 2, top), text, fill="white", font=font)
+
+
+def _label(box: Box) -> str:
+    """The class, with the model's confidence: ``cat 62 %``."""
+    if box.score is None or box.label.endswith(DOUBT):
+        return box.label
+    return f"{box.label} {100 * box.score:.0f} %"
+
+
+def _draw_dashed(shown: Image.Image, box: Box, size: tuple[int, int]) -> None:
+    across, down = shown.width / size[0], shown.height / size[1]
+    x1, y1, x2, y2 = box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down
+    draw = ImageDraw.Draw(shown)
+    draw.rectangle((x1, y1, x2, y2), outline="black", width=3)
+    for start, end in (((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)), ((x2, y2), (x1, y2)), ((x1, y2), (x1, y1))):
+        length = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
+        for begin in np.arange(0, length, 2 * DASH):
+            stop = min(begin + DASH, length)
+            parts = [(start[0] + (end[0] - start[0]) * t / length, start[1] + (end[1] - start[1]) * t / length)
+                     for t in (begin, stop)]  # fmt: skip
+            draw.line(parts, fill="white", width=3)
 
 
 def _draw_joints(draw: ImageDraw.ImageDraw, pose: Pose, colors: Mapping[str, str], across: float, down: float) -> None:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from alcli.curves.comparison import headline_interval, rank_correlation_interval
-from alcli.curves.history import curve
-from alcli.curves.metrics import metric_in_words
+from alcli.curves.comparison import rank_correlation_interval
 from alcli.report import Facts
 from alcli.review.retrospective import Retrospective
 from alcli.system.text import quantity
@@ -25,22 +23,8 @@ def verdict(facts: Facts) -> str:
     if not facts.ranked:
         return f"Every usable image is annotated: {rechecks or 'there is nothing left to annotate'}."
     again = f" and {rechecks}" if rechecks else ""
-    return f"Annotate these {facts.asked} of {quantity(facts.ranked, 'image')} next{again}{_standing(facts)}."
-
-
-def _standing(facts: Facts) -> str:
-    if facts.cold_start:
-        return f": without any annotation yet, they were chosen as {facts.cold_start}"
-    points = curve(facts.cycles)
-    if not points or points[-1].headline is None:
-        return "; no image is held out yet to measure the model on"
-    name, value = points[-1].headline
-    interval = headline_interval(points[-1])
-    spans = f"[90 %: {100 * interval.low:.0f} to {100 * interval.high:.0f}]"
-    text = f": the model is at {metric_in_words(name, value)} {spans}"
-    if len(points) > 1 and points[-2].headline:
-        text += f", {100 * (value - points[-2].headline[1]):+.1f} points since cycle {points[-2].number}"
-    return text
+    chosen = f": without any annotation yet, they were chosen as {facts.cold_start}" if facts.cold_start else ""
+    return f"Annotate these {facts.asked} of {quantity(facts.ranked, 'image')} next{again}{chosen}."
 
 
 def ranking_in_words(retrospectives: Sequence[Retrospective]) -> str:

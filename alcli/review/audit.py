@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ FILE_NAME = "audit.csv"
 COLUMNS = ("rank", "name", "folder", "id", "excess", "kind", "detail", "annotated", "model_sees")
 SUSPICIOUS = 3.0
 """Spreads above the expected loss; of normally distributed errors one in 700 lies above."""
+FLOORS, FLOOR = {"map": 0.4, "oks_ap": 0.4}, 0.6
+"""The main metric below which a model's doubts are noise: opened one by one, with better models three of four were
+real, with worse ones none of eleven."""
 MOST = 200
 """Rows of ``audit.csv``, the most suspicious first."""
 MOST_ITEMS = 2000
@@ -64,18 +68,38 @@ def audit(context: Context, trained: TrainedModel | None, outcomes: Mapping[int,
 
     Models that were not trained on an item judge it fairly: each earlier cycle's model the items labeled after it
     (``outcomes``), and the newest model the held-out ones. Items without a fair judge, such as the first labels, are
-    judged by the newest model although it may have learned the error; they count only where it still disagrees.
+    judged by the newest model although it may have learned the error. Of all these only labels count on which a model
+    is sure of something else; the word of a model with a poor metric does not count at all.
     """
-    if trained is None:
+    if trained is None or not is_credible(trained.record.summary.metrics):
         return []
     trained_on, held_out = _newest_losses(context, trained)
     groups = [[(row.item_id, row.true, row.predicted) for row in rows] for rows in outcomes.values()]
-    fair = _mean_excess([*groups, held_out])
-    excesses = _mean_excess([trained_on]) | fair
+    fair = [*groups, held_out]
+    excesses = _mean_excess([trained_on]) | _mean_excess(fair)
     suspicious = (item_id for item_id, value in excesses.items() if value >= SUSPICIOUS)
     ranked = sorted(suspicious, key=lambda item_id: (-excesses[item_id], item_id))[:MOST]
     suspects = _compare(context, trained, {item_id: excesses[item_id] for item_id in ranked})
-    return [suspect for suspect in suspects if suspect.item.id in fair or not suspect.difference.agrees]
+    losses = {item_id: true for rows in fair for item_id, true, _ in rows}
+    suspects = [_with_earlier_doubt(suspect, losses.get(suspect.item.id, 0.0)) for suspect in suspects]
+    return [suspect for suspect in suspects if suspect.difference.is_sure]
+
+
+def _with_earlier_doubt(suspect: Suspect, loss: float) -> Suspect:
+    """A label that the newest model has learned, with the certainty with which a fair judge saw something else.
+
+    Args:
+        loss: of the fair judge, which for a single label is −log of the label's probability.
+    """
+    if suspect.difference.score or len(suspect.annotation.labels) != 1 or len(suspect.prediction.labels) != 1:
+        return suspect
+    return replace(suspect, difference=replace(suspect.difference, score=1 - math.exp(-loss)))
+
+
+def is_credible(metrics: Mapping[str, float]) -> bool:
+    """Whether a model is good enough to doubt what a person said."""
+    name, value = next(iter(metrics.items()), ("", 0.0))
+    return value >= FLOORS.get(name, FLOOR)
 
 
 def write_audit(path: Path, suspects: Sequence[Suspect]) -> None:

@@ -15,6 +15,8 @@ MISSING, EXTRA, WRONG, SHIFTED, DIFFERENT = "missing box", "extra box", "wrong c
 LEARNT = "an earlier model saw something else; the newest agrees"
 SURE = 0.5
 """The score from which a predicted box counts."""
+CERTAIN = 0.7
+"""The score from which a model that says something else may be right."""
 SAME, TOUCHING = 0.5, 0.1
 """Intersection over union of two boxes around the same object, and of two that have to do with each other."""
 FEWEST = 20
@@ -27,12 +29,19 @@ class Difference:
     """How an annotation and a prediction differ: the kind, and the classes in words.
 
     Attributes:
-        agrees: the model says the same as far as can be told.
+        score: of what the model says instead, in [0, 1]; 0 where it says nothing else.
+        box: what the model sees instead; None where it is no box.
     """
 
     kind: str
     detail: str
-    agrees: bool = False
+    score: float = 0.0
+    box: Box | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the model is sure of something else: that it misses an object says too little."""
+        return self.score >= CERTAIN
 
 
 def excess(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -66,36 +75,43 @@ def _of_labels(said: Annotation, seen: Annotation) -> Difference:
     scores = dict(zip(seen.labels, seen.label_scores or (1.0,) * len(seen.labels), strict=True))
     others = {name: score for name, score in scores.items() if name not in said.labels}
     if not others:
-        return Difference(DIFFERENT, LEARNT, agrees=True)
+        return Difference(DIFFERENT, LEARNT)
     name = max(others, key=lambda other: others[other])
-    return Difference(WRONG, f"labeled {', '.join(said.labels) or 'nothing'}, the model sees {name}")
+    detail = f"labeled {', '.join(said.labels) or 'nothing'}, the model sees {name} {100 * others[name]:.0f} %"
+    return Difference(WRONG, detail, others[name])
 
 
 def _of_boxes(said: Sequence[Box], seen: Sequence[Box]) -> Difference:
     """The surest of all differences; what the model is sure of counts most."""
     overlaps = overlap(said, seen)
-    differences: list[tuple[float, Difference]] = []
-    for row, box in enumerate(said):
-        differences += _of_box(box, seen, overlaps[row])
+    differences = [difference for row, box in enumerate(said) for difference in _of_box(box, seen, overlaps[row])]
     for column, box in enumerate(seen):
         if not (overlaps[:, column] >= TOUCHING).any():
-            differences.append((box.score or 0.0, Difference(MISSING, f"the model sees a {box.label}")))
-    return max(differences, key=lambda pair: pair[0])[1] if differences else Difference(DIFFERENT, LEARNT, agrees=True)
+            detail = f"the model sees a {box.label} {_percent(box)}"
+            differences.append(Difference(MISSING, detail, box.score or 0.0, box))
+    return max(differences, key=lambda difference: difference.score, default=Difference(DIFFERENT, LEARNT))
 
 
-def _of_box(box: Box, seen: Sequence[Box], overlaps: np.ndarray) -> list[tuple[float, Difference]]:
+def _of_box(box: Box, seen: Sequence[Box], overlaps: np.ndarray) -> list[Difference]:
     near = [(seen[column], overlaps[column]) for column in np.flatnonzero(overlaps >= TOUCHING).tolist()]
-    same = [overlap for other, overlap in near if other.label == box.label]
-    if any(overlap >= SAME for overlap in same):
+    same = [(other, overlap) for other, overlap in near if other.label == box.label]
+    if any(overlap >= SAME for _, overlap in same):
         return []
     others = [other for other, overlap in near if overlap >= SAME]
     if others:
         best = max(others, key=lambda other: other.score or 0.0)
-        return [(best.score or 0.0, Difference(WRONG, f"labeled {box.label}, the model sees {best.label}"))]
+        detail = f"labeled {box.label}, the model sees {best.label} {_percent(best)}"
+        return [Difference(WRONG, detail, best.score or 0.0, best)]
     if same:
-        return [(SURE, Difference(SHIFTED, f"the model sees the {box.label} elsewhere"))]
+        best = max((other for other, _ in same), key=lambda other: other.score or 0.0)
+        detail = f"the model sees the {box.label} elsewhere, {_percent(best)}"
+        return [Difference(SHIFTED, detail, best.score or 0.0, best)]
     # That a model misses an object says least of all.
-    return [] if near else [(SURE / 2, Difference(EXTRA, f"the model sees no {box.label} there"))]
+    return [] if near else [Difference(EXTRA, f"the model sees no {box.label} there")]
+
+
+def _percent(box: Box) -> str:
+    return f"{100 * (box.score or 0):.0f} %"
 
 
 def overlap(some: Sequence[Box], others: Sequence[Box]) -> np.ndarray:

@@ -129,6 +129,22 @@ def _reason(causes: Sequence[str], position: int, tops: Mapping[str, np.ndarray]
     return "; ".join([*causes, *numbers])
 
 
+KINDS = (
+    ("?", "two classes"),
+    ("rare class", "rare class"),
+    ("unlike all", "unlike all annotated"),
+    ("stands for", "stands for others"),
+    ("at random", "drawn at random"),
+    ("re-check", "look again"),
+    ("near-duplicate", "near-duplicate"),
+)
+
+
+def kind_of_reason(reason: str) -> str:
+    """A reason in two or three words, to sort images by: "two classes", "rare class"; empty without a reason."""
+    return next((kind for part, kind in KINDS if part in reason), "how sure the model is" if reason else "")
+
+
 def _shares_above(grounds: Grounds) -> dict[str, np.ndarray]:
     """For each one-number signal, the (n,) percentage of the pool that has at least as much of it."""
     shares = {}

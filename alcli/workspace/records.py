@@ -270,7 +270,7 @@ class Scored(Summary):
     all_scores_equal: bool = False
     configured_strategy: str = ""
     quarantined: int = 0
-    measurement: Measurement = Measurement()
+    measurement: Measurement = field(default_factory=Measurement)
     collapse: Collapse | None = None
     asked_classes: dict[str, int] = field(default_factory=dict)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from alcli.annotations import Annotation, Box
+from alcli.review.audit import is_credible
 from alcli.review.differences import DIFFERENT, EXTRA, MISSING, SHIFTED, WRONG, difference, excess, overlap
 
 
@@ -64,15 +65,31 @@ def test_the_kind_of_a_box_that_is_wrong(said, model, kind):
 def test_what_the_model_is_surest_of_is_named():
     model = seen(Box("dog", 11, 11, 31, 31, 0.6), Box("cow", 70, 70, 90, 90, 0.95))
     told = difference(Annotation("x", (BOX,)), model)
-    assert (told.kind, told.detail) == (MISSING, "the model sees a cow")
+    assert (told.kind, told.detail) == (MISSING, "the model sees a cow 95 %")
 
 
 def test_labels():
     said = Annotation("x", labels=("cat",))
     told = difference(said, Annotation("x", labels=("dog",), label_scores=(0.9,)))
-    assert (told.kind, told.detail) == (WRONG, "labeled cat, the model sees dog")
+    assert (told.kind, told.detail) == (WRONG, "labeled cat, the model sees dog 90 %")
     assert difference(said, Annotation("x", labels=("cat",), label_scores=(0.9,))).kind == DIFFERENT
     assert difference(Annotation("x"), Annotation("x")).kind == DIFFERENT
+
+
+def test_only_a_model_that_is_sure_of_something_else_doubts():
+    said = Annotation("x", labels=("hat",))
+    unsure, sure = (difference(said, Annotation("x", labels=("shoes",), label_scores=(s,))) for s in (0.3, 0.9))
+    assert (unsure.is_sure, sure.is_sure) == (False, True)
+    assert not difference(Annotation("x", (BOX,)), seen()).is_sure
+    assert not difference(said, Annotation("x", labels=("hat",), label_scores=(0.9,))).is_sure
+    doubt = difference(Annotation("x", (BOX,)), seen(Box("dog", 11, 11, 31, 31, 0.9)))
+    assert doubt.is_sure and doubt.box == Box("dog", 11, 11, 31, 31, 0.9)
+
+
+def test_a_poor_model_doubts_nobody():
+    assert is_credible({"map": 0.4}) and not is_credible({"map": 0.39})
+    assert is_credible({"top1": 0.6}) and not is_credible({"top1": 0.59, "macro_accuracy": 0.9})
+    assert not is_credible({}) and not is_credible({"miou": float("nan")})
 
 
 def test_overlap():
