@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from alcli.errors import UsageError
 from alcli.items import LABELED, UNLABELED, Refusal, fingerprint
 from alcli.platforms import FileBased, QueueSharing
 from alcli.strategies import make_strategy
-from alcli.system.clock import now
+from alcli.system.clock import local, now
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.workspace.measurements import Collapse
@@ -112,9 +113,10 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     else:
         number = open_cycle(context)
     results: list[StepResult[Summary]] = [pulled]
-    for step in _steps():
-        context.progress.detail(f"Cycle {number}: {step.__name__}")
-        results.append(step(context, number))
+    with _announced(context, number):
+        for step in _steps():
+            context.progress.detail(f"Cycle {number}: {step.__name__}")
+            results.append(step(context, number))
     result = CycleResult(number, False, results)
     if cycles and cycles[-1].finished is None:
         since = max((record.finished for record in cycles if record.finished), default="")
@@ -125,6 +127,19 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
     context.workspace.store.finish_cycle(number, "" if retry else inputs, now())
     # After the cycle's end: the list is done, whatever becomes of the page about it.
     return _with_report(context, result) if context.config.report.enabled else result
+
+
+@contextlib.contextmanager
+def _announced(context: Context, number: int) -> Iterator[None]:
+    """While a cycle runs, the page of the last one says so; after a kill, until the next run."""
+    from alcli.report.publication import announce
+
+    root = context.workspace.root
+    announce(root, f"Cycle {number} has been running since {local(now())}; this page is about the one before.")
+    try:
+        yield
+    finally:
+        announce(root, "")
 
 
 def _put_back_queue(context: Context, number: int) -> list[StepResult[Summary]]:

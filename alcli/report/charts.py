@@ -65,7 +65,7 @@ def learning_curve(
         if target is not None:
             axes.axhline(100 * target, color=THIRD, linestyle=":", linewidth=2, label="target")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-        if len({row.labels for row in (*points, *others)}) == 1 and reach <= labels[-1]:
+        if bundle is None and len({row.labels for row in (*points, *others)}) == 1:
             axes.set(xlim=(0, 2 * labels[-1]), xticks=[0, labels[-1], 2 * labels[-1]])
         axes.set(xlabel="annotated images", ylabel=f"{_plain(metric_name(name))} (%)", ylim=(0, None))
         _legend(axes)

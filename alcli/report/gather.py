@@ -217,6 +217,7 @@ class _Material:
     def _cards(self) -> list[Card]:
         """Of all images that the page shows: first those asked for."""
         rows = [*self.asked, *self.contrast]
+        self.neighbours  # noqa: B018 (what the cards need has its own progress)
         cards = []
         with self.context.progress.track("Drawing", len(rows)) as advance:
             for row in rows:

@@ -82,12 +82,11 @@ def against_random(facts: Facts) -> str:
     controls = sum(len(row.control) for row in facts.retrospectives if row.chosen)
     if controls >= FEWEST:
         return arms_in_words(facts.retrospectives)
-    number = facts.cycle
-    when = f"not known before cycle {KNOWN_FROM}" if number < KNOWN_FROM else "not known yet"
-    are = "is" if controls == 1 else "are"
+    when = f"not known before cycle {KNOWN_FROM}" if facts.cycle < KNOWN_FROM else "not known yet"
+    are = "are" if controls > 1 else "is"
     return (
-        f"{when}: {quantity(controls, 'randomly drawn image')} {are} annotated, {FEWEST} are needed. "
-        "alcli simulate measures it on the labels that you have."
+        f"{when}: {controls or 'none'} of the randomly drawn images {are} annotated, {FEWEST} are needed. "
+        "“alcli simulate” measures it on the labels that you have."
     )
 
 
