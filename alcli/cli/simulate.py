@@ -90,15 +90,22 @@ def command(
     with machine_errors(simulation.folder):
         results = replay.run(simulation, session.console)
     session.console.problems(simulation.problems)
-    session.console.result(_document(simulation, results), _text(simulation, results))
+    _show(session, simulation, results)
     return code
 
 
-def _text(simulation: Simulation, results: Results) -> str:
-    from alcli.simulation.results import markdown, verdict
+def _show(session: options.Session, simulation: Simulation, results: Results) -> None:
+    """The verdict first, then the tables."""
+    from alcli.simulation.results import verdict
+    from alcli.simulation.tables import notes, tables
 
-    files = f"{simulation.folder}/curves.html, curves.png, curves.csv, table.md"
-    return f"{markdown(results)}\n{verdict(results)}\n\nFiles: {files}"
+    session.console.result(_document(simulation, results), f"{verdict(results)}\n")
+    for table in tables(results):
+        session.console.table(table.title, table.header, table.rows)
+        session.console.line(" ")
+    for note in notes(results):
+        session.console.line(note)
+    session.console.line(f"Files: {simulation.folder}/curves.html, curves.png, curves.csv, table.md")
 
 
 def _document(simulation: Simulation, results: Results) -> dict[str, Any]:

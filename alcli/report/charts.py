@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from alcli.curves.comparison import headline_interval
@@ -18,23 +14,14 @@ from alcli.curves.forecast import Bundle
 from alcli.curves.history import CycleFacts
 from alcli.curves.metrics import metric_name
 from alcli.report import ClassRow
+from alcli.report.drawing import INK, STYLE, add_legend, make_axes, plain_name, to_svg
 from alcli.review.retrospective import Retrospective
-from alcli.system.text import visible
 
-INK = "#010203"
-"""Stands for the page's own text color; nothing else in a chart has it."""
 MAIN, SECOND, THIRD = "#2b7bd6", "#c2620a", "#1d8a5f"
 """Each at least 3 : 1 against white and against the dark ground."""
 GREY = "#808890"
-MOST_CLASSES, LONGEST_NAME = 20, 28
+MOST_CLASSES = 20
 TICKS = 12
-STYLE: Any = {
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-    "grid.color": INK,
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 11,
-}
 
 
 def learning_curve(
@@ -53,7 +40,7 @@ def learning_curve(
     labels = [row.labels for row in points]
     name = next(row.headline[0] for row in points if row.headline)
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(5.6, 3.1)
+        figure, axes = make_axes(5.6, 3.1)
         if bundle is not None and reach > labels[-1]:
             ahead = np.linspace(labels[-1], reach, 40)
             band = np.array([[e.mean, e.low, e.high] for e in bundle.band(ahead.tolist())]) * 100
@@ -67,9 +54,9 @@ def learning_curve(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         if bundle is None and len({row.labels for row in (*points, *others)}) == 1:
             axes.set(xlim=(0, 2 * labels[-1]), xticks=[0, labels[-1], 2 * labels[-1]])
-        axes.set(xlabel="annotated images", ylabel=f"{_plain(metric_name(name))} (%)", ylim=(0, None))
-        _legend(axes)
-        return _svg(figure, "curve")
+        axes.set(xlabel="annotated images", ylabel=f"{plain_name(metric_name(name))} (%)", ylim=(0, None))
+        add_legend(axes)
+        return to_svg(figure, "curve")
 
 
 def _measured(axes: Axes, cycles: Sequence[CycleFacts], style: str, color: str, label: str) -> None:
@@ -93,15 +80,15 @@ def class_balance(rows: Sequence[ClassRow]) -> str:
     )
     known = [kind for kind in kinds if any(value is not None for value in kind[1])]
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(7.2, 1.4 + 0.42 * len(shown))
+        figure, axes = make_axes(7.2, 1.4 + 0.42 * len(shown))
         for turn, (name, values, color) in enumerate(known):
             heights = [100 * (value or 0) for value in values]
             axes.barh(places - (turn - (len(known) - 1) / 2) * 0.27, heights, 0.25, color=color, label=name)
-        names = [_plain(row.name) + ("  (rare)" if row.rare else "") for row in shown]
+        names = [plain_name(row.name) + ("  (rare)" if row.rare else "") for row in shown]
         axes.set_yticks(places, names)
         axes.set(xlabel="share of objects (%)")
-        _legend(axes)
-        return _svg(figure, "balance")
+        add_legend(axes)
+        return to_svg(figure, "balance")
 
 
 def ranking_health(cycles: Sequence[CycleFacts], retrospectives: Sequence[Retrospective]) -> str:
@@ -109,7 +96,7 @@ def ranking_health(cycles: Sequence[CycleFacts], retrospectives: Sequence[Retros
     held = [(row.number, row.correlation) for row in cycles if row.correlation is not None]
     since = [(row.cycle, row.correlation) for row in retrospectives if row.correlation is not None]
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(7.2, 3.0)
+        figure, axes = make_axes(7.2, 3.0)
         for points, color, style, name in (
             (since, MAIN, "o-", "images annotated since"),
             (held, SECOND, "s--", "held-out images"),
@@ -123,40 +110,5 @@ def ranking_health(cycles: Sequence[CycleFacts], retrospectives: Sequence[Retros
             axes.set_xticks(numbers)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(axes)
-        return _svg(figure, "health")
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.2)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _legend(axes: Axes) -> None:
-    """Above the chart, where it covers nothing."""
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, fontsize="small")
-
-
-def _plain(name: str) -> str:
-    """A name from outside, without what matplotlib would read as mathematics."""
-    name = visible(name, keep="")
-    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    return short.replace("$", r"\$")
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """SVG for the inside of a page: ids of its own, and the page's ink."""
-    stream = io.StringIO()
-    # Fixed ids and no date: the same facts give the same page.
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(
-            stream, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        )
-    picture = re.sub(r"^.*?(?=<svg)", "", stream.getvalue(), flags=re.DOTALL)
-    picture = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", picture)
-    picture = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", picture))
-    return picture.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).replace(INK, "currentColor")
+        add_legend(axes)
+        return to_svg(figure, "health")

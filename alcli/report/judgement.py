@@ -12,11 +12,12 @@ from alcli.curves.history import curve
 from alcli.curves.metrics import metric_in_words, percent
 from alcli.curves.outlook import GO_ON, STOP, Outlook
 from alcli.report import Facts
-from alcli.report.verdict import FEWEST, arms_in_words
+from alcli.report.verdict import FEWEST, SURE, compare_arms
 from alcli.system.text import quantity
 
 KNOWN_FROM = 3
 """Points of the curve, below which nobody can say when to stop."""
+SIMULATE = "“alcli simulate” measures the gain in points, on the labels that you have."
 WEAK = 0.1
 """A main metric whose whole interval lies below this belongs to a model that knows next to nothing."""
 
@@ -79,15 +80,14 @@ def against_random(facts: Facts) -> str:
     """The gain over random order: as simulated, else from the images that chance chose."""
     if facts.simulated:
         return facts.simulated
+    if arms := compare_arms(facts.retrospectives):
+        chance = "; that may be chance" if arms.p >= SURE else ""
+        text = f"the chosen images are {arms.ratio:.1f} times as hard for the model as random ones{chance}."
+        return f"{text} {SIMULATE}"
     controls = sum(len(row.control) for row in facts.retrospectives if row.chosen)
-    if controls >= FEWEST:
-        return arms_in_words(facts.retrospectives)
     when = f"not known before cycle {KNOWN_FROM}" if facts.cycle < KNOWN_FROM else "not known yet"
     are = "are" if controls > 1 else "is"
-    return (
-        f"{when}: {controls or 'none'} of the randomly drawn images {are} annotated, {FEWEST} are needed. "
-        "“alcli simulate” measures it on the labels that you have."
-    )
+    return f"{when}: {controls or 'none'} of the randomly drawn images {are} annotated, {FEWEST} are needed. {SIMULATE}"
 
 
 def weakest_class(rows: Sequence[ClassNumbers]) -> str:

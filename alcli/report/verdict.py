@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -46,15 +47,25 @@ def ranking_in_words(retrospectives: Sequence[Retrospective]) -> str:
     return text + "Whether the predicted loss ranks images better than chance cannot be said from so few."
 
 
-def arms_in_words(retrospectives: Sequence[Retrospective]) -> str:
-    """Whether what the strategy asked for was harder for the model than what chance asked for."""
+@dataclass(frozen=True)
+class Arms:
+    """How hard what the strategy chose was for the model, in relation to what chance chose.
+
+    Attributes:
+        ratio: of the mean losses. p: of the Mann–Whitney test. chosen, control: numbers of images.
+    """
+
+    ratio: float
+    p: float
+    chosen: int
+    control: int
+
+
+def compare_arms(retrospectives: Sequence[Retrospective]) -> Arms | None:
+    """Compare the losses of both; None with too few images that chance chose."""
     pairs = [(row.chosen, row.control) for row in retrospectives if row.chosen and row.control]
-    control = [loss for _, losses in pairs for loss in losses]
-    if len(control) < FEWEST:
-        return (
-            f"Not known yet: {quantity(len(control), 'randomly drawn image')} {'is' if len(control) == 1 else 'are'} "
-            f"annotated, {FEWEST} are needed."
-        )
+    if sum(len(losses) for _, losses in pairs) < FEWEST:
+        return None
     # Losses of different cycles come from different models: each is put in relation to its own cycle's middle.
     ours: list[float] = []
     theirs: list[float] = []
@@ -62,12 +73,19 @@ def arms_in_words(retrospectives: Sequence[Retrospective]) -> str:
         middle = float(np.median([*chosen, *chance])) or 1.0
         ours += [loss / middle for loss in chosen]
         theirs += [loss / middle for loss in chance]
-    p = float(stats.mannwhitneyu(ours, theirs).pvalue)
     ratio = float(np.mean(ours)) / max(float(np.mean(theirs)), 1e-9)
-    counts = f"{len(ours)} chosen images was {ratio:.2f} times that on {len(theirs)} random ones"
+    return Arms(ratio, float(stats.mannwhitneyu(ours, theirs).pvalue), len(ours), len(theirs))
+
+
+def arms_in_words(retrospectives: Sequence[Retrospective]) -> str:
+    """Whether what the strategy asked for was harder for the model than what chance asked for; empty if unknown."""
+    arms = compare_arms(retrospectives)
+    if arms is None:
+        return ""
+    counts = f"{arms.chosen} chosen images was {arms.ratio:.2f} times that on {arms.control} random ones"
     text = f"The model's loss on the {counts}"
-    if p >= SURE:
-        return f"{text}; that may be chance (p = {p:.2f}, Mann–Whitney)."
-    side = "harder" if ratio > 1 else "easier"
-    sure = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    if arms.p >= SURE:
+        return f"{text}; that may be chance (p = {arms.p:.2f}, Mann–Whitney)."
+    side = "harder" if arms.ratio > 1 else "easier"
+    sure = f"p = {arms.p:.3f}" if arms.p >= 0.001 else "p < 0.001"
     return f"{text} ({sure}, Mann–Whitney): the strategy finds images that are {side} for the model than chance."

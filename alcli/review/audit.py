@@ -86,14 +86,15 @@ def audit(context: Context, trained: TrainedModel | None, outcomes: Mapping[int,
 
 
 def _with_earlier_doubt(suspect: Suspect, loss: float) -> Suspect:
-    """A label that the newest model has learned, with the certainty with which a fair judge saw something else.
+    """A single label with the certainty of a fair judge; the newest model may have learned the error.
 
     Args:
         loss: of the fair judge, which for a single label is −log of the label's probability.
     """
-    if suspect.difference.score or len(suspect.annotation.labels) != 1 or len(suspect.prediction.labels) != 1:
+    if len(suspect.annotation.labels) != 1 or len(suspect.prediction.labels) != 1:
         return suspect
-    return replace(suspect, difference=replace(suspect.difference, score=1 - math.exp(-loss)))
+    score = max(suspect.difference.score, 1 - math.exp(-loss))
+    return replace(suspect, difference=replace(suspect.difference, score=score))
 
 
 def is_credible(metrics: Mapping[str, float]) -> bool:

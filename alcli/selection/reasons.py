@@ -202,8 +202,10 @@ def _ties_on_boxes(grounds: Grounds, positions: Sequence[int]) -> dict[int, str]
 
 
 def _tie_in_words(names: Sequence[str], pair: Sequence[int], scores: Sequence[float]) -> str:
-    """Two classes with their probabilities: ``cat 48 % or dog 45 %``."""
-    return " or ".join(f"{names[index]} {100 * max(score, 0):.0f} %" for index, score in zip(pair, scores, strict=True))
+    """Two classes with their probabilities: ``cat (48 %) or dog (45 %)``."""
+    return " or ".join(
+        f"{names[index]} ({100 * max(score, 0):.0f} %)" for index, score in zip(pair, scores, strict=True)
+    )
 
 
 def _two_best(arrays: Mapping[str, np.ndarray], positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

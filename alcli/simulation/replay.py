@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from alcli.artifacts.examples import make_task
 from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
 from alcli.context import Context
+from alcli.curves.metrics import metric_name
 from alcli.cycle.pull import pull
 from alcli.errors import WorkspaceDamaged
 from alcli.items import Refusal
+from alcli.report.simulated import FILE_NAME as GAINS
 from alcli.simulation.labels import Labels, gather
 from alcli.simulation.plan import Arm, Plan, check_arms, check_frozen
-from alcli.simulation.results import Results, curves_of, markdown, summarize, verdict
+from alcli.simulation.results import Results, curves_of, summarize, verdict
 from alcli.simulation.runs import Engine, Job, execute, threads_for
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.hashing import sha256_of_text
@@ -147,12 +150,22 @@ def _runs_in_words(simulation: Simulation, missing: int) -> str:
 def write(simulation: Simulation, results: Results) -> None:
     """Write the results to the simulation's folder."""
     from alcli.simulation.plot import write_pictures
+    from alcli.simulation.tables import markdown
 
     with atomic_write(simulation.folder / "curves.csv", permissions=SHARED) as stream:
         results.curves.to_csv(stream, index=False, lineterminator="\n")
     with atomic_write(simulation.folder / "table.md", permissions=SHARED) as stream:
         stream.write(f"# {simulation.title}\n\n{verdict(results)}\n\n{markdown(results)}")
     write_pictures(simulation.folder, results, simulation.title)
+    with atomic_write(simulation.folder / GAINS) as stream:
+        json.dump(_gains(results), stream)
+
+
+def _gains(results: Results) -> dict[str, Any]:
+    """The gains over random for the report; only where they have an interval."""
+    known = {arm.arm: arm.gain.difference for arm in results.others if math.isfinite(arm.gain.difference.low)}
+    gains = {name: {"mean": gain.mean, "low": gain.low, "high": gain.high} for name, gain in known.items()}
+    return {"metric": metric_name(results.metric), "runs": results.runs, "gains": gains}
 
 
 def _engine(simulation: Simulation, processes: int, progress: Progress) -> Callable[[], Engine]:

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from alcli.curves.comparison import Comparison, Estimate, area, compare, estimate, holm, level, saving
-from alcli.curves.metrics import metric_name
 from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job
-from alcli.system.text import did_you_mean, quantity
+from alcli.system.text import did_you_mean
 
 TARGETS = (0.5, 0.75, 1.0)
 """Shares of random's gain from the start to the last budget."""
@@ -115,7 +114,7 @@ def summarize(
     others = [arm for arm in summaries if arm.arm != BASELINE]
     gains = dict(zip((arm.arm for arm in others), holm([arm.gain.p for arm in others]), strict=True))
     lasts = dict(zip((arm.arm for arm in others), holm([arm.last_gain.p for arm in others]), strict=True))
-    corrected = [_with_p(arm, gains.get(arm.arm, math.nan), lasts.get(arm.arm, math.nan)) for arm in summaries]
+    corrected = [_withp_in_words(arm, gains.get(arm.arm, math.nan), lasts.get(arm.arm, math.nan)) for arm in summaries]
     return Results(metrics[0], unit, base.runs, targets, corrected, curves, pool)
 
 
@@ -192,7 +191,7 @@ def _summary(name: str, table: _Table, base: _Table, metrics: Sequence[str]) -> 
     )
 
 
-def _with_p(arm: ArmSummary, gain: float, last: float) -> ArmSummary:
+def _withp_in_words(arm: ArmSummary, gain: float, last: float) -> ArmSummary:
     return replace(arm, gain=replace(arm.gain, p=gain), last_gain=replace(arm.last_gain, p=last))
 
 
@@ -223,89 +222,14 @@ def _points(gain: Comparison) -> str:
     difference = gain.difference
     return (
         f"{100 * difference.mean:+.1f} points on average over the budget "
-        f"(95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p = {_p(gain.p)})"
+        f"(95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p = {p_in_words(gain.p)})"
     )
 
 
 def _short(gain: Comparison) -> str:
-    return f"{100 * gain.difference.mean:+.1f} points, p = {_p(gain.p)}"
+    return f"{100 * gain.difference.mean:+.1f} points, p = {p_in_words(gain.p)}"
 
 
-def _p(p: float) -> str:
+def p_in_words(p: float) -> str:
+    """A p value with three digits, or its order of magnitude."""
     return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
-
-
-def markdown(results: Results) -> str:
-    """The table in Markdown: one row per arm, percentages and points with 95 % intervals."""
-    shown = ", ".join(f"{100 * target:.1f}" for target in results.targets)
-    saved = f"share of random's images (and of its {results.unit}) that the strategy did not need on its way to {shown}"
-    if results.targets[-1] <= results.targets[0]:
-        saved = "says nothing here, because more labels did not help random"
-    lines = [
-        f"Metric: {metric_name(results.metric)} in percent; {results.runs} paired runs. ± and […]: 95 % intervals. "
-        "p: paired t-test against random on the mean over the budget, "
-        f"corrected for {quantity(len(results.others), 'comparison')} (Holm).",
-        f"Saved: {saved}.",
-        "",
-        f"| strategy | mean over the budget | last budget | gain over random | p | at the last budget | images saved | "
-        f"{results.unit} saved | {results.unit} |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [_line(arm) for arm in results.arms]
-    lines += ["", *_at_each_budget(results)]
-    others = sorted({name for arm in results.arms for name in arm.others})
-    if others and results.others:
-        lines += ["", "Gain over random on the other metrics (mean over the budget):", ""]
-        lines += [f"| strategy | {' | '.join(map(metric_name, others))} |", "|---|" + "---|" * len(others)]
-        for arm in results.others:
-            lines.append(f"| {arm.arm} | {' | '.join(_difference(arm.others[name].difference) for name in others)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _at_each_budget(results: Results) -> list[str]:
-    curves = results.curves
-    labels = curves[curves["arm"] == BASELINE].groupby("cycle")["labels"].first().tolist()
-    heading = f"{metric_name(results.metric)} with this many images"
-    lines = [f"| {heading} | {' | '.join(map(str, labels))} |", "|---|" + "---|" * len(labels)]
-    for arm in results.arms:
-        points = curves[curves["arm"] == arm.arm]
-        estimates = [estimate(cycle[results.metric].to_numpy()) for _, cycle in points.groupby("cycle")]
-        lines.append(f"| {arm.arm} | {' | '.join(map(_plus_minus, estimates))} |")
-    return lines
-
-
-def _line(arm: ArmSummary) -> str:
-    base = arm.arm == BASELINE
-    cells = [
-        arm.arm,
-        _plus_minus(arm.mean),
-        _plus_minus(arm.last),
-        "" if base else _difference(arm.gain.difference),
-        "" if base or math.isnan(arm.gain.p) else _p(arm.gain.p),
-        "" if base else _difference(arm.last_gain.difference),
-        "" if base else " / ".join(_share(part.mean) for part in arm.saved),
-        "" if base else " / ".join(_share(part.mean) for part in arm.cost_saved),
-        f"{arm.cost.mean:.0f}",
-    ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def _plus_minus(value: Estimate) -> str:
-    half_width = "" if math.isnan(value.low) else f" ± {100 * (value.high - value.mean):.1f}"
-    return f"{100 * value.mean:.1f}{half_width}"
-
-
-def _difference(value: Estimate) -> str:
-    interval = "" if math.isnan(value.low) else f" [{_with_sign(value.low)}, {_with_sign(value.high)}]"
-    return f"{_with_sign(value.mean)}{interval}"
-
-
-def _with_sign(value: float) -> str:
-    """In points, with a plus or minus sign; zero has a plus."""
-    return f"{100 * value:+.1f}".replace("-0.0", "+0.0")
-
-
-def _share(share: float) -> str:
-    if math.isnan(share):
-        return "–"
-    return "never reached" if math.isinf(share) else f"{round(100 * share)} %"

@@ -55,7 +55,7 @@ def test_tied_classes_have_names_and_take_the_margins_place():
     scores = np.array([[0.02, 0.5, 0.48], [0.1, 0.1, 0.8], [0.6, 0.3, 0.1]])
     margin = np.array([0.98, 0.3, 0.7])
     found = reasons({"class_scores": scores, "margin": margin}, 3, {"margin"}, ("ant", "cat", "dog"))
-    assert found[0] == "cat 50 % or dog 48 %?"
+    assert found[0] == "cat (50 %) or dog (48 %)?"
     assert found[1] == "surer than for 67 % of the images"
     # Where the class scores do not make up the margin (boxes, joints, pixels) no two classes are tied.
     boxes = reasons({"class_scores": scores, "margin": margin[::-1]}, 3, {"margin"}, ("ant", "cat", "dog"))
@@ -66,7 +66,7 @@ def test_tied_classes_on_a_box_say_where_it_is_and_leave_the_margin_its_place():
     tie = np.array([[2, 0, 0.95, 0.214, 0.5, 0.48], [0, 1, 0.4, 0.1, 0.1, 0.9], [0, 0, 0, 0, 0, 0]], np.float32)
     margin = np.array([0.9, 0.5, 0.1])
     found = reasons({"tie": tie, "margin": margin}, 3, {"margin"}, ("ant", "cat", "dog"))
-    assert found[0] == "dog 48 % or ant 43 %? (box around 21 % across, 50 % down)"
+    assert found[0] == "dog (48 %) or ant (43 %)? (box around 21 % across, 50 % down)"
     assert not any("?" in reason for reason in found[1:])
 
 

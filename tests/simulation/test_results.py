@@ -9,8 +9,9 @@ import pytest
 
 from alcli.errors import AlcliError, UsageError
 from alcli.simulation.plan import Arm, Plan
-from alcli.simulation.results import _share, curves_of, markdown, summarize, verdict
+from alcli.simulation.results import curves_of, summarize, verdict
 from alcli.simulation.runs import Job
+from alcli.simulation.tables import _share, markdown, tables
 
 ARMS = (Arm("random"), Arm("margin"), Arm("entropy"))
 
@@ -131,3 +132,16 @@ def test_zero_has_no_sign():
     assert "-0.0" not in text
     assert "-0 %" not in text
     assert _share(-0.001) == "0 %"
+
+
+def test_tables_fit_a_terminal_and_have_no_negative_zero():
+    results = summarize(curves({"random": 0, "margin": -1e-5, "entropy": 0.05}), ARMS, "boxes")
+    gains, saved, budgets, others = tables(results)
+    assert gains.header == ("strategy", "mean", "at the end", "gain over random", "p")
+    assert gains.rows[0][3:] == ["", ""]
+    assert [row[0] for row in saved.rows] == ["margin, images", "entropy, images", "margin, boxes", "entropy, boxes"]
+    assert budgets.header[1:] == ("10", "20", "30", "40")
+    assert others.header == ("strategy", "macro")
+    for table in (gains, saved, budgets, others):
+        assert all(len(row) == len(table.header) for row in table.rows)
+        assert not any("-0.0" in cell for row in table.rows for cell in row)

@@ -1,0 +1,60 @@
+"""Charts for pages: drawn by matplotlib, as SVG that takes its ink from the page, light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alcli.system.text import visible
+
+INK = "#010203"
+"""Stands for the page's own text color; nothing else in a chart has it."""
+LONGEST_NAME = 28
+STYLE: Any = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "grid.color": INK,
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+}
+
+
+def make_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty chart of this size in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def add_legend(axes: Axes) -> None:
+    """Above the chart, where it covers nothing."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, fontsize="small")
+
+
+def plain_name(name: str) -> str:
+    """A name from outside, without what matplotlib would read as mathematics."""
+    name = visible(name, keep="")
+    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """SVG for the inside of a page: ids of its own, and the page's ink."""
+    stream = io.StringIO()
+    # Fixed ids and no date: the same facts give the same page.
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(
+            stream, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
+    picture = re.sub(r"^.*?(?=<svg)", "", stream.getvalue(), flags=re.DOTALL)
+    picture = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", picture)
+    picture = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", picture))
+    return picture.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).replace(INK, "currentColor")
