@@ -38,6 +38,8 @@
 
   const dialog = document.getElementById("zoom");
   if (dialog) {
+    const large = document.createElement("img");
+    dialog.append(large);
     for (const image of all(".frame img")) {
       const button = document.createElement("button");
       button.type = "button";
@@ -45,7 +47,6 @@
       image.replaceWith(button);
       button.append(image);
       button.addEventListener("click", () => {
-        const large = dialog.querySelector("img");
         large.src = image.src;
         large.alt = image.alt;
         dialog.showModal();

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
+import stat
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -38,7 +41,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.text += data
 
     def all(self, tag: str) -> list[dict[str, str]]:
@@ -65,24 +68,29 @@ def two_cycles(alcli, workspace, photos):
 
 def test_a_report_says_everything_in_one_file(alcli, two_cycles):
     page = report(alcli, two_cycles, "--target", "0.9")
-    for heading in ("Annotate next", "For contrast", "Learning curve", "Classes", "Is it working?", "Left out"):
+    for heading in ("Annotate next", "For contrast", "Classes", "Is it working?", "Look again", "Left out"):
         assert heading in page.text
     assert "Annotate these 2 of 2 images next" in page.text
+    assert "Not known yet" in page.text and "Against random" in page.text
     assert "photo_10.jpg" in page.text
-    assert "nearest annotated: photo_0" in page.text
+    assert "most similar annotated image: photo_0" in page.text
     assert "ssd-tiny" in page.text
     assert len(page.all("svg")) == 3
     assert all(image["src"].startswith("data:image/webp;base64,") and "alt" in image for image in page.all("img"))
     assert len(page.all("h1")) == 1
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    links = [link["href"] for link in page.all("a")]
+    links = [link["href"] for link in page.all("a") if "download" not in link]
     assert all(link.startswith("#") and link[1:] in ids for link in links)
+    (saved,) = (link["href"] for link in page.all("a") if "download" in link)
+    lines = base64.b64decode(saved.partition("base64,")[2]).decode().splitlines()
+    assert lines[0] == "rank,name,reason" and lines[1].startswith("1,photo_1") and len(lines) == 3
 
 
-def test_nothing_is_asked_of_any_network_and_no_script_runs(alcli, two_cycles):
+def test_nothing_is_asked_of_any_network_and_only_its_own_script_runs(alcli, two_cycles):
     page = report(alcli, two_cycles)
-    assert not page.all("script") and not page.all("iframe")
+    assert not page.all("iframe")
+    check_script(page, (two_cycles / "cycles/0002/report.html").read_text())
     for _, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href", "xlink:href", "action"):
@@ -96,6 +104,15 @@ def test_nothing_is_asked_of_any_network_and_no_script_runs(alcli, two_cycles):
     }
 
 
+def check_script(page: Page, text: str) -> None:
+    """The page has one script, and the policy names it by its hash."""
+    assert page.all("script") == [{}]
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = (tag["content"] for tag in page.all("meta") if tag.get("http-equiv") == "Content-Security-Policy")
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
 def test_hostile_names_stay_names(alcli, workspace, photos):
     for number, name in enumerate(HOSTILE, 8):
         place = photos.images / name
@@ -105,7 +122,7 @@ def test_hostile_names_stay_names(alcli, workspace, photos):
     code, _, err = alcli("cycle", "-w", workspace, "--set", "selection.budget=4")
     assert code == 0, err
     page = report(alcli, workspace)
-    assert not page.all("script")
+    check_script(page, (workspace / "report.html").read_text())
     assert all("onerror" not in image for image in page.all("img"))
     assert "<script>alert(1)</script>.jpg" in page.text
     assert "[/b].jpg" in page.text
@@ -144,7 +161,7 @@ def test_a_cold_start_has_a_report_without_a_model(alcli, workspace, photos):
     page = report(alcli, workspace)
     assert "without any annotation yet, they were chosen as a random sample" in page.text
     assert "Nothing is annotated yet." in page.text
-    assert "No cycle has measured its model yet" in page.text
+    assert "The learning curve begins with the first model that is measured." in page.text
     assert len(page.all("img")) == 2 + 8
 
 
@@ -212,3 +229,49 @@ def test_boxes_below_the_reports_confidence_are_not_counted_whatever_is_uploaded
     )
     assert of_all and not any(alt.endswith("sees nothing") for alt in of_all)
     assert of_none and all(alt.endswith("sees nothing") for alt in of_none)
+
+
+def test_the_newest_page_lies_at_the_top_for_the_group(alcli, two_cycles):
+    report(alcli, two_cycles)
+    top = two_cycles / "report.html"
+    assert top.read_bytes() == (two_cycles / "cycles/0002/report.html").read_bytes()
+    assert stat.S_IMODE(top.stat().st_mode) == 0o640
+    report(alcli, two_cycles, "--cycle", "1", "--set", "report.mode=0644")
+    assert "cycle 2" in top.read_text() and stat.S_IMODE(top.stat().st_mode) == 0o640
+    report(alcli, two_cycles, "--set", "report.mode=0644")
+    assert stat.S_IMODE(top.stat().st_mode) == 0o644
+    assert stat.S_IMODE(two_cycles.stat().st_mode) & 0o077 == 0o011
+    assert alcli("report", "-w", two_cycles, "--set", "report.mode=rw")[0] == 2
+
+
+def test_the_page_of_the_last_cycle_says_that_a_run_works(alcli, two_cycles):
+    from alcli.report.publication import announce
+
+    report(alcli, two_cycles)
+    before = (two_cycles / "report.html").read_text()
+    announce(two_cycles, "Cycle 3 has been running since <02:12>.")
+    told = (two_cycles / "report.html").read_text()
+    assert "Cycle 3 has been running since <02:12>." in Page(told).text
+    assert stat.S_IMODE((two_cycles / "report.html").stat().st_mode) == 0o640
+    assert alcli("cycle", "-w", two_cycles, "--set", "selection.budget=1")[0] == 0
+    assert (two_cycles / "report.html").read_text() == before
+    announce(two_cycles.parent, "Nothing to say it on.")
+
+
+def test_open_shows_the_page_in_the_browser(alcli, two_cycles, tmp_path, monkeypatch):
+    import webbrowser
+
+    seen, browser = tmp_path / "seen", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n')
+    browser.chmod(0o755)
+    monkeypatch.setattr(webbrowser, "_tryorder", [f"{browser} %s"])
+    code, _, err = alcli("report", "-w", two_cycles, "--open")
+    assert code == 0, err
+    assert seen.read_text().strip() == (two_cycles / "cycles/0002/report.html").resolve().as_uri()
+
+
+def test_with_all_images_gone_the_page_still_answers(alcli, two_cycles, photos):
+    for path in photos.images.iterdir():
+        path.unlink()
+    page = report(alcli, two_cycles)
+    assert page.text.count("No picture:") == 2 and "Annotate these 2 of 2 images next" in page.text
