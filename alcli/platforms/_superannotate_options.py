@@ -1,9 +1,8 @@
-"""Options of the SuperAnnotate platform in ``[platform]``, and the credentials of an account."""
+"""Options of the SuperAnnotate platform in ``[platform]``."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,12 +44,3 @@ def is_public(url: str) -> bool:
         return False
     plain = parts.netloc.removesuffix(f":{parts.port}")
     return standard and parts.scheme == "https" and PUBLIC_HOST.fullmatch(plain) is not None
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A token, the source it was read from, and the address of its service; only the token is hidden."""
-
-    token: str = field(repr=False)
-    source: str
-    url: str

@@ -33,8 +33,9 @@ from alcli.platforms._answers import (
     too_slow,
     unanswered,
 )
+from alcli.platforms._credentials import Credentials
 from alcli.platforms._http import CONNECT_SECONDS, Clock, OutOfTime, certificates, proxies
-from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
+from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions
 
 SERVICES = ("api", "work-management-api", "item", "assets-provider", "explore-service", "telemetry-scoring")
 PUBLIC_HOSTS = frozenset(f"{service}.superannotate.com" for service in SERVICES)
