@@ -114,6 +114,15 @@ class Recognizing(Protocol):
 
 
 @runtime_checkable
+class Creating(Protocol):
+    """A platform that can make the configured project; ``alcli init --create``."""
+
+    def create(self, task: TaskOptions) -> str:
+        """Make the project and import the images that it lacks; returns what was done, in one sentence. Idempotent."""
+        ...
+
+
+@runtime_checkable
 class QueueSharing(Protocol):
     """A platform whose queue another workspace could write, too."""
 

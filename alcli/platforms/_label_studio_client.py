@@ -60,6 +60,18 @@ class Client:
             )
         return same[0]
 
+    def create_project(self, title: str, interface: str) -> bool:
+        """Make a project with a labeling interface in XML; False if there is one of this title."""
+        if any(title == each for _, each in self._projects()):
+            return False
+        self.wire.send("POST", "/api/projects/", {"title": title, "label_config": interface}, repeat=False)
+        return True
+
+    def upload_images(self, images: Sequence[tuple[str, bytes]]) -> None:
+        """Upload images by name; each becomes a task."""
+        files = [(f"file{number}", image) for number, image in enumerate(images)]
+        self.wire.upload(f"/api/projects/{self.project_id}/import", files)
+
     def project(self) -> Project:
         """The project as it is now."""
         try:

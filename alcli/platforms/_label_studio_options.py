@@ -13,7 +13,7 @@ from alcli.platforms._remote_options import RemoteOptions
 class LabelStudioOptions(RemoteOptions):
     """Which project, whose token, whose annotations count, and how long to wait for the server."""
 
-    images: Path | None = Field(None, description="local copy of the project's images; default: they are downloaded")
+    images: Path | None = Field(None, description="local copy of the project's images; what it lacks is downloaded")
     project: str | None = Field(None, description="title or number of the project")
     url: str = Field("", description="address of the server; empty: LABEL_STUDIO_URL")
     token_file: Path | None = Field(None, description="file with the token, readable by its owner only")

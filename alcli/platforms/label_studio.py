@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +23,12 @@ from alcli.platforms._label_studio_client import SCORES_A_CALL, Client
 from alcli.platforms._label_studio_listing import Listing
 from alcli.platforms._label_studio_options import LabelStudioOptions
 from alcli.platforms._label_studio_records import UNCERTAINTY, Project, Task, fitting_controls, image_name
+from alcli.platforms._label_studio_setup import check_title, labeling_interface, missing_images, parts_to_upload
 from alcli.platforms._label_studio_wire import TooLarge
 from alcli.platforms._mirror import mirror_path
 from alcli.system.clock import LARGEST_SKEW
 from alcli.system.hashing import sha256_of_text
+from alcli.system.text import quantity
 
 OWN = "alcli-"
 """How the names of alcli's own versions begin; no other version is ever removed."""
@@ -64,6 +67,23 @@ class LabelStudio:
     def set_task(self, task: TaskOptions) -> None:
         """Only results of controls that fit the task count."""
         self._purpose = Purpose(task.name, task.classes)
+
+    def create(self, task: TaskOptions) -> str:
+        """Make the project, and upload the images of ``platform.images`` that it does not have.
+
+        Raises:
+            UsageError: the title or the classes do not do, or two images would have one name.
+        """
+        title = self._options.project or ""
+        check_title(title)
+        made = self._client.create_project(title, labeling_interface(task))
+        project = self._client.project()
+        known = {each.name: each.image for each in self._client.tasks(project.field)}
+        images = missing_images(self._options.images, known) if self._options.images else {}
+        for part in parts_to_upload(images):
+            self._client.upload_images(part)
+        was = "was made" if made else "was there already"
+        return f"The project {title!r} {was}; {quantity(len(images), 'image')} uploaded."
 
     # The platform's contract
 
@@ -104,19 +124,20 @@ class LabelStudio:
                 yield Refusal(item.id, item.name, error.what, item.version)
 
     def image(self, item: Item) -> Path:
-        """The item's pixels: from the local copy, its address, or the server.
+        """The item's pixels: from the local copy, else from its address or the server.
 
         Raises:
             DataError: the image is missing or cannot be downloaded.
         """
         if self._options.images is not None:
-            return mirror_path(self._options.images, replace(item, name=image_name(item.uri)))
+            with contextlib.suppress(DataError):
+                return mirror_path(self._options.images, replace(item, name=image_name(item.uri)))
         task = Task(int(item.id), item.uri, "", "", 0, 0)
         return self._downloads.file(_key(item), lambda: self._client.image_source(task))
 
     def drop_image(self, item: Item) -> bool:
         """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
-        return self._options.images is None and self._downloads.drop(_key(item))
+        return self._downloads.drop(_key(item))
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Score every row under a new version, then switch the project to it; nothing changes before the switch."""
@@ -333,13 +354,13 @@ def _check_labels(controls: Sequence[Control], annotations: Sequence[Annotation]
 
 def _check_order(project: Project, versions: Mapping[str, int]) -> Iterator[tuple[str, bool, str]]:
     """Whether what alcli pushes decides what annotators receive."""
-    yield "sampling", project.sampling == UNCERTAINTY, (
-        project.sampling if project.sampling == UNCERTAINTY else
-        f"{project.sampling}: scores steer nothing until `alcli push` switches it"
-    )  # fmt: skip
+    pushed = project.model_version.startswith(OWN)
+    served = project.sampling == UNCERTAINTY
+    steers = "the first `alcli push` switches it" if not pushed else "so alcli's order has no effect; push again"
+    yield "sampling", served or not pushed, project.sampling if served else f"{project.sampling}; {steers}"
     scores = versions.get(project.model_version, 0)
-    details = f"{project.model_version!r} has {scores} scores" if project.model_version else "none is chosen yet"
-    yield "version of the scores", not project.model_version or scores > 0, details
+    details = f"{project.model_version} has {scores} scores" if project.model_version else "none yet"
+    yield "scores", not pushed or scores > 0, details
     if project.overlap > 1:
         shown = f"each image is annotated {project.overlap} times; images that are begun come before the order"
-        yield "annotations per task", True, shown
+        yield "annotations per image", True, shown
