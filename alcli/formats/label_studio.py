@@ -12,11 +12,13 @@ from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._coco_entries import load_json
 from alcli.formats._files import annotation_files, dataset_files
-from alcli.formats._label_studio_results import read_results
+from alcli.formats._label_studio_results import Control, read_results, write_results
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims, without_upload_marks
 from alcli.items import Refusal
 from alcli.system.hashing import sha256_of_text
 from alcli.system.text import is_text
+
+__all__ = ["Control", "LabelStudio", "read_results", "write_results"]
 
 
 class LabelStudio:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from alcli.errors import UsageError
-from alcli.formats._label_studio_results import Control
+from alcli.formats.label_studio import Control
 
 UPLOAD = re.compile(r"[0-9a-f]{8}-(.+)", re.DOTALL)
 """An uploaded file's name, behind what the server puts before it."""

@@ -13,7 +13,7 @@ from alcli.annotations import Annotation
 from alcli.config import TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.formats import Purpose
-from alcli.formats._label_studio_results import Control, read_results, write_results
+from alcli.formats.label_studio import Control, read_results, write_results
 from alcli.images import load
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._answers import AGAIN, KEPT

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from alcli.annotations import Annotation, Box, Keypoint, Polygon, Pose
 from alcli.config import TaskOptions
@@ -584,3 +590,46 @@ def test_a_server_that_fails_once_is_asked_again(server, connect):
     server.add_task("a.jpg")
     server.faults = [Fault("502", "/api/tasks/"), Fault("hang", "/api/projects/7/")]
     assert len(listed(connect(timeout=0.2))) == 1
+
+
+# Kills
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_push_that_is_killed_at_a_change_ends_as_if_it_had_not_been(server, tmp_path, call, applied):
+    for number in range(5):
+        server.add_task(f"{number}.jpg")
+        picture = io.BytesIO()
+        Image.new("RGB", (40, 30), (40 * number, 90, 20)).save(picture, "JPEG")
+        server.images[f"{number}.jpg"] = picture.getvalue()
+    flags = ["--platform", "label-studio", "--project", "Cells", "--url", server.url, "--set", "platform.backoff=0.001"]
+
+    def alcli(*arguments: str) -> int:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "alcli", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        server.client = process.pid
+        return process.wait(120)
+
+    def cycles(root: Path, kill_at: int = 0) -> tuple[int, str]:
+        """(how often alcli was killed, what annotators have) after two pushes of different lists."""
+        server.predictions.clear()
+        server.settings_of_project |= {"sampling": "Sequential sampling", "model_version": ""}
+        assert alcli("init", str(root), *flags) == 0
+        killed = 0
+        for arguments in (("cycle",), ("push", "--top", "3")):
+            server.kill_at, server.kills_after = kill_at, applied
+            while (code := alcli(*arguments, "-w", str(root))) == -signal.SIGKILL:
+                killed += 1
+                server.kill_at = 0
+            assert code == 0
+        return killed, server.state()
+
+    undisturbed = cycles(tmp_path / "U")
+    assert undisturbed[0] == 0
+    killed, state = cycles(tmp_path / "V", call)
+    assert killed >= (call < 3)
+    assert json.loads(state)[:2] == json.loads(undisturbed[1])[:2]
+    scores = [(each["task"], each["model_version"]) for each in server.predictions.values()]
+    assert len(set(scores)) == len(scores)

@@ -7,7 +7,9 @@ import copy
 import email
 import itertools
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -48,6 +50,7 @@ class LabelStudioServer(FaultyServer):
         self.most_scores = 10**9
         self.bucket = ""
         self.kind_of_form = ""
+        self.client, self.kill_at, self.kills_after = 0, 0, False
 
     def add_task(self, image: str, **data: Any) -> int:
         """One more task; ``image`` is an address, or a name below the server's own images."""
@@ -144,8 +147,19 @@ class LabelStudioHandler(Handler):
                 is_form = "form-data" in self.headers.get("Content-Type", "")
                 self.server.kind_of_form = self.headers.get("Content-Type", "")
                 content: Any = body if is_form else json.loads(body) if body else {}
+                kills = self._counts_down() if method != "GET" else False
+                if kills and not self.server.kills_after:
+                    return 503, {}
                 return answer(self.server, {**parse_qs(urlsplit(self.path).query)}, content, *map(int, match.groups()))
         return 404, {"detail": f"no route {self.command} {path}"}
+
+    def _counts_down(self) -> bool:
+        """Kill the client at the change that is its turn."""
+        self.server.kill_at -= 1
+        if self.server.kill_at:
+            return False
+        os.kill(self.server.client, signal.SIGKILL)
+        return True
 
 
 def list_projects(server: LabelStudioServer, query: dict[str, list[str]], content: Any) -> Answer:
