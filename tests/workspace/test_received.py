@@ -24,9 +24,7 @@ OBJECTS = {
 }
 REPLACED = {
     "a table that is a view": ("ALTER TABLE skips RENAME TO thief", "CREATE VIEW skips AS SELECT * FROM thief"),
-    "a column that computes": (
-        "ALTER TABLE skips ADD COLUMN thief TEXT GENERATED ALWAYS AS (upper(name)) VIRTUAL",
-    ),
+    "a column that computes": ("ALTER TABLE skips ADD COLUMN thief TEXT GENERATED ALWAYS AS (upper(name)) VIRTUAL",),
     "a value by default": ("ALTER TABLE skips ADD COLUMN thief TEXT DEFAULT 'x'",),
 }
 COMMANDS = (("status",), ("list", "quarantine"), ("cycle",), ("push",), ("backup", STOLEN), ("doctor",))
