@@ -94,7 +94,7 @@ def load_json(path: Path, largest: int = DATASET) -> Any:
 
 
 def _parse_json(text: str) -> Any:
-    """Parse JSON so that signals and other threads get a turn, which Python's parser in C gives only to a call of Python.
+    """Parse JSON and let signals and other threads have their turn, as only calls of Python do in the parser.
 
     A call for each object is enough, unless most of a large file is numbers outside of any object.
     """

@@ -12,7 +12,7 @@ from alcli.errors import DataError
 from alcli.formats._files import ONE_IMAGE, read_bytes, read_head
 
 HEAD = 2**12
-PIECE = 2**20
+PIECE = 2**18
 DECLARATION = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 
 

@@ -14,7 +14,7 @@ from alcli.formats._files import DATASET
 from alcli.formats._xml import parse_xml
 
 OBJECT = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1.5, 2.5, 3.5, 4.5]}
-TURNS = 20
+TURNS = 12
 
 
 def objects(path: Path) -> None:
