@@ -1,7 +1,8 @@
 """What must not be in a workspace from somebody else: a database that acts, files that are another's, links.
 
 A database can hold statements that run when alcli writes (triggers), stand in for its tables (views), or start code of
-an extension (virtual tables). A journal beside it is written into it by whoever opens it, and may name a file to delete.
+an extension (virtual tables). A journal beside it is written into it by whoever opens it, and may name a file to
+delete.
 """
 
 from __future__ import annotations
