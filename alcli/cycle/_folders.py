@@ -31,8 +31,8 @@ def check_image_folders(items: Sequence[Item], before: Mapping[str, Item]) -> No
     folder, count = _outermost(lost, len(before))
     if folder:
         raise loss(
-            f"The folder {folder} of images is empty or gone: {count} of the {quantity(len(before), 'known image')} were"
-            " in it."
+            f"The folder {folder} of images is empty or gone: {count} of the {quantity(len(before), 'known image')}"
+            " were in it."
         )
 
 
@@ -60,8 +60,8 @@ def check_label_folders(
     folder, _ = _outermost(lost, 0)
     if folder:
         raise loss(
-            f"The folder {folder} of annotations is empty or gone, and with it {gone} of the {len(known)} annotations of"
-            " the last pull."
+            f"The folder {folder} of annotations is empty or gone, and with it {gone} of the {len(known)} annotations"
+            " of the last pull."
         )
     return folders
 

@@ -19,6 +19,8 @@ from alcli.workspace.records import Exported, Scored, StepRecord, Training
 from alcli.workspace.store import Store
 
 UNFINISHED = ".unfinished"
+UNRECORDED = ("config.json", "metrics.json", "priorities.wide.csv", "report.html", "queue-before*.csv")
+"""Files of a cycle that no step names: settings, what came of it, and the queue that `push --restore` puts back."""
 
 
 def backup(
@@ -49,6 +51,7 @@ def backup(
         copy = Workspace.open(building, read_only=True)
         try:
             count, damaged = _copy_files(copy, workspace.root, building, leave_out_damaged)
+            count += _copy_unrecorded(workspace.root, building, [cycle.number for cycle in copy.store.cycles()])
         finally:
             copy.close()
         _forget(building, damaged)
@@ -122,6 +125,20 @@ def _copy_files(
             )
         count += 1
     return count, damaged
+
+
+def _copy_unrecorded(root: Path, building: Path, cycles: Sequence[int]) -> int:
+    """Copy what else lies in the folders of the cycles; returns the number of files."""
+    count = 0
+    for cycle in cycles:
+        folder = Path("cycles") / f"{cycle:04d}"
+        for path in (path for name in UNRECORDED for path in sorted((root / folder).glob(name))):
+            if path.is_symlink() or not path.is_file():
+                continue
+            (building / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copy2(path, building / folder / path.name)
+            count += 1
+    return count
 
 
 def _forget(building: Path, damaged: Sequence[StepRecord[Any]]) -> None:
