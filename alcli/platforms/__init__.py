@@ -123,6 +123,15 @@ class Creating(Protocol):
 
 
 @runtime_checkable
+class Foldered(Protocol):
+    """A platform whose annotations lie in folders, of which one can be gone."""
+
+    def label_folders(self) -> Mapping[str, int]:
+        """The number of files below each folder below the annotations, by its path; none for a single file."""
+        ...
+
+
+@runtime_checkable
 class QueueSharing(Protocol):
     """A platform whose queue another workspace could write, too."""
 
