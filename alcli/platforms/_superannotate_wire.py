@@ -99,7 +99,7 @@ class Wire:
     def check_response(self, status: int, headers: Mapping[str, str], what: str) -> None:
         """Raise Transient, AuthError or PlatformError unless the SDK can read the response."""
         if status in (408, 425, 429) or status >= 500:
-            raise Transient(f"status {status}", retry_after(headers.get("Retry-After")))
+            raise Transient(f"status {status}", retry_after(headers.get("Retry-After"), headers.get("Date")))
         if 300 <= status < 400:
             raise PlatformError(
                 f"{what} was redirected; alcli does not send the token to another address.",
@@ -293,13 +293,17 @@ class _Limited:
         return b"".join([piece async for piece in self.iter_any()])
 
 
-def retry_after(value: str | None) -> float | None:
-    """Seconds to wait according to ``Retry-After``, which may be a number or a date; None if it is invalid."""
+def retry_after(value: str | None, date: str | None = None) -> float | None:
+    """Seconds to wait according to ``Retry-After``, which may be a number or a date; None if it is invalid.
+
+    Args:
+        date: of the response; by it, not by this machine's clock, a date is so far away.
+    """
     text = (value or "").strip()
     if text.isascii() and text.isdecimal():
         return min(float(text), LONGEST_WAIT)
     skew = _skew(text)
-    return None if skew is None else max(0.0, -skew)
+    return None if skew is None else max(0.0, (_skew(date) or 0.0) - skew)
 
 
 def _skew(date: str | None) -> float | None:
