@@ -119,7 +119,8 @@ def run_cycle(context: Context, accept_shrink: bool = False) -> CycleResult:
             results.append(step(context, number))
     result = CycleResult(number, False, results)
     if cycles and cycles[-1].finished is None:
-        since = max((record.finished for record in cycles if record.finished), default="")
+        # A time that lies ahead is of a wrong clock: better say a thing twice than never.
+        since = max((time for record in cycles if (time := record.finished) and time <= now()), default="")
         result = replace(result, unreported=_find_unreported(context, since, {row.id for row in result.problems}))
         context.progress.note("untold", "left out by the run that broke off", **describe_problems(result.unreported))
     # What could not be read now may be readable tomorrow: such a cycle is never the last word.

@@ -43,7 +43,7 @@ def check_answer(status: int, headers: Mapping[str, str], what: str, source: str
         source: where the token came from.
     """
     if status in (408, 425, 429) or status >= 500:
-        raise Transient(f"status {status}", retry_after(headers.get("Retry-After")))
+        raise Transient(f"status {status}", retry_after(headers.get("Retry-After"), headers.get("Date")))
     if 300 <= status < 400:
         raise PlatformError(
             f"{what} was redirected; alcli does not send the token to another address.",
@@ -77,13 +77,17 @@ def growing_pause(backoff: float) -> Callable[[tenacity.RetryCallState], float]:
     return seconds
 
 
-def retry_after(value: str | None) -> float | None:
-    """Seconds to wait according to ``Retry-After``, which may be a number or a date; None if it is invalid."""
+def retry_after(value: str | None, date: str | None = None) -> float | None:
+    """Seconds to wait according to ``Retry-After``, which may be a number or a date; None if it is invalid.
+
+    Args:
+        date: of the response; by it, not by this machine's clock, a date is so far away.
+    """
     text = (value or "").strip()
     if text.isascii() and text.isdecimal():
         return min(float(text), LONGEST_WAIT)
     skew = skew_of(text)
-    return None if skew is None else max(0.0, -skew)
+    return None if skew is None else max(0.0, (skew_of(date) or 0.0) - skew)
 
 
 def skew_of(date: str | None) -> float | None:

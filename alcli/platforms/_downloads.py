@@ -8,6 +8,7 @@ answer must not cost a night: strangers write these addresses.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ from alcli.platforms._http import (
     proxies,
 )
 from alcli.platforms._remote_options import RemoteOptions
+from alcli.system.clock import LARGEST_SKEW
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of, sha256_of_text
 
@@ -143,7 +145,10 @@ class Downloads:
         note = _note(path)
         with contextlib.suppress(OSError):
             if note.read_text(encoding="utf-8") == reason:
-                believed = time.time() - note.stat().st_mtime >= SECONDS_UNTIL_BELIEVED
+                age = time.time() - note.stat().st_mtime
+                if age < -LARGEST_SKEW:
+                    os.utime(note)  # written by a clock that was wrong: it counts from now on
+                believed = age >= SECONDS_UNTIL_BELIEVED
                 return DataError(reason) if believed else Unreadable(reason)
         with contextlib.suppress(OSError):
             note.write_text(reason, encoding="utf-8")

@@ -40,15 +40,16 @@ def _write_in(text: str, path: Path) -> Path | None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text)
-        _remove_old(path.parent)
+        _remove_old(path)
     except OSError:
         return None
     return path
 
 
-def _remove_old(folder: Path) -> None:
-    reports = sorted(folder.glob(PATTERN), key=lambda path: path.stat().st_mtime_ns)
-    for path in reports[:-KEPT]:
+def _remove_old(newest: Path) -> None:
+    # Not by the clock alone: older reports may have times in the future.
+    others = [path for path in newest.parent.glob(PATTERN) if path != newest]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime_ns)[: -(KEPT - 1)]:
         path.unlink(missing_ok=True)
 
 

@@ -163,6 +163,19 @@ def machines(run: Run) -> None:
     run.tell("cycles on small machines", machine.points())
 
 
+def sources(run: Run) -> None:
+    """Annotations that are gone, halved, emptied or cut for a night."""
+    kinds = [hardships.SOURCES[number] for number in run.some(range(len(hardships.SOURCES)))]
+    run.tell("nights without their labels", hardships.lost_sources(run.runs, run.folder("sources"), kinds))
+
+
+def clocks(run: Run) -> None:
+    """Clocks that jump between nights and within them."""
+    everything = [*hardships.CLOCKS, hardships.JUMPING]
+    names = [everything[number] for number in run.some(range(len(everything)))]
+    run.tell("nights under clocks that jump", hardships.clock_jumps(run.runs, run.folder("clocks"), names))
+
+
 def nights(run: Run) -> None:
     """A year of cron."""
     place = run.folder("nights")
@@ -204,6 +217,8 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "platform": platform,
     "hosts": hosts,
     "machines": machines,
+    "sources": sources,
+    "clocks": clocks,
     "nights": nights,
     "fuzzing": fuzzing,
     "hostile": hostile,

@@ -1,4 +1,5 @@
-/* Preloaded into a process: counts its state-changing calls, and lets the one that is chosen kill it or fail.
+/* Preloaded into a process: counts its state-changing calls, and lets the one that is chosen kill it or fail; its clock
+ * shows a wrong time of day, as far as the C library is asked for it.
  *
  * Counted: what changes a file or a folder, and what is sent to another machine; not what is written to a terminal, a
  * pipe or /dev/null, nor what only reads. The counters lie in memory that forked processes share with the one that
@@ -16,7 +17,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { COUNT = 0, KILL = 1, FAIL = 2, FAIL_ALL = 3, TORN = 4 };
@@ -29,6 +32,7 @@ struct plan {
     int64_t action;
     int64_t error;   /* errno of FAIL and FAIL_ALL */
     int64_t struck;  /* whether it happened */
+    int64_t skew;    /* seconds by which the time of day is wrong */
     char kinds[NAMES]; /* a letter for each call */
 };
 
@@ -136,3 +140,22 @@ ssize_t sendto(int d, const void *b, size_t n, int f, const struct sockaddr *a, 
     return real(d, b, n, f, a, l);
 }
 ssize_t sendmsg(int d, const struct msghdr *m, int f) { REAL(sendmsg); strike('n', 0); return real(d, m, f); }
+
+int clock_gettime(clockid_t clock, struct timespec *t) {
+    REAL(clock_gettime);
+    int answer = real(clock, t);
+    if (!answer && plan && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) t->tv_sec += plan->skew;
+    return answer;
+}
+int gettimeofday(struct timeval *t, void *zone) {
+    int (*real)(struct timeval *, void *) = dlsym(RTLD_NEXT, "gettimeofday");
+    int answer = real(t, zone);
+    if (!answer && plan) t->tv_sec += plan->skew;
+    return answer;
+}
+time_t time(time_t *t) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (t) *t = now.tv_sec;
+    return now.tv_sec;
+}

@@ -27,11 +27,15 @@ SOURCE = Path(__file__).with_name("calls.c")
 PROJECT = Path(__file__).parent.parent.parent
 
 
+NUMBERS = ("armed", "calls", "chosen", "action", "error", "struck", "skew")
+SECONDS_PER_JUMP = 0.05
+
+
 class _Plan(ctypes.Structure):
     """``struct plan`` of calls.c."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("armed", "calls", "chosen", "action", "error", "struck")),
+        *((name, ctypes.c_int64) for name in NUMBERS),
         ("kinds", ctypes.c_char * 200_000),
     ]
 
@@ -57,7 +61,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Order:
-    """What to run and what to let happen at the ``chosen``-th call (from 1) or after so many seconds."""
+    """What to run and what to let happen at the ``chosen``-th call (from 1) or after so many seconds.
+
+    Attributes:
+        skew: seconds by which the clock is wrong; ``jumping``: it is so every other moment only.
+    """
 
     arguments: Sequence[str]
     action: int = COUNT
@@ -66,6 +74,8 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     signal: int = signal.SIGKILL
+    skew: int = 0
+    jumping: bool = False
 
 
 def preloaded(scratch: Path) -> dict[str, str]:
@@ -158,6 +168,7 @@ def _warm_up() -> None:
 def _obey(orders: Sequence[Order], plan: Any, scratch: Path) -> list[Ended]:
     plan.calls = plan.struck = plan.armed = 0
     plan.chosen, plan.action, plan.error = orders[0].chosen, orders[0].action, orders[0].error
+    plan.skew = orders[0].skew
     outputs = [[scratch / f"{place}.{name}" for name in ("stdout", "stderr")] for place in range(len(orders))]
     started = time.monotonic()
     children = {}
@@ -166,17 +177,26 @@ def _obey(orders: Sequence[Order], plan: Any, scratch: Path) -> list[Ended]:
         if child == 0:
             _become(order, plan if place == 0 else None, outputs[place])
         children[child] = place
-    timers = _timers(orders, children)
+    timers, ended = _timers(orders, children), threading.Event()
+    if orders[0].jumping:
+        threading.Thread(target=_jump, args=(plan, orders[0].skew, ended)).start()
     ends: dict[int, tuple[int, float]] = {}
     while len(ends) < len(orders):
         child, status = os.wait()
         ends[children[child]] = os.waitstatus_to_exitcode(status), time.monotonic() - started
-    for timer in timers:
-        timer.cancel()
+    ended.set()
+    for timer in [*timers, *threading.enumerate()[1:]]:
+        getattr(timer, "cancel", lambda: None)()
         timer.join()
+    plan.skew = 0
     calls, struck = plan.kinds[: plan.calls].decode(), bool(plan.struck)
     texts = [[path.read_text(errors="replace") for path in paths] for paths in outputs]
     return [Ended(code, calls, struck, seconds, *texts[place]) for place, (code, seconds) in sorted(ends.items())]
+
+
+def _jump(plan: Any, skew: int, ended: threading.Event) -> None:
+    while not ended.wait(SECONDS_PER_JUMP):
+        plan.skew = skew - plan.skew
 
 
 def _timers(orders: Sequence[Order], children: Mapping[int, int]) -> list[threading.Timer]:
@@ -197,6 +217,7 @@ def _become(order: Order, plan: Any, outputs: Sequence[Path]) -> None:
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.update(order.environment)
+        time.tzset()
         sys.argv = ["alcli", *order.arguments]
         from alcli import cli
 

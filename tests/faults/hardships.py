@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.fork_server import ForkServer
-from tests.faults.scenes import Remote, Trial
+from tests.faults.fork_server import ForkServer, Order
+from tests.faults.scenes import OUTCOME, Folder, Remote, Trial
 from tests.faults.sweeps import Point
 from tests.support.hashes import hashes
 from tests.support.scenes import Photos
@@ -24,6 +24,20 @@ NOTHING: Mapping[str, str] = {}
 SECONDS = 300
 FEW_FILES = ("sh", "-c", 'ulimit -n 24; exec "$@"', "sh")
 HOSTS = ("html", "empty", "half", "cutoff", "garbage", "404", "403", "503", "drip")
+
+
+SOURCES = ("empty", "gone", "halved", "emptied files", "cut files", "a folder gone")
+"""What can become of a folder of annotations."""
+YEAR = 365 * 86400
+CLOCKS: Mapping[str, Sequence[int]] = {
+    "a year ahead for a night": (0, YEAR, 0),
+    "a year behind for a night": (0, -YEAR, 0),
+    "an hour back": (3600, 0, 0),
+    "ahead, behind, right": (YEAR, -20 * YEAR, 0),
+    "before 1970": (0, -80 * YEAR, 0),
+}
+"""Seconds by which the clock is wrong in each of three nights."""
+JUMPING = "back and forward all the time"
 
 
 def other_shm(options: str) -> tuple[str, ...]:
@@ -134,3 +148,91 @@ def bad_hosts(runs: ForkServer, place: Path, kinds: list[str]) -> Iterator[Point
 def _queue(trial: Trial) -> list[str]:
     assert trial.server is not None
     return trial.server.queue()
+
+
+def clock_jumps(runs: ForkServer, place: Path, names: Sequence[str]) -> Iterator[Point]:
+    """Three nights with another clock each, also in another zone, make what three calm nights make."""
+    scene = Folder.make(place, runs)
+    calm = _nights(scene, runs, place / "calm", (0, 0, 0))
+    for number, name in enumerate(names):
+        skews = CLOCKS.get(name, (YEAR,) * 3)
+        zone = {"TZ": ("Pacific/Kiritimati", "America/St_Johns")[number % 2]}
+        found = _nights(scene, runs, place / str(number), skews, name == JUMPING, zone)
+        wrong = [f"{key}: {found.get(key)} instead of {calm[key]}" for key in calm if found.get(key) != calm[key]]
+        yield Point(f"a clock that goes {name}", tuple(wrong))
+
+
+def _nights(
+    scene: Folder,
+    runs: ForkServer,
+    place: Path,
+    skews: Sequence[int],
+    jumping: bool = False,
+    environment: Mapping[str, str] = NOTHING,
+) -> dict[str, str]:
+    """Hash by name of what each night made; how it ended, and what a monitor says in the end."""
+    trial = scene.fresh(place)
+    photos, found = Photos(place / "project"), {}
+    for night, skew in enumerate(skews, 1):
+        ended = runs.run(trial.order(environment, skew=skew, jumping=jumping))
+        found[f"exit of night {night}"] = f"{ended.code} {ended.stderr[-300:] if ended.code else ''}"
+        folder = trial.root / f"cycles/{night:04d}"
+        for name, value in hashes(folder / name for name in OUTCOME).items():
+            found[f"{name} of night {night}"] = value
+        found[f"queue of night {night}"] = (trial.root / "queue.csv").read_text()
+        if night < len(skews):
+            photos.annotate(5 + night)
+        copied = runs.run(Order(("backup", "-w", str(trial.root), str(place / f"copy-{night}")), skew=skew))
+        found[f"backup of night {night}"] = str(copied.code)
+    for command in ("health", "status", "forecast"):
+        ended = runs.run(Order((command, "-w", str(trial.root), "--json")))
+        found[command] = str(ended.code)
+    trial.close()
+    return found
+
+
+def lost_sources(runs: ForkServer, place: Path, kinds: Sequence[str]) -> Iterator[Point]:
+    """A night without the labels loses none; when they are back, the next night ends as if they had never been gone."""
+    scene = Folder.make(place, runs)
+    calm = scene.fresh(place / "calm")
+    assert runs.run(calm.order()).code == 0
+    expected = calm.outcome()
+    calm.close()
+    for kind in kinds:
+        trial = scene.fresh(place / kind.replace(" ", "-"))
+        labels, aside = trial.place / "project/annotations", trial.place / "aside"
+        below = labels / "below"
+        below.mkdir()
+        for path in sorted(labels.glob("*.xml"))[:2]:
+            path.rename(below / path.name)
+        first = runs.run(trial.order())
+        before = trial.outcome()
+        shutil.copytree(labels, aside)
+        _lose(labels, kind)
+        second = runs.run(trial.order())
+        wrong = [] if first.code == 0 else [f"exit {first.code}: {first.stderr[-300:]}"]
+        wrong += [] if second.code == (6 if kind == "gone" else 5) else [f"without: exit {second.code}"]
+        wrong += [] if trial.outcome() == before == expected else ["lists or queue have changed"]
+        shutil.rmtree(labels, ignore_errors=True)
+        shutil.copytree(aside, labels)
+        third = runs.run(trial.order())
+        wrong += [] if third.code == 0 else [f"the next night: exit {third.code}: {third.stderr[-300:]}"]
+        wrong += [] if trial.outcome() == expected else ["the next night's lists differ"]
+        trial.close()
+        yield Point(f"annotations: {kind}", tuple(wrong))
+
+
+def _lose(labels: Path, kind: str) -> None:
+    files = sorted(labels.rglob("*.xml"))
+    if kind in ("empty", "gone"):
+        shutil.rmtree(labels)
+        if kind == "empty":
+            labels.mkdir()
+    elif kind == "a folder gone":
+        shutil.rmtree(labels / "below")
+    elif kind == "halved":
+        for path in files[: len(files) // 2]:
+            path.unlink()
+    else:
+        for path in files:
+            path.write_bytes(b"" if kind == "emptied files" else path.read_bytes()[:40])

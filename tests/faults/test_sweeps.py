@@ -70,3 +70,7 @@ def test_of_several_runs_one_works(runs, tmp_path, processes):
 
 def test_hosts_that_send_something_else(runs, tmp_path):
     assert wrong(hardships.bad_hosts(runs, tmp_path, ["html", "half", "drip"])) == []
+
+
+def test_labels_that_are_gone_for_a_night(runs, tmp_path):
+    assert wrong(hardships.lost_sources(runs, tmp_path, ["empty", "halved", "a folder gone"])) == []

@@ -112,6 +112,10 @@ def test_a_refusal_is_believed_half_a_day_later(server, downloads, kind, tmp_pat
     (note,) = files(tmp_path)
     os.utime(note, (time.time() - 13 * 3600,) * 2)
     assert ask() is DataError
+    # Written while the clock was a year ahead: not for a year, but from the next run on.
+    os.utime(note, (time.time() + 365 * 86400,) * 2)
+    assert ask() is Unreadable
+    assert note.stat().st_mtime < time.time() + 60
 
 
 def test_a_page_is_never_believed(server, downloads, tmp_path):
