@@ -11,6 +11,7 @@ import click
 
 from alcli.cli import _options as options
 from alcli.cli._console import metrics_in_words
+from alcli.cli._notices import Notice, notify
 
 if TYPE_CHECKING:
     from alcli.cycle import CycleResult
@@ -55,8 +56,10 @@ def command(
     if dry_run:
         with session.lock_workspace(wait):
             return _dry_run(session, accept_shrink)
-    with session.lock_workspace(wait, functools.partial(_record_end, metrics_file)) as context:
+    notice = Notice()
+    with session.lock_workspace(wait, functools.partial(_record_end, session, notice, metrics_file)) as context:
         result = run_cycle(context, accept_shrink)
+        notice.fill(result, describe(result))
         code = session.exit_code(result.problems, result.collapse)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
         pool = context.workspace.store.pool().counts()
@@ -78,14 +81,21 @@ def command(
     return code
 
 
-def _record_end(metrics_file: Path | None, workspace: Workspace, run: Run) -> AbstractContextManager[None]:
-    """Update the heartbeat, and the metrics file if there is one, when the run ends."""
-    from alcli.workspace.heartbeat import record_end
+def _record_end(
+    session: options.Session, notice: Notice, metrics_file: Path | None, workspace: Workspace, run: Run
+) -> AbstractContextManager[None]:
+    """When the run ends, update the heartbeat and the metrics file, and tell those who asked for it."""
+    from alcli.workspace.heartbeat import Heartbeat, record_end
     from alcli.workspace.prometheus import publish
 
-    if metrics_file is None:
-        return record_end(workspace.root, run)
-    return record_end(workspace.root, run, functools.partial(publish, workspace, metrics_file))
+    def tell(beat: Heartbeat) -> None:
+        try:
+            if metrics_file is not None:
+                publish(workspace, metrics_file, beat)
+        finally:
+            notify(notice, workspace.configuration(session.overrides), workspace, session.console.say, beat)
+
+    return record_end(workspace.root, run, tell)
 
 
 def describe(result: CycleResult) -> str:

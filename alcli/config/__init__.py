@@ -27,6 +27,7 @@ from alcli import plugins
 from alcli.config._sections import (
     CostOptions,
     ModelOptions,
+    NotifyOptions,
     PathUnless,
     PlatformOptions,
     ReportOptions,
@@ -48,6 +49,7 @@ __all__ = [
     "Config",
     "CostOptions",
     "ModelOptions",
+    "NotifyOptions",
     "PathUnless",
     "PlatformOptions",
     "ReportOptions",
@@ -92,6 +94,7 @@ class Config(Section):
     selection: SelectionOptions = SelectionOptions()
     report: ReportOptions = ReportOptions()
     cost: CostOptions = CostOptions()
+    notify: NotifyOptions = NotifyOptions()
     _in_file: frozenset[str] = pydantic.PrivateAttr(frozenset())
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -225,6 +226,31 @@ class ReportOptions(Section):
     confidence: float = Field(
         0.3, ge=0, le=1, description="boxes predicted with less are not drawn or counted in the report"
     )
+
+
+class NotifyOptions(Section):
+    """Who is told when a cycle is done, has failed, or is hardly worth it any more."""
+
+    webhook: str = Field("", description="address that gets a POST of JSON")
+    secret_file: Path | None = Field(None, description="file (0600) with the key that signs what the webhook gets")
+    urls_file: Path | None = Field(None, description="file (0600) with addresses of Apprise, one a line; alcli[notify]")
+    events: tuple[Literal["list", "failure", "enough"], ...] = Field(
+        ("list", "failure", "enough"),
+        description="list: annotators have a new one; failure: any other end; enough: the advice is to stop",
+    )
+    seconds: float = Field(10, gt=0, le=300, description="after which a run does not wait for an answer")
+
+    def outside_effects(self, workspace: Path) -> dict[str, str]:
+        """Results are sent to others, files are read as addresses or keys."""
+        effects = {}
+        if self.webhook:
+            # Its path may be a secret.
+            effects["webhook"] = f"The results of each cycle would be sent to {urlsplit(self.webhook).netloc}."
+        if self.secret_file:
+            effects["secret_file"] = f"{self.secret_file} would be read as a key."
+        if self.urls_file:
+            effects["urls_file"] = f"The results of each cycle would be sent to the addresses in {self.urls_file}."
+        return effects
 
 
 class CostOptions(Section):
