@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from alcli.errors import DataError
 from alcli.formats._files import NOT_OPENED, file_version, relative_name
 from alcli.items import Refusal
-from alcli.system.text import readable
+from alcli.system.text import quantity, readable
 
 Source = TypeVar("Source")
 ORPHAN = "annotation without an image"
@@ -215,7 +215,7 @@ def match_claims(
 
 
 def _say_leniency(leniency: Counter[str], total: int) -> Iterator[str]:
-    share = f"of {total} annotations matched"
+    share = f"of {quantity(total, 'annotation')} matched"
     kinds = leniency.most_common()
     yield from (f"{count} {share} {words}." for words, count in kinds[:MOST_NAMED])
     if rest := kinds[MOST_NAMED:]:
