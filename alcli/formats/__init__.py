@@ -9,10 +9,20 @@ from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
 from alcli.formats._files import check_source, one_look
+from alcli.formats._names import ranked_name
 from alcli.formats._recognition import choose_format, recognize_format
 from alcli.items import Refusal
 
-__all__ = ["Format", "Purpose", "Purposeful", "check_source", "choose_format", "one_look", "recognize_format"]
+__all__ = [
+    "Format",
+    "Purpose",
+    "Purposeful",
+    "check_source",
+    "choose_format",
+    "one_look",
+    "ranked_name",
+    "recognize_format",
+]
 
 
 @dataclass(frozen=True)

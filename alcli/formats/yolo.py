@@ -183,20 +183,26 @@ class Yolo:
         return classes[number]
 
 
-def write(root: Path, annotations: Mapping[str, Annotation]) -> None:
+def write(
+    root: Path, annotations: Mapping[str, Annotation], further: Sequence[str] = (), listing: str = IMAGES
+) -> None:
     """Write boxes and polygons, by image name, as ``data.yaml`` and ``labels/NAME.txt``, each atomically.
+
+    Args:
+        further: classes to name in addition to those of the annotations.
+        listing: what ``data.yaml`` names as the images: a folder, or a text file of paths.
 
     Raises:
         DataError: an annotation in pixels lacks the size of its image.
     """
-    classes = sorted(set().union(*(annotation.class_names() for annotation in annotations.values())))
+    classes = sorted({*further, *(label for each in annotations.values() for label in each.class_names())})
     for name, annotation in annotations.items():
         path = (root / LABELS / name).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, permissions=SHARED) as stream:
             stream.write("".join(f"{line}\n" for line in _render_lines(name, annotation, classes)))
     with atomic_write(root / DESCRIPTION, permissions=SHARED) as stream:
-        yaml.safe_dump({"path": ".", "train": IMAGES, "val": IMAGES, "names": dict(enumerate(classes))}, stream)
+        yaml.safe_dump({"path": ".", "train": listing, "val": listing, "names": dict(enumerate(classes))}, stream)
 
 
 def _render_lines(name: str, annotation: Annotation, classes: Sequence[str]) -> list[str]:
