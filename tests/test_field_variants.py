@@ -41,6 +41,8 @@ YOLO = {
     },
     "notes that come first": {"ann/AAA notes.txt": "cats only\n", "ann/a.txt": CAT_ROW, "ann/classes.txt": "cat\ndog"},
     "a log among the labels": {"ann/a.txt": CAT_ROW, "ann/log.txt": "2024-01-01 done\n", "ann/classes.txt": "cat\ndog"},
+    "decimal commas": {"ann/a.txt": CAT_ROW.replace(".", ","), "ann/classes.txt": "cat\ndog"},
+    "commas and blanks": {"ann/a.txt": CAT_ROW.replace(" ", ", "), "ann/classes.txt": "cat\ndog"},
     "commas": {"ann/a.txt": CAT_ROW.replace(" ", ",") + ",\n", "ann/classes.txt": "cat\ndog"},
 }
 
@@ -205,6 +207,10 @@ FOREIGN = {
     "Label Studio's short export": ("ann.json", [{"image": "a.jpg", "annotator": 1}], "JSON-MIN"),
     "results": ("ann.json", [{"image_id": 1, "category_id": 1, "score": 1}], "objects without their images"),
     "COCO without categories": ("ann/a.json", {"images": [], "annotations": []}, "without its list of categories"),
+    "VoTT": ("ann/x-asset.json", {"asset": {"name": "a.jpg"}, "regions": [], "version": "2.2.0"}, "JSON of VoTT"),
+    "Datumaro": ("ann/annotations/default.json", {"info": {}, "categories": {"label": {}}, "items": []}, "of Datumaro"),
+    "Supervisely": ("ann/meta.json", {"classes": [{"title": "cat", "shape": "polygon"}], "tags": []}, "of Supervisely"),
+    "the table of VIA": ("ann.csv", 'filename,region_shape_attributes\na.jpg,"{}"\n', "a table of the VGG Image Anno"),
     "a table of boxes": ("ann.csv", "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,1,1,2,2\n", "a table of boxes"),
     "DOTA": ("ann/a.txt", "gsd:1\n1 1 2 1 2 2 1 2 plane 0\n", "text of DOTA"),
     "names for numbers": ("ann/a.txt", f"cat {CAT_LINE}\n", "names of classes instead of their numbers"),
@@ -217,6 +223,17 @@ def test_layouts_that_are_not_read_are_named(case: Case, what: str) -> None:
     case.picture("images/a.jpg").text(name, content)
     code, _, err = case.pull("images", name.partition("/")[0])
     assert code in (2, 5) and words in err and "Export it as COCO, YOLO or Pascal VOC" in err
+
+
+@pytest.mark.parametrize("task", ["detection", "classification"])
+def test_packed_exports_are_to_be_unpacked(case: Case, task: str) -> None:
+    case.picture("images/a.jpg").text("project.zip", "PK").text("ann/My Export.tar.gz", "x").text("list.xlsx", "PK")
+    code, _, err = case.pull("images", "project.zip", "--task", task)
+    assert code == 2 and f"(unzip {case.root}/project.zip -d {case.root}/project), then --annotations" in err
+    code, _, err = case.pull("images", "ann", "--task", task)
+    assert code == 2 and "My Export.tar.gz is an archive" in err
+    code, _, err = case.pull("images", "list.xlsx", "--task", task)
+    assert code == 2 and "Save it as CSV UTF-8" in err
 
 
 def test_a_folder_too_high_is_answered_with_the_right_one(case: Case) -> None:

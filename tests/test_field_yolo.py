@@ -154,3 +154,16 @@ def test_persons_of_coco_without_marked_joints_are_passed_over(case: Case) -> No
     code, _, err = case.pull("images", "ann.json", "--task", "pose")
     assert code == 3 and "b.jpg: all its objects are passed over (1 jointless object)" in err
     assert poses(case) == {"a.jpg": [("head", 20, 20, True)], "c.jpg": [("head", 20, 20, True)]}
+
+
+def test_tracked_boxes_are_no_polygons(case: Case) -> None:
+    labels(case, NAMES, f"{BOX} 0.91 3\n{BOX} 0.5 1\n", f"{BOX} 0.88 1\n")
+    code, _, err = case.pull()
+    assert code == 0 and "3 lines end with a confidence and a track's number, which are not used" in err
+    assert case.boxes() == {"a.jpg": cats("a.jpg")["a.jpg"] * 2, **cats("b.jpg")}
+
+
+def test_triangles_stay_polygons(case: Case) -> None:
+    labels(case, NAMES, "0 0.5 0.5 0.2 0.2 0.9 1\n", "0 0.1 0.1 0.4 0.2 0.3 0.5\n")
+    assert case.pull()[0] == 0
+    assert case.boxes()["a.jpg"] == [("cat", 19.2, 12.8, 86.4, 64.0)]

@@ -48,3 +48,18 @@ def test_reading_a_setting_of_one_task_needs_no_torch(task, setting, tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("name", "heavy"), [("__version__", HEAVY), ("rank", ("torch", "superannotate", "rich"))])
+def test_importing_alcli_is_light(name, heavy):
+    code = f"import sys, alcli; alcli.{name}; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_workspace_is_read_without_torch(workspace):
+    code = (
+        f"import sys, alcli; print(len(alcli.open_workspace({str(workspace)!r}).items()), alcli.nothing)"
+        " if '--' in sys.argv else alcli.open_workspace; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,7 +15,20 @@ import click
 from alcli import __version__
 
 FIRST = (
-    *("quickstart", "init", "cycle", "pull", "train", "score", "export-csv", "push", "status", "report", "forecast"),
+    *(
+        "quickstart",
+        "init",
+        "cycle",
+        "pull",
+        "train",
+        "score",
+        "export-csv",
+        "export-batch",
+        "push",
+        "status",
+        "report",
+        "forecast",
+    ),
     *("explain", "skip", "simulate", "list"),
 )
 """Commands in the order in which a project needs them; all others follow in alphabetical order."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from alcli.context import Context
 from alcli.errors import UsageError
 from alcli.items import Item, QueryRow, Refusal
 from alcli.platforms import Dispatching, Platform
 from alcli.workspace.records import Scored, StepRecord, Training
+
+if TYPE_CHECKING:
+    from alcli.review.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -64,22 +68,32 @@ def hand_over(
     return refused
 
 
-def _upload_prelabels(
-    context: Context, scored: StepRecord[Scored], rows: Sequence[QueryRow], platform: Dispatching
-) -> list[Refusal]:
-    # Here, so that only a push with pre-labels pays for torch.
+def make_prelabels(context: Context, scored: StepRecord[Scored], items: Sequence[Item]) -> Predictions:
+    """What the model of a list predicts on these images, without boxes below ``platform.prelabel_score``.
+
+    Raises:
+        UsageError: there is no model yet.
+    """
+    # Here, so that only a hand-over with pre-labels pays for torch.
     from alcli.artifacts.trained import load_trained
     from alcli.review.predictions import predict
 
     training = context.workspace.step(scored.summary.model_cycle, Training)
     if training is None or training.file is None:
         raise UsageError("There is no model yet that could make pre-labels.", do="Annotate some images first.")
-    items = {row.item.id: row.item for row in rows}
-    predictions = predict(context, load_trained(context, training), list(items.values()))
-    unread = [Refusal(item_id, items[item_id].name, why) for item_id, why in predictions.missing.items()]
+    predictions = predict(context, load_trained(context, training), items)
     least = context.config.platform.prelabel_score
-    credible = (annotation.without_unlikely_objects(least) for annotation in predictions.annotations.values())
-    prelabels = [annotation for annotation in credible if annotation.class_names()]
+    credible = {name: each.without_unlikely_objects(least) for name, each in predictions.annotations.items()}
+    return replace(predictions, annotations=credible)
+
+
+def _upload_prelabels(
+    context: Context, scored: StepRecord[Scored], rows: Sequence[QueryRow], platform: Dispatching
+) -> list[Refusal]:
+    items = {row.item.id: row.item for row in rows}
+    predictions = make_prelabels(context, scored, list(items.values()))
+    unread = [Refusal(item_id, items[item_id].name, why) for item_id, why in predictions.missing.items()]
+    prelabels = [annotation for annotation in predictions.annotations.values() if annotation.class_names()]
     return [*unread, *platform.prelabel([items[annotation.item_id] for annotation in prelabels], prelabels)]
 
 

@@ -268,7 +268,8 @@ def _say_contents(context: Context, pulled: Pulled) -> None:
             else f"Classes {names} occur in no mask."
         )
     if contents.empty and isinstance(platform, FileBased) and platform.empty_is_undecided:
+        verbs = ("has", "counts", "it") if contents.empty == 1 else ("have", "count", "them")
         say(
-            f"{contents.empty} of {pulled.labeled} listed images have no annotation and count as looked at, nothing"
-            " there; if nobody has opened them yet, set platform.empty=pool."
+            f"{contents.empty} of {quantity(pulled.labeled, 'listed image')} {verbs[0]} no annotation and {verbs[1]} as"
+            f" looked at, nothing there; if nobody has opened {verbs[2]} yet, set platform.empty=pool."
         )

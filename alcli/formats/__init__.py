@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
 from alcli.formats._files import check_source, count_files, one_look
+from alcli.formats._names import ranked_name
 from alcli.formats._recognition import choose_format, recognize_format
 from alcli.items import Refusal
 
@@ -20,6 +21,7 @@ __all__ = [
     "choose_format",
     "count_files",
     "one_look",
+    "ranked_name",
     "recognize_format",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from alcli.errors import DataError
@@ -20,6 +21,7 @@ SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "
 HEAD = 4096
 MOST_OPENED = 20
 """Text files of which the first line shows what they are."""
+DECIMAL_COMMA = re.compile(r"\d,\d")
 FEWEST_NUMBERS = 5
 """In a line of a label file: a class and four numbers."""
 
@@ -40,9 +42,10 @@ def is_label_line(line: str) -> bool:
 
 
 def split_line(line: str) -> list[str]:
-    """The words of a line, which are separated by blanks, or else by commas or semicolons."""
-    words = line.split()
-    return line.replace(",", " ").replace(";", " ").split() if len(words) == 1 else words
+    """The words of a line, which blanks, commas or semicolons separate; between blanks, a comma is a decimal point."""
+    if DECIMAL_COMMA.search(line) and len(line.split()) > 1 and "." not in line:
+        line = line.replace(",", ".")
+    return line.replace(",", " ").replace(";", " ").split()
 
 
 def class_number(word: str) -> int | None:

@@ -16,7 +16,23 @@ LARGEST = 2**26
 """Bytes of a JSON file that is parsed only to say what it is."""
 CORNERS = frozenset({"xmin", "ymin", "x_min", "y_min", "x1", "bbox"})
 """Columns (in lower case) of tables of boxes."""
+VIA_COLUMN = "region_shape_attributes"
+"""Of the tables that the VGG Image Annotator exports."""
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2")
+SHEETS = (".xlsx", ".xls", ".ods")
 DOTA_WORDS, YOLO_WORDS = 10, 5
+
+
+def describe_packed(path: Path) -> tuple[str, str]:
+    """(what an archive or spreadsheet is, what to do with it); of a folder, its only file; empty texts for others."""
+    files = [file for file in annotation_files(path) if not is_folder(file)]
+    file = files[0] if len(files) == 1 else path
+    name = file.name.lower()
+    if name.endswith(ARCHIVES):
+        folder = file.with_suffix("")
+        command = f"unzip {file} -d {folder}" if name.endswith(".zip") else f"into {folder}"
+        return f"{file} is an archive.", f"Unpack it ({command}), then --annotations {folder}"
+    return (f"{file} is a spreadsheet.", "Save it as CSV UTF-8.") if name.endswith(SHEETS) else ("", "")
 
 
 def describe_foreign(path: Path) -> str:
@@ -36,8 +52,21 @@ def describe_document(document: Any) -> str:
     entries = document.get("_via_img_metadata", document)
     if isinstance(entries, dict) and any(isinstance(each, dict) and "regions" in each for each in entries.values()):
         return "JSON of the VGG Image Annotator"
+    if isinstance(document.get("asset"), dict) and "regions" in document:
+        return "JSON of VoTT"
+    if isinstance(document.get("items"), list) and isinstance(document.get("categories"), dict):
+        return "JSON of Datumaro"
+    if any(isinstance(each, dict) and "geometryType" in each for each in _list(document, "objects")):
+        return "JSON of Supervisely"
+    if any(isinstance(each, dict) and {"title", "shape"} <= each.keys() for each in _list(document, "classes")):
+        return "JSON of Supervisely"
     lacking = [key for key in ("images", "annotations", "categories") if key not in document]
     return f"COCO without its list of {lacking[0]}" if len(lacking) == 1 else ""
+
+
+def _list(document: dict[str, Any], key: str) -> list[Any]:
+    content = document.get(key)
+    return content if isinstance(content, list) else []
 
 
 def _describe_list(entries: list[dict[str, Any]]) -> str:
@@ -58,6 +87,8 @@ def _describe_file(path: Path) -> str:
             return ""
     line = first_line(path)
     if suffix == ".csv":
+        if VIA_COLUMN in line:
+            return "a table of the VGG Image Annotator"
         return "a table of boxes" if CORNERS & {word.strip(' "').lower() for word in line.split(",")} else ""
     return _describe_text(path)
 

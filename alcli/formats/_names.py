@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from alcli.errors import DataError
 from alcli.formats._files import NOT_OPENED, file_version, relative_name
 from alcli.items import Refusal
-from alcli.system.text import readable
+from alcli.system.text import quantity, readable
 
 Source = TypeVar("Source")
 ORPHAN = "annotation without an image"
@@ -25,6 +25,9 @@ PICTURES = frozenset(
 """Suffixes that an annotation's image name may have, and that may differ from the image's own."""
 UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
+RANK = re.compile(r"^[0-9]{4,}_(?=.)")
+FOLDER = "__"
+"""What stands for the slash after a folder's name in a folder that lists images by rank."""
 ROBOFLOW = re.compile(r"_([A-Za-z]{3,4})\.rf\.[0-9A-Za-z]{16,40}(?=\.|$)")
 """What Roboflow puts between the name of an uploaded file and its suffix."""
 
@@ -114,6 +117,7 @@ class ImageNames:
             (True, _without_query, "without the query of its address"),
             (True, _without_escapes, "without percent escapes"),
             (False, _uploaded_stem, "without what the annotation tool added to the name"),
+            (False, _unranked_stem, "without the rank before its name"),
         ]
         for suffixes, spell, words in forms:
             for number, (_, fold_words) in enumerate(FOLDS):
@@ -215,7 +219,7 @@ def match_claims(
 
 
 def _say_leniency(leniency: Counter[str], total: int) -> Iterator[str]:
-    share = f"of {total} annotations matched"
+    share = f"of {quantity(total, 'annotation')} matched"
     kinds = leniency.most_common()
     yield from (f"{count} {share} {words}." for words, count in kinds[:MOST_NAMED])
     if rest := kinds[MOST_NAMED:]:
@@ -294,6 +298,18 @@ def without_upload_marks(name: str) -> str:
 def _uploaded_stem(name: str) -> str:
     bare = without_upload_marks(name)
     return _without_picture_suffix(bare) or bare
+
+
+def ranked_name(rank: int, name: str) -> str:
+    """The name of an image in a folder that lists images by rank: ``0007_sub__x.jpg``."""
+    return f"{rank:04d}_{name.replace('/', FOLDER)}"
+
+
+def _unranked_stem(name: str) -> str:
+    """What ``ranked_name`` made its name of, without suffix; empty for other names."""
+    last = name.rpartition("/")[2]
+    bare = RANK.sub("", last)
+    return (_without_picture_suffix(bare) or bare).replace(FOLDER, "/") if bare and bare != last else ""
 
 
 def _tails(path: str) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from alcli import plugins
 from alcli.errors import UsageError
 from alcli.formats._files import LEFT_BY_SYSTEMS, check_source, describe_files, entries, is_folder
-from alcli.formats._foreign import EXPORT, describe_foreign
+from alcli.formats._foreign import EXPORT, describe_foreign, describe_packed
 
 AWAITED = "voc"
 """The format of a folder without any annotations yet."""
@@ -76,6 +76,9 @@ def _no_format(path: Path, formats: dict[str, Any], task: str) -> UsageError:
     listing = f"There are: {', '.join(plugins.names('formats'))}."
     if what := describe_foreign(path):
         return _foreign(path, what)
+    packed, unpack = describe_packed(path)
+    if packed:
+        return UsageError(packed, do=unpack)
     if not is_folder(path):
         return UsageError(f"{path}: no annotation format recognizes it.", do=f"Set platform.format. {listing}")
     shapes = "; ".join(f"{each.looks_like} ({name})" for name, each in usable.items() if hasattr(each, "looks_like"))
@@ -94,7 +97,9 @@ def _no_format(path: Path, formats: dict[str, Any], task: str) -> UsageError:
 
 
 def _recognizes(format_class: Any, path: Path) -> bool:
-    return not path.name.startswith(".") and path.name not in LEFT_BY_SYSTEMS and bool(format_class.recognizes(path))
+    # A JSON file of a format that is read would have made its folder one of that format.
+    passed_over = path.name.startswith(".") or path.name in LEFT_BY_SYSTEMS or path.suffix.lower() == ".json"
+    return not passed_over and bool(format_class.recognizes(path))
 
 
 def _foreign(path: Path, what: str) -> UsageError:

@@ -12,6 +12,8 @@ from alcli.formats._files import ONE_IMAGE, read_text
 
 BOX = 4
 """Values of a box: x and y of the center, width, height."""
+TRACK = 6
+"""Values of a box with its confidence and the number of a tracked object; also of an outline of three points."""
 FIRST, LAST = "first", "last"
 SLACK = 0.02
 """By how much a box may leave the image before its columns are in doubt."""
@@ -34,6 +36,7 @@ class Layout:
     Attributes:
         confidence: where the confidence of a box of five values is: ``first``, ``last``, or empty if nobody can know.
         in_doubt: there are such rows, and nobody can know.
+        tracked: rows of six values are a box, its confidence and the number of a tracked object.
         joints: number of joints after the box; 0: further values are a polygon.
         dimensions: values per joint, 2 or 3.
         problem: why rows of joints cannot be read; empty if they can.
@@ -41,6 +44,7 @@ class Layout:
 
     confidence: str = ""
     in_doubt: bool = False
+    tracked: bool = False
     joints: int = 0
     dimensions: int = 0
     problem: str = ""
@@ -62,6 +66,8 @@ class LongRows:
         marked: positions at which a visibility would be 1 or 2.
         not_visibilities: rows with another value at such a position.
         not_inside: rows that are no box with points of two values inside.
+        not_tracked: rows that are no box, confidence and number of a tracked object.
+        last: the largest last value; an outline has none above 1.
     """
 
     length: int
@@ -70,6 +76,8 @@ class LongRows:
     marked: int = 0
     not_visibilities: int = 0
     not_inside: int = 0
+    not_tracked: int = 0
+    last: float = 0.0
 
     def add(self, values: Sequence[float]) -> None:
         """Add one row."""
@@ -81,6 +89,13 @@ class LongRows:
             self.visible += marks.count(2.0)
             self.marked += marks.count(1.0) + marks.count(2.0)
         self.not_inside += not _fits(values)
+        self.not_tracked += not _is_track(values)
+        self.last = max(self.last, values[-1])
+
+    @property
+    def tracked(self) -> bool:
+        """Whether they are boxes of tracked objects, which video tools number from 1."""
+        return not self.not_tracked and self.last > 1
 
     def joints(self, posed: bool) -> tuple[int, int]:
         """(number of joints, values per joint), or zeros in doubt and for polygons.
@@ -128,11 +143,11 @@ class Evidence:
         few, many = sorted((self.first_wrong, self.last_wrong))
         clear = few != many and CLEAR * few <= many
         confidence = "" if not clear else LAST if self.last_wrong == few else FIRST
-        joints, dimensions = self._joints(task == "pose")
+        tracked = any(each.tracked for each in self.longer.values())
+        joints, dimensions = (0, 0) if tracked else self._joints(task == "pose")
         in_doubt = task == "pose" and bool(self.longer) and not dimensions
-        return Layout(
-            confidence, bool(self.five) and not clear, joints, dimensions, self._problem() if in_doubt else ""
-        )
+        problem = self._problem() if in_doubt else ""
+        return Layout(confidence, bool(self.five) and not clear, tracked, joints, dimensions, problem)
 
     def _joints(self, posed: bool) -> tuple[int, int]:
         """Those of the commonest number of values, if hardly a row has another one: polygons have any."""
@@ -164,7 +179,9 @@ def needs_layout(paths: Sequence[Path], task: str) -> bool:
     step = max(len(paths) // MOST_SAMPLED, 1)
     lengths = {len(values) for values in _rows(paths[::step])}
     longer = {length for length in lengths if length > BOX + 1}
-    return BOX + 1 in lengths or (bool(longer) if task == "pose" else len(longer) == 1 and max(longer) > OUTLINE)
+    return bool({BOX + 1, TRACK} & lengths) or (
+        bool(longer) if task == "pose" else len(longer) == 1 and max(longer) > OUTLINE
+    )
 
 
 def looks_posed(values: Sequence[float]) -> bool:
@@ -187,6 +204,16 @@ def is_box(values: Sequence[float]) -> bool:
 def _is_confidence(value: float) -> bool:
     """Whether a last column is a confidence, or the number of a tracked object."""
     return 0 <= value <= 1 or (value > 1 and value.is_integer())
+
+
+def _is_track(values: Sequence[float]) -> bool:
+    return (
+        len(values) == TRACK
+        and is_box(values[:BOX])
+        and 0 <= values[BOX] <= 1
+        and values[-1] >= 1
+        and values[-1] % 1 == 0
+    )
 
 
 def _fits(values: Sequence[float]) -> bool:

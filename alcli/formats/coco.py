@@ -145,16 +145,19 @@ def _claim(listing: Listing) -> Claim[Entry]:
     return Claim(f"coco:{identifier}", entry.file_name, keys, entry, version)
 
 
-def write(path: Path, annotations: Mapping[str, Annotation]) -> None:
-    """Write annotations, by image name, as one COCO file, atomically.
+def write(path: Path, annotations: Mapping[str, Annotation], classes: Sequence[str] = ()) -> None:
+    """Write annotations, by image name, as one COCO file, atomically; scores of predictions as ``score``.
+
+    Args:
+        classes: further classes to list.
 
     Raises:
         DataError: a polygon has holes, which COCO polygons cannot represent.
     """
     poses = [pose for annotation in annotations.values() for pose in annotation.poses]
     joints = sorted({joint.name for pose in poses for joint in pose.keypoints})
-    classes = sorted(set().union(*(annotation.class_names() for annotation in annotations.values())))
-    numbers = {name: number for number, name in enumerate(classes, 1)}
+    everything = sorted({*classes, *(name for each in annotations.values() for name in each.class_names())})
+    numbers = {name: number for number, name in enumerate(everything, 1)}
     images: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for image, (name, annotation) in enumerate(annotations.items(), 1):
@@ -172,7 +175,8 @@ def _render_objects(annotation: Annotation, joints: Sequence[str]) -> Iterator[t
     pose_boxes = [pose.box for pose in annotation.poses]
     for box in annotation.boxes:
         if box not in pose_boxes:
-            yield box.label, {"bbox": [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1]}
+            score = {} if box.score is None else {"score": box.score}
+            yield box.label, {"bbox": [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1], **score}
     for pose in annotation.poses:
         yield pose.label, _render_pose(pose, joints)
     for polygon in annotation.polygons:

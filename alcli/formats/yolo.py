@@ -25,7 +25,7 @@ from alcli.formats._yolo_description import (
     find_description,
     read_description,
 )
-from alcli.formats._yolo_layout import BOX, FIRST, Layout, looks_posed, needs_layout, read_layout
+from alcli.formats._yolo_layout import BOX, FIRST, TRACK, Layout, looks_posed, needs_layout, read_layout
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
 from alcli.system.folders import KEPT
@@ -121,6 +121,9 @@ class Yolo:
     def _parse_object(self, words: Sequence[str]) -> Box | Pose | Polygon:
         label = self._label(words[0])
         values = [_number(word) for word in words[1:]]
+        if len(values) == TRACK and self._layout and self._layout.tracked:
+            self._ignored["lines end with a confidence and a track's number, which are not used"] += 1
+            return _box(label, values[:BOX])
         joints, dimensions = self._joints(values)
         if joints and len(values) == BOX + len(joints) * dimensions:
             marked = _keypoints(values[BOX:], joints, dimensions)
@@ -167,7 +170,8 @@ class Yolo:
         """What annotations depend on beside their own file."""
         layout = self._layout
         joints = f"-{layout.joints}x{layout.dimensions}" if layout and layout.joints else ""
-        return joints + ("-confidence" if layout and layout.confidence == FIRST else "")
+        first = "-confidence" if layout and layout.confidence == FIRST else ""
+        return f"{joints}{first}{'-tracks' if layout and layout.tracked else ''}"
 
     def _label(self, word: str) -> str:
         classes = self._description.classes
@@ -179,20 +183,26 @@ class Yolo:
         return classes[number]
 
 
-def write(root: Path, annotations: Mapping[str, Annotation]) -> None:
+def write(
+    root: Path, annotations: Mapping[str, Annotation], further: Sequence[str] = (), listing: str = IMAGES
+) -> None:
     """Write boxes and polygons, by image name, as ``data.yaml`` and ``labels/NAME.txt``, each atomically.
+
+    Args:
+        further: classes to name in addition to those of the annotations.
+        listing: what ``data.yaml`` names as the images: a folder, or a text file of paths.
 
     Raises:
         DataError: an annotation in pixels lacks the size of its image.
     """
-    classes = sorted(set().union(*(annotation.class_names() for annotation in annotations.values())))
+    classes = sorted({*further, *(label for each in annotations.values() for label in each.class_names())})
     for name, annotation in annotations.items():
         path = (root / LABELS / name).with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, permissions=SHARED) as stream:
             stream.write("".join(f"{line}\n" for line in _render_lines(name, annotation, classes)))
     with atomic_write(root / DESCRIPTION, permissions=SHARED) as stream:
-        yaml.safe_dump({"path": ".", "train": IMAGES, "val": IMAGES, "names": dict(enumerate(classes))}, stream)
+        yaml.safe_dump({"path": ".", "train": listing, "val": listing, "names": dict(enumerate(classes))}, stream)
 
 
 def _render_lines(name: str, annotation: Annotation, classes: Sequence[str]) -> list[str]:
