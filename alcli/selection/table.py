@@ -55,7 +55,8 @@ def rank(
         seed: of all random numbers; the same input gives the same table, in whatever order the names come.
 
     Returns:
-        A table with the columns ``name``, ``rank`` (from 1), ``score`` (higher: sooner) and ``reason``, best first.
+        A table with the columns ``name``, ``rank`` (from 1), ``score`` (higher: sooner) and ``reason``, best first; ``attrs["shared_reasons"]`` is what over half of those
+        asked for have in common.
 
     Raises:
         DataError: an array that does not fit the names or is not finite, probabilities that are none, a name that
@@ -79,9 +80,11 @@ def rank(
     items = {each: Item(each, each, "") for each in known}
     query = select(chosen, pool.only(chosen.needs), items, budget, seed)
     classes = [f"class {number}" for number in range(used["class_scores"].shape[1])] if "class_scores" in used else []
-    rows = add_reasons(query.rows, Grounds(frozenset(chosen.needs), pool, items, classes))
-    table = [(row.item.name, row.rank, row.score, row.reason) for row in rows]
-    return pd.DataFrame(table, columns=["name", "rank", "score", "reason"])
+    reasoned = add_reasons(query.rows, Grounds(frozenset(chosen.needs), pool, items, classes))
+    rows = [(row.item.name, row.rank, row.score, row.reason) for row in reasoned.rows]
+    table = pd.DataFrame(rows, columns=["name", "rank", "score", "reason"])
+    table.attrs["shared_reasons"] = list(reasoned.shared)
+    return table
 
 
 def _check_names(names: Sequence[str]) -> list[str]:
