@@ -55,8 +55,8 @@ def rank(
         seed: of all random numbers; the same input gives the same table, in whatever order the names come.
 
     Returns:
-        A table with the columns ``name``, ``rank`` (from 1), ``score`` (higher: sooner) and ``reason``, best first; ``attrs["shared_reasons"]`` is what over half of those
-        asked for have in common.
+        A table with the columns ``name``, ``rank`` (from 1), ``score`` (higher: sooner) and ``reason``, best first;
+        ``attrs["shared_reasons"]`` is what more than half of those to be annotated have in common.
 
     Raises:
         DataError: an array that does not fit the names or is not finite, probabilities that are none, a name that
