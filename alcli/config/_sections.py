@@ -134,6 +134,17 @@ class TrainOptions(Section):
     freeze_backbone: bool = Field(False, description="train only the layers after the pretrained part")
     allow_cold_start: bool = Field(False, description="rank without a model although no annotation can be used")
     validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
+    group_distance: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="images nearer than this share of the typical distance are all trained on, or all held out; 0: off",
+    )
+    group_names: Literal["none", "numbered", "folder"] = Field(
+        "none",
+        description="which images are all trained on, or all held out, as frames of one video; numbered: those whose "
+        "names differ in their last number only; folder: those of one folder",
+    )
     augment: Literal["ssd", "flip", "crop", "rotate", "none"] = Field(
         "flip",
         description="ssd: detection; crop: classification, segmentation; rotate: pose; a task without it uses flip",

@@ -20,7 +20,7 @@ from alcli.system.hashing import sha256_of_text
 from alcli.workspace.records import Exported, Kind, Pulled, Scored, Summary, Training
 
 WITHOUT_EFFECT: Any = {
-    "train": {"workers", "checkpoint_every"},
+    "train": {"workers", "checkpoint_every", "group_distance", "group_names"},
     "score": {"workers"},
     "report": True,
     "cost": True,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import split_held_out
+from alcli.artifacts.sides import split_held_out
 from alcli.config import ModelOptions, TaskOptions
 from alcli.items import ImageFacts, Item
 from alcli.models import storage
