@@ -126,9 +126,16 @@ class TrainOptions(Section):
         le=1e6,
         description="λ, weight of the loss-prediction term (eq. 3); default: the task's own; 0 turns it off",
     )
-    margin: float = Field(1.0, gt=0, le=1e6, description="ξ of the ranking loss (eq. 2)")
+    loss_head: Literal["published", "detached"] = Field(
+        "published",
+        description="detached: the loss head never shapes the model, and learns from all pairs of a batch, margin 0.1",
+    )
+    margin: float = Field(1.0, gt=0, le=1e6, description="loss_head = published: ξ of the ranking loss (eq. 2)")
     detach_after: float = Field(
-        0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model"
+        0.6,
+        ge=0,
+        le=1,
+        description="loss_head = published: share of epochs after which the head stops shaping the model",
     )
     init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
     freeze_backbone: bool = Field(False, description="train only the layers after the pretrained part")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from alcli.curves.metrics import CORRELATION
 from alcli.workspace import Workspace
-from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training, measurement_of
+from alcli.workspace.records import CycleRecord, Exported, Pushed, Reliance, Scored, Training, measurement_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class CycleFacts:
         interval: of the headline, 90 %; None where it was not measured with the pool.
         method: how it was measured, as in ``Measurement``.
         agreement: of its model's predictions with the previous model's, in [0, 1]; None if not compared.
+        reliance: of its model's uncertainties; None where nobody measured it.
         reused: whether it used the model of an earlier cycle.
     """
 
@@ -36,6 +37,7 @@ class CycleFacts:
     interval: tuple[float, float] | None = None
     method: str = ""
     agreement: float | None = None
+    reliance: Reliance | None = None
     reused: bool = False
     strategy: str = ""
     ranked: int = 0
@@ -90,6 +92,7 @@ def _facts(workspace: Workspace, cycle: CycleRecord) -> CycleFacts:
         interval=measurement.interval,
         method=measurement.method,
         agreement=training.agreement,
+        reliance=scored.reliance,
         reused=training.reused_from is not None,
         strategy=scored.strategy,
         ranked=scored.scored,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from scipy.stats import spearmanr
 from torch import nn
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import held_out_examples
 from alcli.artifacts.scoring_pass import ScoringPass
 from alcli.artifacts.trained import TrainedModel, load_previous
 from alcli.context import Context
@@ -23,7 +22,7 @@ from alcli.signals import Signals
 from alcli.system.files import atomic_write
 from alcli.system.text import quantity
 from alcli.tasks import Example, Task
-from alcli.workspace.records import PLAIN, STRATIFIED, Measurement, Training
+from alcli.workspace.records import PLAIN, STRATIFIED, Measurement, Reliance, Training
 
 CORRELATION = "loss_rank_correlation"
 """Key of Spearman's correlation of predicted and true losses on the held-out images."""
@@ -88,16 +87,28 @@ def _agreement(
     return agreement(task, held_out, before, predictions.values())
 
 
-def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signals: Signals) -> Measurement:
+def held_out_signals(
+    context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
+) -> Signals:
+    """The uncertainties that were computed for the pool, of the held-out images that can be loaded."""
+    names = frozenset(stratified.UNCERTAINTIES) & signals.arrays.keys()
+    if not names or not examples:
+        return Signals([], {})
+    return ScoringPass(context, cycle, trained).signals(names, [row.item for row in examples], "signals-held-out")
+
+
+def measure_with_pool(
+    context: Context, trained: TrainedModel, signals: Signals, examples: Sequence[Example], theirs: Signals
+) -> Measurement:
     """The model's metrics with the held-out images weighted to stand for all images that it was not trained on.
 
     Args:
         signals: of the pool. Without an uncertainty among them every image has the same weight, and this is said.
+        examples: held out. theirs: ``held_out_signals``.
     """
     training = trained.record.summary
     if not training.metrics:
         return Measurement()
-    examples = held_out_examples(context, trained.task, training.validation)
     options = context.config.score
     predictions = {
         prediction.item_id: prediction
@@ -106,7 +117,7 @@ def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signa
     examples = [example for example in examples if example.item.id in predictions]
     if not examples:
         return Measurement()
-    strata = _strata(context, cycle, trained, signals, examples)
+    strata = _strata(context, signals, examples, theirs)
     try:
         measured = stratified.measure(trained.task, examples, predictions, strata, context.config.selection.seed)
     except DataError:
@@ -118,21 +129,19 @@ def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signa
     return Measurement(method, len(examples), strata.effective_images, metrics, measured.interval)
 
 
-def _strata(
-    context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
-) -> stratified.Strata:
+def _strata(context: Context, signals: Signals, examples: Sequence[Example], theirs: Signals) -> stratified.Strata:
     name = stratified.choose_signal(signals)
     if name is None:
         context.progress.say("The strategy looks at no uncertainty: the metric is a plain mean over held-out images.")
         return stratified.equal_strata(len(examples))
-    items = [example.item for example in examples]
-    theirs = ScoringPass(context, cycle, trained).signals(frozenset({name}), items, "signals-held-out")
     known = dict(zip(theirs.item_ids, stratified.uncertainty(theirs, name).tolist(), strict=True))
-    held_out = np.array([known.get(item.id, np.nan) for item in items])
+    held_out = np.array([known.get(example.item.id, np.nan) for example in examples])
     return stratified.make_strata(stratified.uncertainty(signals, name), held_out)
 
 
-def write_metrics(context: Context, cycle: int, training: Training, measurement: Measurement) -> None:
+def write_metrics(
+    context: Context, cycle: int, training: Training, measurement: Measurement, reliance: Reliance | None
+) -> None:
     """Write the cycle's ``metrics.json``: what the training says about itself, and the measurement with the pool."""
     if not measurement.metrics:
         return
@@ -143,6 +152,7 @@ def write_metrics(context: Context, cycle: int, training: Training, measurement:
         "metric_images": measurement.images,
         "metric_interval": measurement.interval,
         "metrics_plain": training.metrics,
+        "reliance": reliance and asdict(reliance),
     }
     with atomic_write(context.workspace.cycle_folder(cycle) / "metrics.json") as stream:
         stream.write(json.dumps(content, indent=2) + "\n")

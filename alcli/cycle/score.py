@@ -8,14 +8,16 @@ from dataclasses import replace
 
 from alcli import plugins
 from alcli.annotations import object_counts
-from alcli.artifacts.examples import check_reachable, inspect_images
+from alcli.artifacts.examples import check_reachable, held_out_examples, inspect_images
 from alcli.artifacts.scores import write_scores
 from alcli.artifacts.scoring_pass import ScorePlan, ScoringPass
 from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
-from alcli.cycle._measure import measure_with_pool, write_metrics
+from alcli.curves.metrics import reliance_in_words
+from alcli.cycle._measure import held_out_signals, measure_with_pool, write_metrics
+from alcli.cycle._reliance import measure_reliance
 from alcli.engine.stratified import UNCERTAINTIES
 from alcli.errors import DataError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, Refusal
@@ -24,11 +26,12 @@ from alcli.selection.query import Query, remove_rows
 from alcli.selection.rank import Draw, further_signals, rank
 from alcli.selection.reasons import Grounds, rare_classes, signals_for_reasons
 from alcli.signals import Signals
-from alcli.strategies import control_share, make_strategy, supported_strategy
+from alcli.strategies import control_share, make_strategy, supported_strategy, weighs_by
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.system.text import quantity
-from alcli.workspace.records import Scored, StepRecord, Training
+from alcli.tasks import Example
+from alcli.workspace.records import Reliance, Scored, StepRecord, Training
 
 UNFINISHED = ""
 """Inputs of a pass that has to be tried again; no other inputs are equal to them."""
@@ -56,11 +59,14 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     signals, refusals = ScoringPass(context, cycle, trained).run(plan)
     counts = _labeled_objects(context)
     signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
+    held_out = held_out_examples(context, trained.task, training.summary.validation) if training.summary.metrics else []
+    theirs = held_out_signals(context, cycle, trained, signals, held_out)
+    signals, reliance = _measure_trust(context, trained, name, signals, held_out, theirs)
     query = _rank(context, cycle, trained, name, plan, signals)
     if not plan.pool_signals:
         query, refusals = _without_broken_images(context, query)
     _check(plan.pool, refusals, query)
-    measurement = measure_with_pool(context, cycle, trained, signals)
+    measurement = measure_with_pool(context, trained, signals, held_out, theirs)
     problems = context.workspace.store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.transient for refusal in refusals):
         inputs = UNFINISHED
@@ -68,10 +74,29 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     write_scores(path, query, signals)
     summary = _summarize(context, training, name, query, len(refusals))
-    summary = replace(summary, measurement=measurement)
-    write_metrics(context, cycle, training.summary, measurement)
+    summary = replace(summary, measurement=measurement, reliance=reliance)
+    write_metrics(context, cycle, training.summary, measurement, reliance)
     context.workspace.finish_step(cycle, inputs, summary, path)
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
+
+
+def _measure_trust(
+    context: Context,
+    trained: TrainedModel,
+    name: str,
+    signals: Signals,
+    held_out: Sequence[Example],
+    theirs: Signals,
+) -> tuple[Signals, Reliance | None]:
+    """The pool's signals with the trust in its uncertainties, and what that rests on; without a model, no trust."""
+    if trained.record.summary.cold_start:
+        return signals, None
+    weighs = weighs_by(make_strategy(name, context.config.strategy), signals)
+    reliance = measure_reliance(context, trained, theirs, held_out, weighs)
+    if reliance is None and weighs:
+        reliance = Reliance(weighs=weighs)
+    context.progress.detail(reliance_in_words(reliance))
+    return replace(signals, trust=reliance.trust if reliance else {}), reliance
 
 
 def _settle(context: Context) -> Context:

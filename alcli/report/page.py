@@ -7,7 +7,7 @@ import jinja2
 from alcli.curves.comparison import headline_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import curve
-from alcli.curves.metrics import metric_name
+from alcli.curves.metrics import metric_name, reliance_in_words
 from alcli.report import Facts, charts, verdict
 from alcli.selection.reasons import ON_BOX
 from alcli.system.redaction import redact
@@ -34,7 +34,7 @@ def page(facts: Facts, bundle: Bundle | None = None, target: float | None = None
     text = environment.get_template("report.html").render(
         facts=facts,
         verdict=verdict.verdict(facts),
-        ranking=verdict.ranking_in_words(facts.retrospectives),
+        ranking=f"{verdict.ranking_in_words(facts.retrospectives)} {_reliance(facts)}".strip(),
         arms=verdict.arms_in_words(facts.retrospectives),
         outlook=outlook,
         points=points,
@@ -54,6 +54,10 @@ def _reach(facts: Facts, bundle: Bundle | None, target: float | None) -> float:
         middle = float(bundle.labels_to_reach(target)[len(bundle.laws) // 2])
         wanted = max(wanted, min(1.2 * middle, 10 * now))
     return min(wanted, now + facts.ranked)
+
+
+def _reliance(facts: Facts) -> str:
+    return reliance_in_words(facts.cycles[-1].reliance) if facts.cycles else ""
 
 
 def _has_health(facts: Facts) -> bool:

@@ -59,8 +59,8 @@ def gather(context: Context, test: str, unit: str) -> tuple[Labels, list[Refusal
     """Collect the workspace's labeled images, checked as for training, and the refused ones.
 
     Args:
-        test: a share such as ``0.3``, drawn by content, with near-duplicates on one side; a folder such as ``test/``; or
-            a file with one name per line.
+        test: a share such as ``0.3``, drawn by content, with near-duplicates on one side; a folder such as ``test/``;
+            or a file with one name per line.
     """
     examples = prepare_examples(context)
     annotated = sorted([*examples.training, *examples.held_out], key=lambda example: example.item.id)

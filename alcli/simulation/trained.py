@@ -31,7 +31,7 @@ UNREAD: Any = {"platform": True, "report": True, "cost": True, "train": {"checkp
 """Settings that do not affect a run's results."""
 UNREAD_FROZEN: Any = {
     **UNREAD,
-    "train": set(TrainOptions.model_fields) - {"margin"},
+    "train": set(TrainOptions.model_fields) - {"margin", "loss_head"},
     "score": set(ScoreOptions.model_fields) - {"precision"},
 }
 """The same for frozen simulations, which train only a linear head and a loss head."""

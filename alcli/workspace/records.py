@@ -256,6 +256,23 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Reliance:
+    """How far uncertainties follow the model's errors on held-out images.
+
+    Attributes:
+        images: held-out images whose uncertainty and true loss are known.
+        correlations: Spearman's with the true loss, by uncertainty; one that is the same for all images has none.
+        trust: by uncertainty, in [0, 1]; 0 with too few images.
+        weighs: the uncertainty that the strategy weighs images by, if it reads the trust.
+    """
+
+    images: int = 0
+    correlations: dict[str, float] = field(default_factory=dict)
+    trust: dict[str, float] = field(default_factory=dict)
+    weighs: str = ""
+
+
+@dataclass(frozen=True)
 class Scored(Summary):
     """A ranked list.
 
@@ -266,6 +283,7 @@ class Scored(Summary):
         rechecks: ids of the annotated items that somebody should look at again.
         put_off: near-duplicates, and images of groups that already have their share.
         measurement: of the model, with the held-out images weighted to stand for the pool.
+        reliance: of its uncertainties; None where nothing is held out, or no uncertainty was computed.
     """
 
     step = "score"
@@ -284,6 +302,7 @@ class Scored(Summary):
     configured_strategy: str = ""
     quarantined: int = 0
     measurement: Measurement = Measurement()
+    reliance: Reliance | None = None
 
 
 def measurement_of(training: StepRecord[Training] | None, scored: StepRecord[Scored] | None) -> Measurement:
