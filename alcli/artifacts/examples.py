@@ -7,19 +7,19 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from alcli import images, plugins
+from alcli import images
 from alcli.annotations import Annotation
+from alcli.artifacts.configured_task import class_names, make_task
 from alcli.artifacts.sides import assign_sides, recorded_sides, split_held_out
-from alcli.config import Config
 from alcli.context import Context
 from alcli.errors import DataError, PlatformError, Unreadable
-from alcli.items import LABELED, ImageFacts, Item, Refusal
+from alcli.items import LABELED, UNLABELED, ImageFacts, Item, Refusal
 from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
 from alcli.system.processes import CHUNK, Died, map_in_processes, worker_count
@@ -57,7 +57,7 @@ def prepare_examples(context: Context) -> Examples:
     task = make_task(context.config, classes)
     examples, refusals = _encode(task, items, paths, facts, annotations)
     problems += store.quarantine("encoding", refusals, now(), complete=True)
-    grouped = assign_sides(context, examples, facts, classes)
+    grouped = assign_sides(context, examples, facts, classes, lambda: _unlabeled(context))
     training, held_out = split_held_out(examples, grouped, context.config.train.validation)
     fingerprint = sha256_of_text(
         *classes,
@@ -65,6 +65,13 @@ def prepare_examples(context: Context) -> Examples:
         *(f"{row.item.id} is with {grouped[row.item.id].side}" for row in examples if _joined(facts, grouped, row)),
     )
     return Examples(training, held_out, classes, fingerprint, problems)
+
+
+def _unlabeled(context: Context) -> list[Example]:
+    """The pool, as far as its images can be fetched."""
+    items = context.workspace.store.pool().in_state(UNLABELED)
+    paths, _ = fetch_images(context, items)  # the scoring pass reports the others
+    return [Example(item, paths[item.id], None, None) for item in items if item.id in paths]
 
 
 def annotated_examples(context: Context, task: Task, items: Sequence[Item]) -> list[Example]:
@@ -82,19 +89,6 @@ def held_out_examples(context: Context, task: Task, share: float) -> list[Exampl
     items = [item for item in items if item.id in annotations]
     paths, facts, _ = inspect_images(context, items)
     return split_held_out(_encode(task, items, paths, facts, annotations)[0], recorded_sides(context, facts), share)[1]
-
-
-def make_task(config: Config, classes: Sequence[str]) -> Task:
-    """Make the configured task for these classes."""
-    return plugins.load("tasks", config.task.name)(config.options_of("task"), config.model, classes)
-
-
-def class_names(config: Config, annotations: Iterable[Annotation]) -> tuple[str, ...]:
-    """The configured classes, or else all that occur, in alphabetical order."""
-    if config.task.classes:
-        return config.task.classes
-    task, options = plugins.load("tasks", config.task.name), config.options_of("task")
-    return tuple(sorted(set().union(*(task.vocabulary(annotation, options) for annotation in annotations))))
 
 
 def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], list[Refusal]]:

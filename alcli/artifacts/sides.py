@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alcli.artifacts.starting_weights import weights_of
 from alcli.context import Context
 from alcli.errors import DataError
 from alcli.items import ImageFacts, Item
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from alcli.tasks import Example
 
 FULL_CIRCLE = 16**8
+MOST_UNLABELED = 20_000
+"""Unlabeled images that may connect labeled ones; comparing more with each other would take minutes."""
 FEWEST_COMPARED = 10
 """Images from which on the typical distance of two of them means something."""
 
@@ -57,27 +61,59 @@ def recorded_sides(context: Context, facts: Mapping[str, ImageFacts]) -> dict[st
 
 
 def assign_sides(
-    context: Context, examples: Sequence[Example], facts: Mapping[str, ImageFacts], classes: Sequence[str]
+    context: Context,
+    examples: Sequence[Example],
+    facts: Mapping[str, ImageFacts],
+    classes: Sequence[str],
+    unlabeled: Callable[[], Sequence[Example]] = list,
 ) -> dict[str, ImageFacts]:
     """Record a side for each labeled image that has none, and return the facts as ``recorded_sides`` does.
 
     An image joins the group of its nearest labeled image, if that is a near-duplicate (``train.group_distance``) or a
     frame of the same video (``train.group_names``). Distances are between features of the starting weights, which no
     training changes. With random weights only copies and names count.
+
+    Args:
+        unlabeled: the pool, asked for where distances count. Two images that an unlabeled one connects are one group:
+            otherwise, once it is labeled, it would resemble both sides.
     """
     if context.config.train.validation == 0:
         return recorded_sides(context, facts)
     own, anchors = _own_sides(context, facts), context.workspace.store.sides()
     examples = list({own[example.item.id]: example for example in examples}.values())  # one of each set of copies
     keys = [own[example.item.id] for example in examples]
-    new = np.array([index for index, key in enumerate(keys) if key not in anchors], dtype=np.int64)
-    if len(new):
-        pairs = _similar_pairs(context, examples, keys, new, classes)
-        context.workspace.store.put_sides(_choose_anchors(context, keys, anchors, new, pairs))
+    if set(keys) - anchors.keys():
+        pool = unlabeled() if _compares(context, len(examples)) else []
+        nodes = _Nodes([*examples, *pool[:MOST_UNLABELED]], keys, anchors)
+        chosen = _choose_anchors(context, nodes, _similar_pairs(context, nodes, classes))
+        context.workspace.store.put_sides(chosen)
     return recorded_sides(context, facts)
 
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """Images to be grouped: labeled ones, then unlabeled ones.
+
+    Attributes:
+        keys: of the labeled ones. anchors: recorded sides by key.
+    """
+
+    examples: Sequence[Example]
+    keys: Sequence[str]
+    anchors: Mapping[str, str]
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """Indices of those without a recorded side."""
+        labeled = [index for index, key in enumerate(self.keys) if key not in self.anchors]
+        return np.array([*labeled, *range(len(self.keys), len(self.examples))], dtype=np.int64)
+
+    def anchor(self, index: int) -> str:
+        """The recorded side of a labeled image."""
+        return self.anchors[self.keys[index]]
 
 
 def _own_sides(context: Context, facts: Mapping[str, ImageFacts]) -> dict[str, str]:
@@ -90,25 +126,23 @@ def _own_sides(context: Context, facts: Mapping[str, ImageFacts]) -> dict[str, s
     }
 
 
-def _choose_anchors(
-    context: Context, keys: Sequence[str], anchors: Mapping[str, str], new: np.ndarray, pairs: Pairs
-) -> dict[str, str]:
-    """The image that decides the side of each new image: the nearest group's, or the first of a new group."""
-    ones, others, distances = pairs
-    both = np.isin(others, new)
-    groups = connect(len(keys), ones[both], others[both])
+def _choose_anchors(context: Context, nodes: _Nodes, pairs: Pairs) -> dict[str, str]:
+    """The image that decides the side of each new labeled one: the nearest group's, or the first of a new group."""
+    ones, others, _ = pairs
+    both = np.isin(others, nodes.free)
+    groups = connect(len(nodes.examples), ones[both], others[both])
     nearest: dict[int, tuple[float, str]] = {}
     torn: dict[int, set[str]] = {}
-    for one, other, distance in zip(
-        ones[~both].tolist(), others[~both].tolist(), distances[~both].tolist(), strict=True
-    ):
-        group, anchor = int(groups[one]), anchors[keys[other]]
+    older = (part[~both].tolist() for part in pairs)
+    for one, other, distance in zip(*older, strict=True):
+        group, anchor = int(groups[one]), nodes.anchor(other)
         nearest[group] = min(nearest.get(group, (np.inf, "")), (distance, anchor))
         torn.setdefault(group, set()).add(anchor)
     chosen: dict[str, str] = {}
-    for index in sorted(new.tolist(), key=lambda index: keys[index]):
-        group = int(groups[index])
-        chosen[keys[index]] = nearest.setdefault(group, (0.0, keys[index]))[1]
+    new = [index for index in nodes.free.tolist() if index < len(nodes.keys)]
+    for index in sorted(new, key=lambda index: nodes.keys[index]):
+        key = nodes.keys[index]
+        chosen[key] = nearest.setdefault(int(groups[index]), (0.0, key))[1]
     if several := sum(len(group) > 1 for group in torn.values()):
         context.progress.detail(
             f"{quantity(several, 'new group')} of similar images resemble several older ones: each joins the nearest."
@@ -116,16 +150,14 @@ def _choose_anchors(
     return chosen
 
 
-def _similar_pairs(
-    context: Context, examples: Sequence[Example], keys: Sequence[str], new: np.ndarray, classes: Sequence[str]
-) -> Pairs:
-    """Pairs whose first image is new; frames of one video come before everything that only looks like them."""
-    named = pairs_of_equals(_name_groups(context, [example.item for example in examples]))
+def _similar_pairs(context: Context, nodes: _Nodes, classes: Sequence[str]) -> Pairs:
+    """Pairs whose first image has no side; frames of one video come before everything that only looks like them."""
+    named = pairs_of_equals(_name_groups(context, [example.item for example in nodes.examples]))
     firsts, seconds = np.concatenate(named), np.concatenate(named[::-1])
-    is_new = np.isin(firsts, new)
-    near = _near(context, examples, keys, new, classes)
-    distances = np.concatenate([np.full(int(is_new.sum()), -1.0), near[2]])
-    return np.concatenate([firsts[is_new], near[0]]), np.concatenate([seconds[is_new], near[1]]), distances
+    is_free = np.isin(firsts, nodes.free)
+    near = _near(context, nodes, classes)
+    distances = np.concatenate([np.full(int(is_free.sum()), -1.0), near[2]])
+    return np.concatenate([firsts[is_free], near[0]]), np.concatenate([seconds[is_free], near[1]]), distances
 
 
 def _name_groups(context: Context, items: Sequence[Item]) -> Sequence[tuple[str, ...] | None]:
@@ -143,25 +175,28 @@ def _name_groups(context: Context, items: Sequence[Item]) -> Sequence[tuple[str,
     return [None if group == largest else group for group in groups]
 
 
-def _near(
-    context: Context, examples: Sequence[Example], keys: Sequence[str], new: np.ndarray, classes: Sequence[str]
-) -> Pairs:
-    nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    options = context.config.train
-    if options.group_distance == 0 or len(examples) < FEWEST_COMPARED:
-        return nothing
-    if context.config.model.weights == "none":
-        context.progress.detail(
-            "The starting weights are random, so near-duplicates cannot be recognized: of similar images, only exact"
-            " copies are kept on one side of the held-out line (train.group_names keeps frames of a video together)."
-        )
-        return nothing
-    vectors = _embeddings(context, examples, keys, classes)
+def _compares(context: Context, count: int) -> bool:
+    """Whether features of so many labeled images are compared; says why not."""
+    if context.config.train.group_distance == 0 or count < FEWEST_COMPARED:
+        return False
+    if context.config.model.weights != "none":
+        return True
+    context.progress.detail(
+        "The starting weights are random, so near-duplicates cannot be recognized: of similar images, only exact"
+        " copies are kept on one side of the held-out line (train.group_names keeps frames of a video together)."
+    )
+    return False
+
+
+def _near(context: Context, nodes: _Nodes, classes: Sequence[str]) -> Pairs:
+    if not _compares(context, len(nodes.keys)):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    vectors = _embeddings(context, nodes, classes)
     typical = typical_distance(vectors[np.isfinite(vectors).all(axis=1)])
     if typical == 0:
-        context.progress.say("The features of all labeled images are equal: no near-duplicates can be recognized.")
-        return nothing
-    return _without_chains(len(keys), near_pairs(vectors, new, options.group_distance * typical))
+        context.progress.say("The features of all images are equal: no near-duplicates can be recognized.")
+    limit = context.config.train.group_distance * typical
+    return _without_chains(len(nodes.examples), near_pairs(vectors, nodes.free, limit))
 
 
 def _without_chains(count: int, pairs: Pairs) -> Pairs:
@@ -172,25 +207,22 @@ def _without_chains(count: int, pairs: Pairs) -> Pairs:
     return pairs
 
 
-def _embeddings(
-    context: Context, examples: Sequence[Example], keys: Sequence[str], classes: Sequence[str]
-) -> np.ndarray:
+def _embeddings(context: Context, nodes: _Nodes, classes: Sequence[str]) -> np.ndarray:
     """(n, d) features of the starting weights, kept in the cache; NaN for images that cannot be loaded."""
-    from alcli.artifacts.starting_weights import weights_of
-
     model = context.config.model.model_dump_json(exclude={"weights"})
     task, precision = context.config.task.name, context.config.score.precision
     name = sha256_of_text("sides", task, model, weights_of(context.config), precision)[:32]
     path = context.workspace.root / "cache" / f"{name}.safetensors"
     known = _read(path)
-    missing = {key: example for key, example in zip(keys, examples, strict=True) if key not in known}
+    versions = [f"{example.item.id} {example.item.version}" for example in nodes.examples]
+    missing = {key: example for key, example in zip(versions, nodes.examples, strict=True) if key not in known}
     if missing:
         known |= _compute(context, missing, classes)
         kept = sorted(known)
         write_arrays(path, Arrays({"embedding": np.stack([known[key] for key in kept])}, {"images": kept}))
     width = len(next(iter(known.values()), np.zeros(1)))
     blank = np.full(width, np.nan, np.float16)
-    return np.stack([known.get(key, blank) for key in keys])
+    return np.stack([known.get(key, blank) for key in versions])
 
 
 def _read(path: object) -> dict[str, np.ndarray]:

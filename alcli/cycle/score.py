@@ -31,6 +31,7 @@ from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.system.text import quantity
 from alcli.tasks import Example
+from alcli.vectors.rows import are_equal
 from alcli.workspace.records import Reliance, Scored, StepRecord, Training
 
 UNFINISHED = ""
@@ -57,6 +58,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         return StepResult(cycle, done.summary, already_done=True)
     trained = load_trained(context, training)
     signals, refusals = ScoringPass(context, cycle, trained).run(plan)
+    _say_limits(context, plan, signals)
     counts = _labeled_objects(context)
     signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
     held_out = held_out_examples(context, trained.task, training.summary.validation) if training.summary.metrics else []
@@ -78,6 +80,22 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     write_metrics(context, cycle, training.summary, measurement, reliance)
     context.workspace.finish_step(cycle, inputs, summary, path)
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
+
+
+def _say_limits(context: Context, plan: ScorePlan, signals: Signals) -> None:
+    """Say what the strategy cannot see, and what follows from it."""
+    budget = context.config.selection.budget or 0
+    if 0 < len(plan.pool) < budget:
+        context.progress.detail(f"The budget ({budget}) is larger than the pool: all of it is asked for.")
+    if signals.labeled is not None:
+        unseen = len(plan.labeled) - int(signals.labeled.finite().sum())
+        if unseen:
+            context.progress.say(
+                f"{quantity(unseen, 'labeled image')} without features: images that look like them may be asked for."
+            )
+    vectors = signals.arrays.get("embedding")
+    if vectors is not None and len(vectors) > 1 and are_equal(vectors):
+        context.progress.say("The features of all images are equal: the list is in the order of uncertainty alone.")
 
 
 def _measure_trust(

@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 from torch import Tensor, nn
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import make_task
+from alcli.artifacts.configured_task import make_task
 from alcli.config import Config
 from alcli.engine.training import seed_everything
 from alcli.models.cells import MemorizedTrunk

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import make_task
+from alcli.artifacts.configured_task import make_task
 from alcli.config import Config, TrainOptions
 from alcli.models import uncertainty
 from alcli.models.loss_head import LossHead, form_loss

@@ -134,6 +134,33 @@ def test_a_later_frame_joins_its_scene_whatever_it_hashes_to(alcli, root, frames
     assert {name: found[name] for name in before} == before
 
 
+def test_an_unlabeled_image_between_two_labeled_ones_connects_them(alcli, root, frames, monkeypatch):
+    """Frames 0 and 3 of a scene are near, and frames 3 and 7; 0 and 7 are not."""
+
+    def turned(context, nodes, classes):
+        numbers = [example.item.name[1:-4].split("_") for example in nodes.examples]
+        angles = np.radians([30 * int(scene) + int(frame) for scene, frame in numbers])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    monkeypatch.setattr("alcli.artifacts.sides._embeddings", turned)
+    for scene in range(SCENES):
+        frames.add(scene, 7)
+    lines = list(frames.labels)
+    ends_only = [line for line in lines if "_3.png" not in line]
+    (frames.root / "labels.csv").write_text("\n".join([*ends_only, ""]))
+    assert alcli("pull", "-w", root, "--accept-shrink")[0] == 0
+    distance = "train.group_distance=0.005"  # 4 degrees are 0.0024, 7 degrees 0.0075
+    before = sides(root, distance)
+    assert len(before) == 2 * SCENES
+    assert torn(before) == 0
+    (frames.root / "labels.csv").write_text("\n".join([*lines, ""]))
+    assert alcli("pull", "-w", root)[0] == 0
+    found = sides(root, distance)
+    assert len(found) == 3 * SCENES
+    assert torn(found) == 0
+    assert {name: found[name] for name in before} == before
+
+
 def test_random_weights_say_that_only_copies_and_names_count(root):
     told = Told()
     assert torn(sides(root, "model.weights=none", told=told)) > 2
@@ -159,7 +186,7 @@ def test_equal_features_are_said_and_group_nothing(root, frames, weights, tmp_pa
     told = Told()
     found = sides(root, f"model.weights={tmp_path / 'zero.safetensors'}", told=told)
     assert 0 < sum(found.values()) < len(found)
-    assert any("features of all labeled images are equal" in line for line in told.lines)
+    assert any("The features of all images are equal" in line for line in told.lines)
 
 
 def test_images_of_an_earlier_alcli_keep_their_sides_and_new_ones_join_them(alcli, root, frames):

@@ -101,6 +101,23 @@ def test_weights_lie_between_equal_ones_and_the_worth():
     assert flattened(np.zeros(3), 1.0).tolist() == [1, 1, 1]
 
 
+def test_a_class_that_nobody_sees_or_has_annotated_changes_nothing():
+    uncertainty = np.stack([np.linspace(0.1, 1, GROUPS * EACH), np.zeros(GROUPS * EACH)], axis=1)
+    signals = make_signals(MANY, class_uncertainty=uncertainty)
+    worth = class_worth(replace(signals, class_counts=(7, 0)))
+    # Mean 3.5: √(4.5 / 8) for the first class; the second adds nothing.
+    assert worth == pytest.approx(uncertainty[:, 0] * (4.5 / 8) ** 0.5)
+    assert np.isfinite(Auto().score(replace(signals, class_counts=(0, 0)), 3, np.random.default_rng(0))).all()
+
+
+def test_equal_embeddings_leave_the_order_of_worth():
+    margin = np.linspace(0, 1, GROUPS * EACH)
+    signals = make_signals(ONE, embedding=np.ones((GROUPS * EACH, 16)), margin=margin)
+    scores = Auto().score(signals, 3, np.random.default_rng(0))
+    # The first pick covers everything; the others follow by worth.
+    assert np.argsort(-scores, kind="stable")[1:4].tolist() == [199, 198, 197]
+
+
 def test_rounding_does_not_make_one_object_many():
     rounded = 1 + np.random.default_rng(0).normal(0, 1e-6, GROUPS * EACH)
     uncertain_last = np.where(np.arange(GROUPS * EACH) // EACH == 7, 0.9, 0.0)
