@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
-from alcli.formats._files import check_source
+from alcli.formats._files import check_source, count_files, one_look
 from alcli.formats._recognition import choose_format, recognize_format
 from alcli.items import Refusal
 
-__all__ = ["Format", "Purpose", "Purposeful", "check_source", "choose_format", "recognize_format"]
+__all__ = [
+    "Format",
+    "Purpose",
+    "Purposeful",
+    "check_source",
+    "choose_format",
+    "count_files",
+    "one_look",
+    "recognize_format",
+]
 
 
 @dataclass(frozen=True)

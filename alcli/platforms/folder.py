@@ -14,7 +14,16 @@ from pydantic import Field
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, Unreadable, UsageError
-from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, recognize_format
+from alcli.formats import (
+    Format,
+    Purpose,
+    Purposeful,
+    check_source,
+    choose_format,
+    count_files,
+    one_look,
+    recognize_format,
+)
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._image_files import Apart, has_images, is_folder, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
@@ -129,12 +138,17 @@ class Folder(QueueFile):
         """The format that was recognized last; none if ``platform.format`` is set."""
         return {self._source: self._recognized} if self._recognized else {}
 
+    def label_folders(self) -> Mapping[str, int]:
+        """The number of files below each folder of annotations; raises PlatformError if one cannot be entered."""
+        return count_files(self._annotations) if self._annotations else {}
+
     def items(self) -> Iterator[Item | Refusal]:
         """Every image in the folder; raises PlatformError if it does not exist, or a folder in it cannot be read."""
         listing = list_images(self._images, self._kept_apart())
         self._passed_over = listing.notes
         names = sorted(listing.images)
-        versions, orphans = self._match(names) if self._annotations else ({}, [])
+        with one_look():
+            versions, orphans = self._match(names) if self._annotations else ({}, [])
         orphans = [_name_unread(orphan, listing.unread_names) for orphan in orphans]
         self._orphans = () if versions else orphans
         # The setting changes what is read from the same file.
