@@ -41,6 +41,7 @@ class Signals:
         labeled: signals of the annotated items, for strategies that use them; None for the others.
         class_counts: annotated objects of each class, in the order of ``class_scores``; None where nobody counted.
         trust: uncertainty → in [0, 1], how surely it is larger where the model errs more; None where nobody measured.
+        temperature: > 0, of the softmax that fits the held-out images best; None where nobody could fit it.
 
     Raises:
         DataError: an id occurs twice, or an array has another number of rows.
@@ -51,6 +52,7 @@ class Signals:
     labeled: Signals | None = None
     class_counts: Sequence[int] | None = None
     trust: Mapping[str, float] | None = None
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.item_ids)) != len(self.item_ids):
@@ -116,6 +118,7 @@ class Signals:
             self.labeled,
             self.class_counts,
             self.trust,
+            self.temperature,
         )
 
     def sort_by_id(self) -> Signals:

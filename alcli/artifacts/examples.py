@@ -16,10 +16,11 @@ from queue import SimpleQueue
 from alcli import images
 from alcli.annotations import Annotation
 from alcli.artifacts.configured_task import class_names, make_task
-from alcli.artifacts.sides import assign_sides, recorded_sides, split_held_out
+from alcli.artifacts.sides import MOST_UNLABELED, assign_sides, recorded_sides, split_held_out
 from alcli.context import Context
 from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.items import LABELED, UNLABELED, ImageFacts, Item, Refusal
+from alcli.strategies import make_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
 from alcli.system.processes import CHUNK, Died, map_in_processes, worker_count
@@ -68,8 +69,10 @@ def prepare_examples(context: Context) -> Examples:
 
 
 def _unlabeled(context: Context) -> list[Example]:
-    """The pool, as far as its images can be fetched."""
-    items = context.workspace.store.pool().in_state(UNLABELED)
+    """The pool, as far as its images can be fetched; nothing where no scoring pass will need its images."""
+    if not make_strategy(context.config.strategy.name).needs:
+        return []
+    items = context.workspace.store.pool().in_state(UNLABELED)[:MOST_UNLABELED]
     paths, _ = fetch_images(context, items)  # the scoring pass reports the others
     return [Example(item, paths[item.id], None, None) for item in items if item.id in paths]
 

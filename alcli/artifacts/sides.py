@@ -74,8 +74,8 @@ def assign_sides(
     training changes. With random weights only copies and names count.
 
     Args:
-        unlabeled: the pool, asked for where distances count. Two images that an unlabeled one connects are one group:
-            otherwise, once it is labeled, it would resemble both sides.
+        unlabeled: the pool, at most ``MOST_UNLABELED`` of it, asked for where distances count. Two images that an
+            unlabeled one connects are one group: otherwise, once it is labeled, it would resemble both sides.
     """
     if context.config.train.validation == 0:
         return recorded_sides(context, facts)
@@ -84,7 +84,7 @@ def assign_sides(
     keys = [own[example.item.id] for example in examples]
     if set(keys) - anchors.keys():
         pool = unlabeled() if _compares(context, len(examples)) else []
-        nodes = _Nodes([*examples, *pool[:MOST_UNLABELED]], keys, anchors)
+        nodes = _Nodes([*examples, *pool], keys, anchors)
         chosen = _choose_anchors(context, nodes, _similar_pairs(context, nodes, classes))
         context.workspace.store.put_sides(chosen)
     return recorded_sides(context, facts)

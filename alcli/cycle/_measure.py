@@ -90,8 +90,8 @@ def _agreement(
 def held_out_signals(
     context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
 ) -> Signals:
-    """The uncertainties that were computed for the pool, of the held-out images that can be loaded."""
-    names = frozenset(stratified.UNCERTAINTIES) & signals.arrays.keys()
+    """The uncertainties and class scores that the pool has, too, of the held-out images that can be loaded."""
+    names = frozenset({*stratified.UNCERTAINTIES, "class_scores"}) & signals.arrays.keys()
     if not names or not examples:
         return Signals([], {})
     return ScoringPass(context, cycle, trained).signals(names, [row.item for row in examples], "signals-held-out")

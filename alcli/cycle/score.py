@@ -16,6 +16,7 @@ from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.curves.metrics import reliance_in_words
+from alcli.cycle._calibration import fit_temperature
 from alcli.cycle._measure import held_out_signals, measure_with_pool, write_metrics
 from alcli.cycle._reliance import measure_reliance
 from alcli.engine.stratified import UNCERTAINTIES
@@ -109,7 +110,11 @@ def _measure_trust(
     """The pool's signals with the trust in its uncertainties, and what that rests on; without a model, no trust."""
     if trained.record.summary.cold_start:
         return signals, None
-    weighs = weighs_by(make_strategy(name, context.config.strategy), signals)
+    strategy = make_strategy(name, context.config.strategy)
+    if getattr(strategy, "reads_temperature", False):
+        temperature = fit_temperature(context, theirs, held_out, trained.record.summary.classes)
+        signals = replace(signals, temperature=temperature)
+    weighs = weighs_by(strategy, signals)
     reliance = measure_reliance(context, trained, theirs, held_out, weighs)
     if reliance is None and weighs:
         reliance = Reliance(weighs=weighs)

@@ -17,6 +17,7 @@ class Wrapper:
         self.inner = inner
         self.needs = type(self).needs | inner.needs
         self.needs_labeled = needs_labeled(inner)
+        self.reads_temperature = getattr(self, "reads_temperature", False) or getattr(inner, "reads_temperature", False)
 
     def weighs_by(self, signals: Signals) -> str:
         """The uncertainty that the wrapped strategy weighs items by."""
