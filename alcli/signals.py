@@ -40,6 +40,8 @@ class Signals:
         arrays: signal name → (n,) or (n, d) floating array; a NaN row means that the model gave no output.
         labeled: signals of the annotated items, for strategies that use them; None for the others.
         class_counts: annotated objects of each class, in the order of ``class_scores``; None where nobody counted.
+        trust: uncertainty → in [0, 1], how surely it is larger where the model errs more; None where nobody measured.
+        temperature: > 0, of the softmax that fits the held-out images best; None where nobody could fit it.
 
     Raises:
         DataError: an id occurs twice, or an array has another number of rows.
@@ -49,6 +51,8 @@ class Signals:
     arrays: Mapping[str, np.ndarray]
     labeled: Signals | None = None
     class_counts: Sequence[int] | None = None
+    trust: Mapping[str, float] | None = None
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.item_ids)) != len(self.item_ids):
@@ -113,6 +117,8 @@ class Signals:
             {name: array[positions] for name, array in self.arrays.items()},
             self.labeled,
             self.class_counts,
+            self.trust,
+            self.temperature,
         )
 
     def sort_by_id(self) -> Signals:

@@ -50,7 +50,7 @@ ROOMS = {
 }
 ROOMS["review"] = ROOMS["artifacts"] | {"artifacts", "vectors"}
 ROOMS["report"] = ROOMS["review"] | {"review", "curves"}
-ROOMS["cycle"] = ROOMS["review"] | {"review", "report", "platforms", "formats", "priorities", "curves"}
+ROOMS["cycle"] = ROOMS["review"] | {"review", "report", "curves", "vectors", "platforms", "formats", "priorities"}
 ROOMS["simulation"] = ROOMS["cycle"] | {"cycle"}
 ROOMS["cli"] = set(ROOMS) | {"cli"}
 """Room → the rooms that it may import. One way: there are no circles."""

@@ -7,24 +7,24 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from alcli import images, plugins
+from alcli import images
 from alcli.annotations import Annotation
-from alcli.config import Config
+from alcli.artifacts.configured_task import class_names, make_task
+from alcli.artifacts.sides import MOST_UNLABELED, assign_sides, recorded_sides, split_held_out
 from alcli.context import Context
 from alcli.errors import DataError, PlatformError, Unreadable
-from alcli.items import LABELED, ImageFacts, Item, Refusal
+from alcli.items import LABELED, UNLABELED, ImageFacts, Item, Refusal
+from alcli.strategies import make_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
 from alcli.system.processes import CHUNK, Died, map_in_processes, worker_count
 from alcli.tasks import Example, Task
-
-FULL_CIRCLE = 16**8
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,23 @@ def prepare_examples(context: Context) -> Examples:
     task = make_task(context.config, classes)
     examples, refusals = _encode(task, items, paths, facts, annotations)
     problems += store.quarantine("encoding", refusals, now(), complete=True)
-    training, held_out = split_held_out(examples, facts, context.config.train.validation)
+    grouped = assign_sides(context, examples, facts, classes, lambda: _unlabeled(context))
+    training, held_out = split_held_out(examples, grouped, context.config.train.validation)
     fingerprint = sha256_of_text(
-        *classes, *(part for row in examples for part in (row.item.id, facts[row.item.id].sha256, _text(row)))
+        *classes,
+        *(part for row in examples for part in (row.item.id, facts[row.item.id].sha256, _text(row))),
+        *(f"{row.item.id} is with {grouped[row.item.id].side}" for row in examples if _joined(facts, grouped, row)),
     )
     return Examples(training, held_out, classes, fingerprint, problems)
+
+
+def _unlabeled(context: Context) -> list[Example]:
+    """The pool, as far as its images can be fetched; nothing where no scoring pass will need its images."""
+    if not make_strategy(context.config.strategy.name).needs:
+        return []
+    items = context.workspace.store.pool().in_state(UNLABELED)[:MOST_UNLABELED]
+    paths, _ = fetch_images(context, items)  # the scoring pass reports the others
+    return [Example(item, paths[item.id], None, None) for item in items if item.id in paths]
 
 
 def annotated_examples(context: Context, task: Task, items: Sequence[Item]) -> list[Example]:
@@ -79,35 +91,7 @@ def held_out_examples(context: Context, task: Task, share: float) -> list[Exampl
     annotations = {row.item_id: row for row in context.workspace.store.annotations(item.id for item in items)}
     items = [item for item in items if item.id in annotations]
     paths, facts, _ = inspect_images(context, items)
-    return split_held_out(_encode(task, items, paths, facts, annotations)[0], facts, share)[1]
-
-
-def make_task(config: Config, classes: Sequence[str]) -> Task:
-    """Make the configured task for these classes."""
-    return plugins.load("tasks", config.task.name)(config.options_of("task"), config.model, classes)
-
-
-def class_names(config: Config, annotations: Iterable[Annotation]) -> tuple[str, ...]:
-    """The configured classes, or else all that occur, in alphabetical order."""
-    if config.task.classes:
-        return config.task.classes
-    task, options = plugins.load("tasks", config.task.name), config.options_of("task")
-    return tuple(sorted(set().union(*(task.vocabulary(annotation, options) for annotation in annotations))))
-
-
-def split_held_out(
-    examples: Sequence[Example], facts: dict[str, ImageFacts], share: float
-) -> tuple[list[Example], list[Example]]:
-    """Split into (training, held-out) by the pixels of the images alone: copies never end up on both sides."""
-
-    def is_held_out(example: Example) -> bool:
-        # Hash the hash: a data set may itself have been split by the hashes of its files.
-        digest = sha256_of_text("held out", facts[example.item.id].side)
-        return int(digest[:8], 16) < share * FULL_CIRCLE
-
-    flags = [is_held_out(example) for example in examples]
-    training = list(itertools.compress(examples, (not flag for flag in flags)))
-    return training, list(itertools.compress(examples, flags))
+    return split_held_out(_encode(task, items, paths, facts, annotations)[0], recorded_sides(context, facts), share)[1]
 
 
 def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], list[Refusal]]:
@@ -182,20 +166,7 @@ def _decode_images(
             advance(1)
     context.workspace.store.put_images(inspected)
     facts |= {item.id: answer for item, answer in inspected}
-    return _keep_sides(context, facts), ask_again(context, refusals)
-
-
-def _keep_sides(context: Context, facts: dict[str, ImageFacts]) -> dict[str, ImageFacts]:
-    """Images that an earlier alcli split by the hashes of their files, and copies of them, stay on their side."""
-    first = context.workspace.store.first_hashes()
-    if not first:
-        return facts
-    hashes = set(first.values())
-
-    def side(item_id: str, image: ImageFacts) -> str:
-        return first.get(item_id) or (image.sha256 if image.sha256 in hashes else image.side)
-
-    return {item_id: replace(image, side=side(item_id, image)) for item_id, image in facts.items()}
+    return facts, ask_again(context, refusals)
 
 
 def _inspect(path: Path) -> ImageFacts | tuple[str, bool]:
@@ -260,6 +231,11 @@ def _encode(
             except DataError as error:
                 refusals.append(Refusal(item.id, item.name, error.what, item.version))
     return examples, refusals
+
+
+def _joined(facts: dict[str, ImageFacts], grouped: dict[str, ImageFacts], example: Example) -> bool:
+    """Whether another image decides this one's side."""
+    return facts[example.item.id].side != grouped[example.item.id].side
 
 
 def _text(example: Example) -> str:

@@ -5,10 +5,13 @@ What was settled is recorded. A later cycle uses the record, whether or not the 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from alcli import plugins
 from alcli.config import Config
 from alcli.context import Context
 from alcli.models.pretrained import FILES, LIGHT, cached, obtain, offline
+from alcli.system.hashing import sha256_of
 from alcli.workspace import Workspace
 from alcli.workspace.records import WORKSPACE_CYCLE, StartingWeights, Training
 
@@ -32,6 +35,12 @@ def settle_weights(context: Context) -> Context:
         chosen = {**(known.summary.chosen if known else {}), _key(config): weights}
         context.workspace.finish_step(WORKSPACE_CYCLE, "", StartingWeights(chosen))
     return context.with_settings(model=config.model.model_copy(update={"weights": weights}))
+
+
+def weights_of(config: Config) -> str:
+    """The starting weights: the hash of a file's content, since its name may later refer to another file."""
+    file = Path(config.model.weights)
+    return sha256_of(file) if file.is_file() else config.model.weights
 
 
 def recorded_weights(workspace: Workspace, config: Config) -> str:

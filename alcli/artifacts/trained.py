@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from alcli.artifacts.examples import make_task
+from alcli.artifacts.configured_task import make_task
 from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
 from alcli.context import Context

@@ -127,9 +127,16 @@ class TrainOptions(Section):
         le=1e6,
         description="λ, weight of the loss-prediction term (eq. 3); default: the task's own; 0 turns it off",
     )
-    margin: float = Field(1.0, gt=0, le=1e6, description="ξ of the ranking loss (eq. 2)")
+    loss_head: Literal["published", "detached"] = Field(
+        "published",
+        description="detached: the loss head never shapes the model, and learns from all pairs of a batch, margin 0.1",
+    )
+    margin: float = Field(1.0, gt=0, le=1e6, description="loss_head = published: ξ of the ranking loss (eq. 2)")
     detach_after: float = Field(
-        0.6, ge=0, le=1, description="share of epochs after which the head stops shaping the model"
+        0.6,
+        ge=0,
+        le=1,
+        description="loss_head = published: share of epochs after which the head stops shaping the model",
     )
     init: Literal["warm", "scratch"] = Field("warm", description="warm: start from the previous cycle's model")
     freeze_backbone: bool = Field(False, description="train only the layers after the pretrained part")
@@ -138,6 +145,17 @@ class TrainOptions(Section):
     )
     allow_cold_start: bool = Field(False, description="rank without a model although no annotation can be used")
     validation: float = Field(0.2, ge=0, lt=1, description="held-out share of the annotated items")
+    group_distance: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="images nearer than this share of the typical distance are all trained on, or all held out; 0: off",
+    )
+    group_names: Literal["none", "numbered", "folder"] = Field(
+        "none",
+        description="which images are all trained on, or all held out, as frames of one video; numbered: those whose "
+        "names differ in their last number only; folder: those of one folder",
+    )
     augment: Literal["ssd", "flip", "crop", "rotate", "none"] = Field(
         "flip",
         description="ssd: detection; crop: classification, segmentation; rotate: pose; a task without it uses flip",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from alcli.curves.metrics import CORRELATION
 from alcli.curves.recipe import differences, recipe
 from alcli.workspace import Workspace
-from alcli.workspace.measurements import Collapse
+from alcli.workspace.measurements import Collapse, Reliance
 from alcli.workspace.records import CycleRecord, Exported, Pushed, Scored, Training, measurement_of
 
 
@@ -24,6 +24,7 @@ class CycleFacts:
         interval: of the headline, 90 %; None where it was not measured with the pool.
         method: how it was measured, as in ``Measurement``.
         agreement: of its model's predictions with the previous model's, in [0, 1]; None if not compared.
+        reliance: of its model's uncertainties; None where nobody measured it.
         reused: whether it used the model of an earlier cycle.
         settings: that its model's quality depends on. collapse: why its model did not rank; None as a rule.
     """
@@ -40,6 +41,7 @@ class CycleFacts:
     interval: tuple[float, float] | None = None
     method: str = ""
     agreement: float | None = None
+    reliance: Reliance | None = None
     reused: bool = False
     strategy: str = ""
     ranked: int = 0
@@ -113,6 +115,7 @@ def _facts(workspace: Workspace, cycle: CycleRecord, ranked_by: Collection[str |
         interval=measurement.interval,
         method=measurement.method,
         agreement=training.agreement,
+        reliance=scored.reliance,
         reused=training.reused_from is not None,
         strategy=scored.strategy,
         ranked=scored.scored,

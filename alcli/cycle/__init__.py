@@ -22,7 +22,7 @@ from alcli.workspace.measurements import Collapse
 from alcli.workspace.records import Exported, Kind, Pulled, Scored, Summary, Training
 
 WITHOUT_EFFECT: Any = {
-    "train": {"workers", "checkpoint_every"},
+    "train": {"workers", "checkpoint_every", "group_distance", "group_names"},
     "score": {"workers"},
     "report": True,
     "cost": True,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from scipy.stats import spearmanr
 from torch import nn
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import held_out_examples
 from alcli.artifacts.scoring_pass import ScoringPass
 from alcli.artifacts.trained import TrainedModel, load_previous
 from alcli.context import Context
@@ -95,16 +94,28 @@ def _agreement(
     return agreement(task, held_out, before, predictions.values())
 
 
-def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signals: Signals) -> Measurement:
+def held_out_signals(
+    context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
+) -> Signals:
+    """The uncertainties and class scores that the pool has, too, of the held-out images that can be loaded."""
+    names = frozenset({*stratified.UNCERTAINTIES, "class_scores"}) & signals.arrays.keys()
+    if not names or not examples:
+        return Signals([], {})
+    return ScoringPass(context, cycle, trained).signals(names, [row.item for row in examples], "signals-held-out")
+
+
+def measure_with_pool(
+    context: Context, trained: TrainedModel, signals: Signals, examples: Sequence[Example], theirs: Signals
+) -> Measurement:
     """The model's metrics with the held-out images weighted to stand for all images that it was not trained on.
 
     Args:
         signals: of the pool. Without an uncertainty among them every image has the same weight, and this is said.
+        examples: held out. theirs: ``held_out_signals``.
     """
     training = trained.record.summary
     if not training.metrics:
         return Measurement()
-    examples = held_out_examples(context, trained.task, training.validation)
     options = context.config.score
     predictions = {
         prediction.item_id: prediction
@@ -113,7 +124,7 @@ def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signa
     examples = [example for example in examples if example.item.id in predictions]
     if not examples:
         return Measurement()
-    strata = _strata(context, cycle, trained, signals, examples)
+    strata = _strata(context, signals, examples, theirs)
     try:
         measured = stratified.measure(trained.task, examples, predictions, strata, context.config.selection.seed)
     except DataError:
@@ -125,17 +136,13 @@ def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signa
     return Measurement(method, len(examples), strata.effective_images, metrics, measured.interval)
 
 
-def _strata(
-    context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
-) -> stratified.Strata:
+def _strata(context: Context, signals: Signals, examples: Sequence[Example], theirs: Signals) -> stratified.Strata:
     name = stratified.choose_signal(signals)
     if name is None:
         context.progress.say("The strategy looks at no uncertainty: the metric is a plain mean over held-out images.")
         return stratified.equal_strata(len(examples))
-    items = [example.item for example in examples]
-    theirs = ScoringPass(context, cycle, trained).signals(frozenset({name}), items, "signals-held-out")
     known = dict(zip(theirs.item_ids, stratified.uncertainty(theirs, name).tolist(), strict=True))
-    held_out = np.array([known.get(item.id, np.nan) for item in items])
+    held_out = np.array([known.get(example.item.id, np.nan) for example in examples])
     return stratified.make_strata(stratified.uncertainty(signals, name), held_out)
 
 
@@ -158,6 +165,7 @@ def write_metrics(context: Context, cycle: int, training: Training, measurement:
         "metric_interval": measurement.interval,
         "metrics_plain": training.metrics,
         "classes": [numbers.document() for numbers in classes],
+        "reliance": scored.reliance and asdict(scored.reliance),
     }
     if scored.collapse:
         content["collapse"] = {"kept_cycle": scored.collapse.kept, "differences": scored.collapse.differences}

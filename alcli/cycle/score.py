@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from alcli import plugins
 from alcli.annotations import Annotation, image_counts, object_counts
-from alcli.artifacts.examples import check_reachable, inspect_images
+from alcli.artifacts.examples import check_reachable, held_out_examples, inspect_images
 from alcli.artifacts.scores import write_scores
 from alcli.artifacts.scoring_pass import ScorePlan, ScoringPass
 from alcli.artifacts.starting_weights import settle_weights
@@ -16,8 +16,11 @@ from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.curves.collapse import collapse_in_words, remedy_in_words
+from alcli.curves.metrics import reliance_in_words
+from alcli.cycle._calibration import fit_temperature
 from alcli.cycle._guard import find_collapse, model_to_keep
-from alcli.cycle._measure import measure_with_pool, write_metrics
+from alcli.cycle._measure import held_out_signals, measure_with_pool, write_metrics
+from alcli.cycle._reliance import measure_reliance
 from alcli.engine.stratified import UNCERTAINTIES
 from alcli.errors import DataError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, Refusal
@@ -26,11 +29,13 @@ from alcli.selection.query import Query, remove_rows
 from alcli.selection.rank import Draw, further_signals, rank
 from alcli.selection.reasons import SEEN, Grounds, classes_seen, rare_classes, signals_for_reasons
 from alcli.signals import Signals
-from alcli.strategies import control_share, make_strategy, supported_strategy
+from alcli.strategies import control_share, make_strategy, supported_strategy, weighs_by
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.system.text import quantity
-from alcli.workspace.measurements import Measurement
+from alcli.tasks import Example
+from alcli.vectors.rows import are_equal
+from alcli.workspace.measurements import Measurement, Reliance
 from alcli.workspace.records import Scored, StepRecord, Training
 
 UNFINISHED = ""
@@ -56,14 +61,14 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     done = context.workspace.matching_step(cycle, Scored, inputs)
     if done:
         return StepResult(cycle, done.summary, already_done=True)
-    look = _look(context, cycle, training, plan)
-    measurement = measure_with_pool(context, cycle, look.trained, look.signals)
+    look = _look(context, cycle, training, plan, name)
+    measurement = look.measure(context)
     collapse = find_collapse(context, training, measurement, earlier)
     measured = measurement
     if collapse and earlier:
         context.progress.say(f"{collapse_in_words(collapse)} {remedy_in_words(collapse)}")
         plan, measurement = _plan(context, earlier, name), Measurement()
-        look = _look(context, cycle, earlier, plan)
+        look = _look(context, cycle, earlier, plan, name)
     query, refusals = _rank(context, cycle, look.trained, name, plan, look.signals), look.refusals
     if not plan.pool_signals:
         query, refusals = _without_broken_images(context, query)
@@ -76,7 +81,9 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     write_scores(path, query, look.signals)
     summary = _summarize(context, look.trained.record, name, query, len(refusals))
     asked_classes = _asked_classes(context, query, look.signals, look.trained.record.summary.classes)
-    summary = replace(summary, measurement=measurement, collapse=collapse, asked_classes=asked_classes)
+    summary = replace(
+        summary, measurement=measurement, collapse=collapse, reliance=look.reliance, asked_classes=asked_classes
+    )
     write_metrics(context, cycle, training.summary, measured, summary)
     context.workspace.finish_step(cycle, inputs, summary, path)
     return StepResult(cycle, summary, problems=[*problems, *query.unscored])
@@ -84,19 +91,69 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one model says about the pool, and the images that could not be read."""
+    """What one model says about the pool and the held-out images, and the images that could not be read."""
 
     trained: TrainedModel
     signals: Signals
     refusals: Sequence[Refusal]
+    held_out: Sequence[Example]
+    theirs: Signals
+    reliance: Reliance | None
+
+    def measure(self, context: Context) -> Measurement:
+        """What the model achieves."""
+        return measure_with_pool(context, self.trained, self.signals, self.held_out, self.theirs)
 
 
-def _look(context: Context, cycle: int, training: StepRecord[Training], plan: ScorePlan) -> _Look:
+def _look(context: Context, cycle: int, training: StepRecord[Training], plan: ScorePlan, name: str) -> _Look:
     trained = load_trained(context, training)
     signals, refusals = ScoringPass(context, cycle, trained).run(plan)
+    _say_limits(context, plan, signals)
     counts = object_counts(_annotations(context))
     signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
-    return _Look(trained, signals, refusals)
+    held_out = held_out_examples(context, trained.task, training.summary.validation) if training.summary.metrics else []
+    theirs = held_out_signals(context, cycle, trained, signals, held_out)
+    signals, reliance = _measure_trust(context, trained, name, signals, held_out, theirs)
+    return _Look(trained, signals, refusals, held_out, theirs, reliance)
+
+
+def _say_limits(context: Context, plan: ScorePlan, signals: Signals) -> None:
+    """Say what the strategy cannot see, and what follows from it."""
+    budget = context.config.selection.budget or 0
+    if 0 < len(plan.pool) < budget:
+        context.progress.detail(f"The budget ({budget}) is larger than the pool: all of it is asked for.")
+    if signals.labeled is not None:
+        unseen = len(plan.labeled) - int(signals.labeled.finite().sum())
+        if unseen:
+            context.progress.say(
+                f"{quantity(unseen, 'labeled image')} without features: images that look like them may be asked for."
+            )
+    vectors = signals.arrays.get("embedding")
+    if vectors is not None and len(vectors) > 1 and are_equal(vectors):
+        context.progress.say("The features of all images are equal: the list is in the order of uncertainty alone.")
+
+
+def _measure_trust(
+    context: Context,
+    trained: TrainedModel,
+    name: str,
+    signals: Signals,
+    held_out: Sequence[Example],
+    theirs: Signals,
+) -> tuple[Signals, Reliance | None]:
+    """The pool's signals with the trust in its uncertainties, and what that rests on; without a model, no trust."""
+    if trained.record.summary.cold_start:
+        return signals, None
+    strategy = make_strategy(name, context.config.strategy)
+    if getattr(strategy, "reads_temperature", False):
+        temperature = fit_temperature(context, theirs, held_out, trained.record.summary.classes)
+        signals = replace(signals, temperature=temperature)
+    weighs = weighs_by(strategy, signals)
+    reliance = measure_reliance(context, trained, theirs, held_out, weighs)
+    if reliance is None and weighs:
+        reliance = Reliance(weighs=weighs)
+    context.progress.detail(reliance_in_words(reliance))
+    return replace(signals, trust=reliance.trust if reliance else {}), reliance
 
 
 def _settle(context: Context) -> Context:

@@ -35,8 +35,8 @@ from alcli.workspace.records import StepRecord, Training
 
 SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
 """Task options that change signals but no weights."""
-WITHOUT_EFFECT = ("workers", "checkpoint_every", "allow_cold_start", "accept_worse")
-"""Training options that do not change a weight."""
+WITHOUT_EFFECT = ("workers", "checkpoint_every", "allow_cold_start", "accept_worse", "group_distance", "group_names")
+"""Training options that do not change a weight, or change which images are held out, which the examples' hash holds."""
 
 
 @logged_step

@@ -21,7 +21,7 @@ from alcli.engine.recipe import BATCH_SIZE, NORMS, WeightAverage, build_optimize
 from alcli.engine.training_state import Learner, Position, TrainingState
 from alcli.errors import DataError
 from alcli.items import Refusal
-from alcli.models.loss_head import LossHead, total_loss
+from alcli.models.loss_head import DETACHED, LossHead, total_loss
 from alcli.tasks import Batch, Example, Task
 
 NORM_BATCHES = 200
@@ -83,7 +83,8 @@ def train(
     """Train model and loss head in place, yielding one report per epoch; printing, saving, stopping is the caller's.
 
     The ranking loss also trains the model for the first ``detach_after`` of the epochs, after that only the loss head
-    (Yoo & Kweon 2019, section 3.2). Same seed, examples and machine give the same weights for any number of workers.
+    (Yoo & Kweon 2019, section 3.2); with ``loss_head = detached`` it never trains the model. Same seed, examples and
+    machine give the same weights for any number of workers.
     With ``ema`` the weights at the end are the average of those along the way.
 
     Args:
@@ -164,7 +165,7 @@ def _train_epoch(
 ) -> Position:
     """Train on the remaining batches of an epoch of ``count`` examples; returns the position at its end."""
     steps_before = position.epoch * _batches_per_epoch(count, options)
-    detach = position.epoch >= options.detach_after * options.epochs
+    detach = options.loss_head == DETACHED or position.epoch >= options.detach_after * options.epochs
     for batch, refused in stream:
         sums = np.array(position.sums)
         if batch is not None:
@@ -229,12 +230,16 @@ def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, det
     losses = losses.float()
     predicted = loss_head([feature.detach() for feature in features] if detach else features)  # (images,)
     weight = options.loss_weight or 0.0
-    total = total_loss(losses, predicted, weight, options.margin)
+    total = total_loss(losses, predicted, weight, options.margin, options.loss_head)
     if not torch.isfinite(total):
         raise Diverged
     learner.optimizer.zero_grad(set_to_none=True)
     total.backward()
-    nn.utils.clip_grad_norm_([*model.parameters(), *loss_head.parameters()], options.gradient_clip)
+    if options.loss_head == DETACHED:  # a common norm would let a large gradient of the head slow the network
+        nn.utils.clip_grad_norm_(model.parameters(), options.gradient_clip)
+        nn.utils.clip_grad_norm_(loss_head.parameters(), options.gradient_clip)
+    else:
+        nn.utils.clip_grad_norm_([*model.parameters(), *loss_head.parameters()], options.gradient_clip)
     learner.optimizer.step()
     loss = float(losses.detach().mean())
     ranking = (float(total.detach()) - loss) / weight if weight else 0.0

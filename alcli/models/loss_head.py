@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 
 WIDTH = 128
+PUBLISHED, DETACHED = "published", "detached"
+"""Forms of the head: as in the paper, or one that never shapes the network and learns from all pairs of a batch."""
+DETACHED_MARGIN = 0.1
 
 
 class LossHead(nn.Module):
@@ -60,11 +63,38 @@ def ranking_loss(predicted: Tensor, actual: Tensor, margin: float = 1.0) -> Tens
     return (margin - order * gap).clamp(min=0).mean()
 
 
-def total_loss(losses: Tensor, predicted: Tensor, weight: float, margin: float) -> Tensor:
+def all_pairs_loss(predicted: Tensor, actual: Tensor, margin: float = DETACHED_MARGIN) -> Tensor:
+    """Penalize every pair of the batch that the loss head orders wrongly, the more the further its ranks are apart.
+
+    Σ w · max(0, margin − s · (û_i − û_j)) / Σ w over all pairs, with s the sign of the true difference and w the
+    difference of the true ranks.
+
+    Args:
+        predicted, actual: (batch,) losses.
+
+    Returns:
+        0, with a gradient, without two different true losses.
+    """
+    ranks = (actual.detach()[:, None] > actual.detach()).sum(dim=1)  # equal losses have equal ranks
+    apart = ranks[:, None] - ranks  # (batch, batch)
+    weights = apart.abs().triu(1).to(predicted)
+    if not weights.any():
+        return predicted.sum() * 0.0
+    gaps = predicted[:, None] - predicted
+    return (weights * (margin - apart.sign() * gaps).clamp(min=0)).sum() / weights.sum()
+
+
+def form_loss(form: str, predicted: Tensor, actual: Tensor, margin: float) -> Tensor:
+    """The ranking loss of a form of the head; ``margin`` is that of the published one."""
+    return ranking_loss(predicted, actual, margin) if form == PUBLISHED else all_pairs_loss(predicted, actual)
+
+
+def total_loss(losses: Tensor, predicted: Tensor, weight: float, margin: float, form: str = PUBLISHED) -> Tensor:
     """Mean task loss plus λ times the ranking loss (eq. 3).
 
     Args:
         losses: (batch,) true losses. predicted: (batch,) losses from the loss head.
         weight: λ; 0 leaves only the task loss.
+        form: of the loss head.
     """
-    return losses.mean() + weight * ranking_loss(predicted, losses, margin)
+    return losses.mean() + weight * form_loss(form, predicted, losses, margin)

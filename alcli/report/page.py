@@ -12,6 +12,7 @@ from alcli.curves.classes import NAMES, metric_kinds, never_found
 from alcli.curves.comparison import headline_interval
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import apart, curve
+from alcli.curves.metrics import reliance_in_words
 from alcli.curves.outlook import Outlook
 from alcli.report import Facts, charts, verdict
 from alcli.report.frame import environment
@@ -45,7 +46,7 @@ def page(facts: Facts, ahead: Outlook, target: float | None = None) -> str:
         weakest=weakest_class(facts.classes),
         weakness=weakness_in_words(facts),
         missed=never_found(facts.classes),
-        ranking=verdict.ranking_in_words(facts.retrospectives),
+        ranking=f"{verdict.ranking_in_words(facts.retrospectives)} {_reliance(facts)}".strip(),
         arms=verdict.arms_in_words(facts.retrospectives),
         outlook=ahead.text,
         points=points,
@@ -85,6 +86,10 @@ def _reach(facts: Facts, bundle: Bundle | None, target: float | None) -> float:
         middle = float(bundle.labels_to_reach(target)[len(bundle.laws) // 2])
         wanted = max(wanted, min(1.2 * middle, 10 * now))
     return min(wanted, now + facts.ranked)
+
+
+def _reliance(facts: Facts) -> str:
+    return reliance_in_words(facts.cycles[-1].reliance) if facts.cycles else ""
 
 
 def _has_health(facts: Facts) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from alcli.annotations import Annotation, in_words
-from alcli.artifacts.examples import annotated_examples, split_held_out
+from alcli.artifacts.examples import annotated_examples
+from alcli.artifacts.sides import recorded_sides, split_held_out
 from alcli.artifacts.trained import TrainedModel
 from alcli.context import Context
 from alcli.engine import inference
@@ -141,7 +142,7 @@ def _newest_losses(context: Context, trained: TrainedModel) -> tuple[Sequence[It
 def _compute_losses(context: Context, trained: TrainedModel, items: Sequence[Item]) -> list[list[ItemLoss]]:
     examples = annotated_examples(context, trained.task, items)
     facts = {item_id: facts for item_id, (_, facts) in context.workspace.store.images().items()}
-    sides = split_held_out(examples, facts, trained.record.summary.validation)
+    sides = split_held_out(examples, recorded_sides(context, facts), trained.record.summary.validation)
     task, model, loss_head, options = trained.task, trained.model, trained.loss_head, context.config.score
     return [inference.item_losses(task, model, loss_head, side, options) if side else [] for side in sides]
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 from torch import Tensor, nn
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import make_task
+from alcli.artifacts.configured_task import make_task
 from alcli.config import Config
 from alcli.engine.training import seed_everything
 from alcli.models.cells import MemorizedTrunk
@@ -81,7 +81,7 @@ class DenseLearner:
         return average.eval()
 
     def _learn_losses(self, examples: Sequence[Example], seed: int) -> LossHead:
-        """Train a loss head on pairs, by the ranking loss (Yoo & Kweon 2019, eq. 2).
+        """Train a loss head by the ranking loss of its form (``train.loss_head``).
 
         A head that has seen an image says little about its loss, so the true losses come from 3-fold cross-validation.
         """
@@ -95,7 +95,7 @@ class DenseLearner:
                             head, self.show(head, [examples[index] for index in part], PLAIN)
                         )[0]
         maps = self.pooled([example.item.id for example in examples])
-        return fit_loss_head(maps, losses, self.config.train.margin, seed)
+        return fit_loss_head(maps, losses, self.config.train, seed)
 
     def pooled(self, item_ids: Sequence[str]) -> list[Tensor]:
         """The means of all maps, as maps of one pixel: [(k, C_i, 1, 1)]; each channel has standard deviation 1."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alcli.artifacts.starting_weights import weights_of
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config
 from alcli.engine.device import device, precision
@@ -20,7 +21,7 @@ from alcli.engine.loading import batches
 from alcli.errors import DataError
 from alcli.models.tapped import pool_maps
 from alcli.models.uncertainty import embedding
-from alcli.simulation.labels import Labels, weights_of
+from alcli.simulation.labels import Labels
 from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text

@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from alcli.artifacts.starting_weights import weights_of
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config
 from alcli.engine.device import device, precision
@@ -18,7 +19,6 @@ from alcli.engine.loading import batches
 from alcli.errors import DataError
 from alcli.models.tapped import Tapped, pool_maps
 from alcli.models.uncertainty import embedding
-from alcli.simulation.labels import weights_of
 from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
 from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Progress

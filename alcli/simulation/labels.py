@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import prepare_examples, split_held_out
-from alcli.config import Config
+from alcli.artifacts.examples import prepare_examples
+from alcli.artifacts.sides import recorded_sides, split_held_out
 from alcli.context import Context
 from alcli.errors import UsageError
 from alcli.items import Refusal
 from alcli.simulation.costs import cost_of
-from alcli.system.hashing import sha256_of, sha256_of_text
+from alcli.system.hashing import sha256_of_text
 from alcli.tasks import Example
 
 
@@ -59,21 +59,13 @@ def gather(context: Context, test: str, unit: str) -> tuple[Labels, list[Refusal
     """Collect the workspace's labeled images, checked as for training, and the refused ones.
 
     Args:
-        test: a share such as ``0.3``, drawn by content; a folder such as ``test/``; or a file with one name per line.
+        test: a share such as ``0.3``, drawn by content, with near-duplicates on one side; a folder such as ``test/``;
+            or a file with one name per line.
     """
-    everything = context.config.model_copy(
-        update={"train": context.config.train.model_copy(update={"validation": 0.0})}
-    )
-    examples = prepare_examples(Context(context.workspace, everything, context.progress))
-    annotated = sorted(examples.training, key=lambda example: example.item.id)
+    examples = prepare_examples(context)
+    annotated = sorted([*examples.training, *examples.held_out], key=lambda example: example.item.id)
     pool, held_out = _split(context, annotated, test)
     return Labels(pool, held_out, examples.classes, unit), list(examples.problems)
-
-
-def weights_of(config: Config) -> str:
-    """The starting weights: the hash of a file's content, since its name may later refer to another file."""
-    file = Path(config.model.weights)
-    return sha256_of(file) if file.is_file() else config.model.weights
 
 
 def _split(context: Context, examples: Sequence[Example], test: str) -> tuple[list[Example], list[Example]]:
@@ -98,7 +90,7 @@ def _split(context: Context, examples: Sequence[Example], test: str) -> tuple[li
     if not 0 < share < 1:
         raise UsageError(f"--test {test}: a share lies between 0 and 1.", do="For example: --test 0.3")
     facts = {item_id: image_facts for item_id, (_, image_facts) in context.workspace.store.images().items()}
-    return split_held_out(examples, facts, share)
+    return split_held_out(examples, recorded_sides(context, facts), share)
 
 
 def _names(test: str) -> set[str]:

@@ -14,10 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import make_task
-from alcli.config import Config
+from alcli.artifacts.configured_task import make_task
+from alcli.config import Config, TrainOptions
 from alcli.models import uncertainty
-from alcli.models.loss_head import LossHead, ranking_loss
+from alcli.models.loss_head import LossHead, form_loss
 from alcli.simulation.features import Features
 from alcli.simulation.labels import Labels
 from alcli.tasks import Task
@@ -49,7 +49,7 @@ class LinearLearner:
         head = _Head(self._vectors, len(self.labels.classes), self.inverse_strength, before.head if before else None)
         head.fit(rows, targets)
         if "predicted_loss" in needs:
-            head.learn_losses(self._maps, rows, targets, seed, self.config.train.margin)
+            head.learn_losses(self._maps, rows, targets, seed, self.config.train)
         return LinearModel(self, head)
 
     @functools.cached_property
@@ -133,14 +133,14 @@ class _Head:
         return result
 
     def learn_losses(
-        self, maps: Sequence[Tensor], rows: np.ndarray, targets: np.ndarray, seed: int, margin: float
+        self, maps: Sequence[Tensor], rows: np.ndarray, targets: np.ndarray, seed: int, options: TrainOptions
     ) -> None:
-        """Train the loss head on pairs, by the ranking loss (Yoo & Kweon 2019, eq. 2).
+        """Train the loss head by the ranking loss of its form (``train.loss_head``).
 
         A converged linear head has uninformative training losses, so the true losses come from 3-fold cross-validation.
         """
         actual = torch.from_numpy(self._validation_losses(rows, targets, seed))
-        head = fit_loss_head([part[rows] for part in maps], actual, margin, seed)
+        head = fit_loss_head([part[rows] for part in maps], actual, options, seed)
         with torch.inference_mode():
             self._losses = head(maps).numpy()
 
@@ -185,7 +185,7 @@ class _Head:
         return losses
 
 
-def fit_loss_head(maps: Sequence[Tensor], losses: Tensor, margin: float, seed: int) -> LossHead:
+def fit_loss_head(maps: Sequence[Tensor], losses: Tensor, options: TrainOptions, seed: int) -> LossHead:
     """Train a loss head by the ranking loss on maps [(k, C_i, H_i, W_i)] and the true losses (k,) of the same items."""
     torch.manual_seed(seed)
     head = LossHead([part.shape[1] for part in maps])
@@ -195,7 +195,7 @@ def fit_loss_head(maps: Sequence[Tensor], losses: Tensor, margin: float, seed: i
     for _ in range(LOSS_HEAD_STEPS):
         picked = rng.choice(len(losses), size, replace=False)
         predicted = head([part[picked] for part in maps])
-        loss = ranking_loss(predicted, losses[picked], margin)
+        loss = form_loss(options.loss_head, predicted, losses[picked], options.margin)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alcli import plugins
-from alcli.artifacts.examples import make_task
+from alcli.artifacts.configured_task import make_task
 from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
 from alcli.context import Context

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alcli.artifacts.starting_weights import weights_of
 from alcli.artifacts.trained import load_trained, newest_training
 from alcli.config import Config, ScoreOptions, TrainOptions, rename_strategy
 from alcli.context import Context
@@ -18,7 +19,7 @@ from alcli.engine import inference
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.platforms.oracle import Oracle, write_answers
-from alcli.simulation.labels import Labels, weights_of
+from alcli.simulation.labels import Labels
 from alcli.simulation.plan import BASELINE, Arm
 from alcli.simulation.runs import Job, Point
 from alcli.system.progress import Silent
@@ -30,7 +31,7 @@ UNREAD: Any = {"platform": True, "report": True, "cost": True, "train": {"checkp
 """Settings that do not affect a run's results."""
 UNREAD_FROZEN: Any = {
     **UNREAD,
-    "train": set(TrainOptions.model_fields) - {"margin"},
+    "train": set(TrainOptions.model_fields) - {"margin", "loss_head"},
     "score": set(ScoreOptions.model_fields) - {"precision"},
 }
 """The same for frozen simulations, which train only a linear head and a loss head."""

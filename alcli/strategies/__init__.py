@@ -21,7 +21,8 @@ class QueryStrategy(Protocol):
     A strategy may also have: ``needs_labeled``, the signals of annotated items that it reads (``signals.labeled``);
     ``Options``, a subclass of ``StrategyOptions`` with its own settings (the strategy is then constructed with
     ``options=``); ``default_random_share``, its default for ``strategy.random_share``; ``order_in_words``, a phrase
-    that completes "chosen as"."""
+    that completes "chosen as"; ``weighs_by``, a method that names the uncertainty among the signals that it weighs
+    items by, if it reads ``signals.trust``."""
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) float64, finite, higher = annotate sooner. The caller sorts the rows by item id."""
@@ -32,6 +33,12 @@ def needs_labeled(strategy: QueryStrategy) -> frozenset[str]:
     """The signals of annotated items that the strategy reads; most read none."""
     signals: frozenset[str] = getattr(strategy, "needs_labeled", frozenset())
     return signals
+
+
+def weighs_by(strategy: QueryStrategy, signals: Signals) -> str:
+    """The uncertainty that the strategy weighs items by as far as it is trusted; empty for most strategies."""
+    name: str = strategy.weighs_by(signals) if hasattr(strategy, "weighs_by") else ""
+    return name
 
 
 def make_strategy(name: str, section: Any = None) -> Any:

@@ -21,8 +21,9 @@ class Auto:
     With one object per item (classification) this is `herding`: an item is worth its margin. With boxes, joints or
     pixels, the margin of an image says little about what the model gets wrong; an item is then worth its class
     uncertainty, rare classes counting more: √((mean + 1) / (count + 1)) of the annotated objects of each class;
-    likeness is the cosine. No item is worth less than a tenth of the mean: where the
-    uncertainties say nothing, the pool is covered as by `facility-location`.
+    likeness is the cosine. No item is worth less than a tenth of the mean. In a cycle, worths count as far as they
+    follow the model's errors on the held-out images: where they don't, or fewer than 10 images are held out, every item
+    is worth the same, and the pool is covered as by `facility-location`.
     A share of every list (`strategy.random_share`, 5 %) is drawn at random as a control group.
     Needs: embedding (n, d) of the pool and of annotated items, margin (n,), class_uncertainty (n, classes),
     expected_objects (n,). Score: picks first, then by worth. Cost: that of `facility-location`.
@@ -41,11 +42,28 @@ class Auto:
         """(n,) picks first, the unpicked by worth."""
         vectors = unit_rows(signals.matrix("embedding"))
         labeled = unit_rows(signals.labeled_matrix("embedding"))
-        single = np.ptp(signals["expected_objects"]) < ALIKE if len(signals) else True
+        single = has_single_objects(signals)
         worth = signals["margin"].astype(np.float64) if single else class_worth(signals)
-        weights = np.maximum(worth, FLOOR * worth.mean()) if worth.any() else np.ones(len(worth))
+        trust = 1.0 if signals.trust is None else signals.trust.get(self.weighs_by(signals), 0.0)
+        weights = flattened(worth, trust)
         kernel = gaussian(kernel_width(labeled)) if single else cosine
         return picks_first(pick_covering(vectors, budget, labeled, weights, kernel, rng), weights)
+
+    def weighs_by(self, signals: Signals) -> str:
+        """The uncertainty that items are worth; it counts as far as it is trusted (``Signals.trust``)."""
+        return "margin" if has_single_objects(signals) else "class_uncertainty"
+
+
+def has_single_objects(signals: Signals) -> bool:
+    """Whether every item has the same number of objects, as in classification."""
+    return not len(signals) or bool(np.ptp(signals["expected_objects"]) < ALIKE)
+
+
+def flattened(worth: np.ndarray, trust: float) -> np.ndarray:
+    """(n,) weights of mean 1 between equal ones (trust 0) and the worth of each item (1), none below a tenth."""
+    if not worth.any():
+        return np.ones(len(worth))
+    return np.maximum(trust * worth / worth.mean() + (1 - trust), FLOOR)
 
 
 def class_worth(signals: Signals) -> np.ndarray:

@@ -32,6 +32,12 @@ def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         return np.asarray(one @ other.T)
 
 
+def are_equal(vectors: np.ndarray, most: int = 1000) -> bool:
+    """Whether ``most`` evenly spaced rows of (n, d) are all the same; stops at the first block with another one."""
+    rows = np.array(evenly_spaced(range(len(vectors)), most), dtype=np.int64)
+    return all(bool((vectors[rows[part]] == vectors[0]).all()) for part in slices(len(rows), 64))
+
+
 class Rows:
     """Vectors, shifted and scaled, in one floating type.
 

@@ -42,3 +42,20 @@ class Collapse:
     kept: int
     before: Measurement
     differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reliance:
+    """How far uncertainties follow the model's errors on held-out images.
+
+    Attributes:
+        images: held-out images whose uncertainty and true loss are known.
+        correlations: Spearman's with the true loss, by uncertainty; one that is the same for all images has none.
+        trust: by uncertainty, in [0, 1]; 0 with too few images.
+        weighs: the uncertainty that the strategy weighs images by, if it reads the trust.
+    """
+
+    images: int = 0
+    correlations: dict[str, float] = field(default_factory=dict)
+    trust: dict[str, float] = field(default_factory=dict)
+    weighs: str = ""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pydantic
 
 from alcli.annotations import PassedOver
-from alcli.workspace.measurements import Collapse, Measurement
+from alcli.workspace.measurements import Collapse, Measurement, Reliance
 
 
 @dataclass(frozen=True)
@@ -264,6 +264,7 @@ class Scored(Summary):
         measurement: of the model, with the held-out images weighted to stand for the pool.
         collapse: of the cycle's own model, which did not rank; None as a rule.
         asked_classes: in how many of the images asked for the model sees each class; empty where it does not say.
+        reliance: of its uncertainties; None where nothing is held out, or no uncertainty was computed.
     """
 
     step = "score"
@@ -285,6 +286,7 @@ class Scored(Summary):
     measurement: Measurement = field(default_factory=Measurement)
     collapse: Collapse | None = None
     asked_classes: dict[str, int] = field(default_factory=dict)
+    reliance: Reliance | None = None
 
     def document(self) -> dict[str, Any]:
         """The summary as JSON values."""

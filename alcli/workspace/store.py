@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,43 +13,7 @@ from alcli.annotations import IGNORED, Annotation, PassedOver, sum_by_kind
 from alcli.errors import DataError, WorkspaceDamaged
 from alcli.items import QUARANTINED, SKIPPED, STATES, UNLABELED, ImageFacts, Item, Pool, Receipt, Refusal
 from alcli.workspace.records import CycleRecord, Quarantined, QueueRecord, Skip
-
-SCHEMA = """
-CREATE TABLE items (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, uri TEXT NOT NULL,
-    state TEXT NOT NULL, version TEXT NOT NULL, assignees TEXT NOT NULL
-);
-CREATE TABLE annotations (item_id TEXT PRIMARY KEY, version TEXT NOT NULL, content TEXT NOT NULL);
-CREATE TABLE images (
-    item_id TEXT PRIMARY KEY, version TEXT NOT NULL, sha256 TEXT NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL
-);
-CREATE TABLE quarantine (
-    stage TEXT NOT NULL, item_id TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL,
-    since TEXT NOT NULL, PRIMARY KEY (stage, item_id)
-);
-CREATE TABLE cycles (number INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, inputs TEXT NOT NULL);
-CREATE TABLE steps (
-    cycle INTEGER NOT NULL, step TEXT NOT NULL, inputs TEXT NOT NULL, file TEXT, sha256 TEXT,
-    summary TEXT NOT NULL, finished TEXT NOT NULL, PRIMARY KEY (cycle, step)
-);
-CREATE TABLE receipts (
-    cycle INTEGER NOT NULL, item_id TEXT NOT NULL, position INTEGER NOT NULL, accepted INTEGER NOT NULL,
-    reason TEXT NOT NULL, PRIMARY KEY (cycle, item_id)
-);
-"""
-"""Version 1, for ever: new tables and columns are made by ``MIGRATIONS``, for new workspaces as for old ones."""
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    ("CREATE TABLE skips (item_id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, since TEXT NOT NULL)",),
-    (
-        "ALTER TABLE images ADD COLUMN side TEXT NOT NULL DEFAULT ''",
-        "CREATE TABLE first_hashes (item_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL)",
-        "INSERT INTO first_hashes SELECT item_id, sha256 FROM images",
-        "CREATE TABLE queues (cycle INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, top INTEGER, restored INTEGER NOT NULL)",
-    ),
-)
-"""The statements from version 1 to 2, those from 2 to 3, and so on; never changed once released."""
+from alcli.workspace.schema import MIGRATIONS, SCHEMA
 
 NO_LIMIT = 2**62
 PARTS = ("boxes", "poses", "polygons", "masks")
@@ -267,6 +231,15 @@ class Store:
     def first_hashes(self) -> dict[str, str]:
         """item id → SHA-256 of its file when an alcli that did not hash pixels saw it; they never go."""
         return dict(tuple(row) for row in self._connection.execute("SELECT item_id, sha256 FROM first_hashes"))
+
+    def sides(self) -> dict[str, str]:
+        """Hash of an image's pixels → that of the image which decides its side of the held-out line; they never go."""
+        return dict(tuple(row) for row in self._connection.execute("SELECT image, anchor FROM sides"))
+
+    def put_sides(self, anchors: Mapping[str, str]) -> None:
+        """Remember sides; an image that has one keeps it."""
+        with self._transaction():
+            self._connection.executemany("INSERT OR IGNORE INTO sides VALUES (?, ?)", anchors.items())
 
     # Quarantine
 

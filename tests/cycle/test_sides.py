@@ -56,7 +56,12 @@ def save_again(path, target=None):
 def forget_pixels(root):
     """The database as the release before pixels were looked at has left it."""
     with sqlite3.connect(root / "alcli.db") as database:
-        for statement in ("DROP TABLE first_hashes", "DROP TABLE queues", "ALTER TABLE images DROP COLUMN side"):
+        for statement in (
+            "DROP TABLE first_hashes",
+            "DROP TABLE queues",
+            "DROP TABLE sides",
+            "ALTER TABLE images DROP COLUMN side",
+        ):
             database.execute(statement)
         database.execute(f"PRAGMA user_version = {BEFORE_PIXELS}")
 

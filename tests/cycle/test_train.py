@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import split_held_out
+from alcli.artifacts.sides import split_held_out
 from alcli.config import ModelOptions, TaskOptions
 from alcli.items import ImageFacts, Item
 from alcli.models import storage
@@ -154,7 +154,7 @@ def test_a_wrong_name_is_found_before_anything_is_trained(alcli, workspace, flag
 
 
 def test_options_reach_the_task():
-    from alcli.artifacts.examples import make_task
+    from alcli.artifacts.configured_task import make_task
     from alcli.config import Config
 
     config = Config(task=TaskOptions(aggregate="max"), model=ModelOptions(name="ssd-tiny", input_size=64))

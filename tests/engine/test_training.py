@@ -133,6 +133,17 @@ def test_after_detaching_only_the_loss_head_feels_the_ranking(examples):
     assert not torch.equal(without["head.output.weight"], detached["head.output.weight"])
 
 
+def test_a_detached_loss_head_never_shapes_the_network(examples):
+    limit = {"epochs": 2, "gradient_clip": 0.01}  # so small that a common norm would show
+    _, without = run(examples, loss_head="detached", loss_weight=0.0, **limit)
+    _, detached = run(examples, loss_head="detached", loss_weight=50.0, **limit)
+    _, published = run(examples, loss_weight=50.0, **limit)
+    model = [name for name in without if not name.startswith("head.branches") and not name.startswith("head.output")]
+    assert all(torch.equal(without[name], detached[name]) for name in model)
+    assert any(not torch.equal(without[name], published[name]) for name in model)
+    assert not torch.equal(without["head.output.weight"], detached["head.output.weight"])
+
+
 def test_the_task_names_its_own_loss_weight(examples, monkeypatch):
     monkeypatch.setattr(Detection, "loss_weight", 0.25)
     _, own = run(examples, epochs=1)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from alcli.models.loss_head import LossHead, ranking_loss, total_loss
+from alcli.models.loss_head import LossHead, all_pairs_loss, form_loss, ranking_loss, total_loss
 
 
 def by_hand(predicted, actual, margin):
@@ -74,3 +74,35 @@ def test_the_head_learns_to_rank():
         optimizer.step()
     correlation = torch.corrcoef(torch.stack([head([maps]).detach(), actual]))[0, 1]
     assert correlation > 0.9
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 16])
+def test_all_pairs_count_by_how_far_their_true_ranks_are_apart(count):
+    generator = torch.Generator().manual_seed(count)
+    predicted, actual = torch.randn(2, count, generator=generator).unbind()
+    ranks = actual.argsort().argsort().tolist()
+    total = weights = 0.0
+    for i in range(count):
+        for j in range(i):
+            sign = 1 if actual[i] > actual[j] else -1
+            weight = abs(ranks[i] - ranks[j])
+            total += weight * max(0.0, 0.1 - sign * float(predicted[i] - predicted[j]))
+            weights += weight
+    assert float(all_pairs_loss(predicted, actual)) == pytest.approx(total / weights, rel=1e-5)
+
+
+def test_without_two_different_losses_all_pairs_cost_nothing_and_carry_a_gradient():
+    for count in (1, 3):
+        predicted = torch.arange(count, dtype=torch.float32, requires_grad=True)
+        loss = all_pairs_loss(predicted, torch.ones(count))
+        loss.backward()
+        assert float(loss.detach()) == 0
+        assert predicted.grad.tolist() == [0] * count
+
+
+def test_a_right_order_with_the_margin_costs_nothing_and_a_wrong_one_something():
+    actual = torch.tensor([1.0, 2.0, 3.0])
+    assert float(all_pairs_loss(actual / 5, actual)) == 0
+    assert float(all_pairs_loss(-actual, actual)) > 1
+    assert float(form_loss("detached", actual / 5, actual, margin=1.0)) == 0
+    assert float(form_loss("published", actual / 5, actual, margin=1.0)) == pytest.approx(0.6)

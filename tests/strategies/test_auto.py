@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alcli.signals import Signals
-from alcli.strategies.auto import Auto, class_worth
+from alcli.strategies.auto import Auto, class_worth, flattened
 from alcli.strategies.facility_location import FacilityLocation
 from alcli.strategies.herding import Herding, kernel_width
 
@@ -78,6 +78,44 @@ def test_the_worth_of_an_image_is_its_class_uncertainty_times_rarity():
 def test_uncertainties_that_say_nothing_leave_the_cover_of_the_pool(objects):
     silent = make_signals(objects, margin=np.zeros(GROUPS * EACH), class_uncertainty=np.zeros((GROUPS * EACH, CLASSES)))
     assert sorted(groups_of_picks(Auto(), silent, GROUPS)) == list(range(GROUPS))
+
+
+@pytest.mark.parametrize(("objects", "name"), [(ONE, "margin"), (MANY, "class_uncertainty")])
+def test_uncertainties_count_as_far_as_they_are_trusted(objects, name):
+    loud = np.where(np.arange(GROUPS * EACH) // EACH == 7, 1.0, 0.5)
+    signals = make_signals(objects, margin=loud, class_uncertainty=loud[:, None].repeat(CLASSES, axis=1))
+    plain = make_signals(objects)
+    assert Auto().weighs_by(signals) == name
+    distrusted, unmeasured = replace(signals, trust={name: 0.0}), replace(signals, trust={})
+    assert groups_of_picks(Auto(), distrusted, 8) == groups_of_picks(Auto(), unmeasured, 8)
+    assert groups_of_picks(Auto(), distrusted, 8) == groups_of_picks(Auto(), plain, 8)
+    assert groups_of_picks(Auto(), replace(signals, trust={name: 1.0}), 8) == groups_of_picks(Auto(), signals, 8)
+    assert groups_of_picks(Auto(), signals, 1) == [7]
+
+
+def test_weights_lie_between_equal_ones_and_the_worth():
+    worth = np.array([0.0, 1.0, 3.0, 4.0])  # mean 2
+    assert flattened(worth, 0.0).tolist() == [1, 1, 1, 1]
+    assert flattened(worth, 0.5) == pytest.approx([0.5, 0.75, 1.25, 1.5])
+    assert flattened(worth, 1.0) == pytest.approx([0.1, 0.5, 1.5, 2.0])
+    assert flattened(np.zeros(3), 1.0).tolist() == [1, 1, 1]
+
+
+def test_a_class_that_nobody_sees_or_has_annotated_changes_nothing():
+    uncertainty = np.stack([np.linspace(0.1, 1, GROUPS * EACH), np.zeros(GROUPS * EACH)], axis=1)
+    signals = make_signals(MANY, class_uncertainty=uncertainty)
+    worth = class_worth(replace(signals, class_counts=(7, 0)))
+    # Mean 3.5: √(4.5 / 8) for the first class; the second adds nothing.
+    assert worth == pytest.approx(uncertainty[:, 0] * (4.5 / 8) ** 0.5)
+    assert np.isfinite(Auto().score(replace(signals, class_counts=(0, 0)), 3, np.random.default_rng(0))).all()
+
+
+def test_equal_embeddings_leave_the_order_of_worth():
+    margin = np.linspace(0, 1, GROUPS * EACH)
+    signals = make_signals(ONE, embedding=np.ones((GROUPS * EACH, 16)), margin=margin)
+    scores = Auto().score(signals, 3, np.random.default_rng(0))
+    # The first pick covers everything; the others follow by worth.
+    assert np.argsort(-scores, kind="stable")[1:4].tolist() == [199, 198, 197]
 
 
 def test_rounding_does_not_make_one_object_many():

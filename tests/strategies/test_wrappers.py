@@ -56,6 +56,22 @@ def test_the_wrapped_strategy_is_asked_for_all_candidates():
     assert inner.asked == 12
 
 
+def test_refine_takes_one_of_each_uncertain_group_and_nothing_certain():
+    groups = np.repeat(np.arange(8), 25)
+    vectors = np.eye(8, 16)[groups] + 0.02 * np.random.default_rng(0).normal(size=(200, 16))
+    pool = signals(embedding=vectors, margin=np.where(groups < 4, 0.9, 0.05))
+    strategy = make_strategy("refine:margin")
+    assert strategy.needs == {"embedding", "margin"} and strategy.needs_labeled == {"embedding"}
+    assert sorted(groups[picks(strategy, pool, 4)].tolist()) == [0, 1, 2, 3]
+    assert picks(strategy, pool, 4) == picks(strategy, pool, 4)
+
+
+def test_refine_is_herding_where_parts_of_the_pool_would_be_chosen_whole():
+    rng = np.random.default_rng(0)
+    pool = signals(embedding=rng.normal(size=(20, 4)), margin=rng.random(20))
+    assert picks(make_strategy("refine:margin"), pool, 8) == picks(make_strategy("herding"), pool, 8)
+
+
 def test_cost_divides_by_objects_and_never_by_less_than_one():
     pool = signals(predicted_loss=np.array([8.0, 3.0, 1.0]), expected_objects=np.array([4.0, 1.0, 0.1]))
     scores = CostNormalised(LearnedLoss()).score(pool, 1, np.random.default_rng(0))

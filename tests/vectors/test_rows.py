@@ -57,3 +57,11 @@ def test_vectors_of_the_pool_and_of_annotated_items():
     assert empty.labeled_matrix("embedding").shape == (0, 1)
     only_known = Signals([], {"embedding": np.zeros(0)}, known)
     assert only_known.labeled_matrix("embedding").shape == (0, 1)
+
+
+def test_rows_are_equal_only_if_all_of_them_are():
+    same = np.ones((3000, 4), np.float16)
+    assert vectors.are_equal(same) and vectors.are_equal(same[:1]) and vectors.are_equal(np.zeros((0, 4)))
+    same[0, 1] = 0
+    assert not vectors.are_equal(same)
+    assert not vectors.are_equal(np.full((3, 2), np.nan))

@@ -18,9 +18,10 @@ CREATE TABLE receipts (
     cycle INTEGER NOT NULL, item_id TEXT NOT NULL, position INTEGER NOT NULL, accepted INTEGER NOT NULL,
     reason TEXT NOT NULL, PRIMARY KEY (cycle, item_id)
 );
+CREATE TABLE sides (image TEXT PRIMARY KEY, anchor TEXT NOT NULL);
 CREATE TABLE skips (item_id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE steps (
     cycle INTEGER NOT NULL, step TEXT NOT NULL, inputs TEXT NOT NULL, file TEXT, sha256 TEXT,
     summary TEXT NOT NULL, finished TEXT NOT NULL, PRIMARY KEY (cycle, step)
 );
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
