@@ -37,7 +37,8 @@ def test_every_error_has_an_exit_code_that_is_documented():
     for kind in (*below(errors.AlcliError), errors.Interrupted):
         error = kind(signal.SIGINT) if kind is errors.Interrupted else kind("what", kept="kept", do="do")
         assert error.exit_code in errors.EXIT_CODES, kind
-        assert kind.__name__ in errors.__doc__
+        if kind.__module__ == errors.__name__:  # a platform may tell its own errors apart
+            assert kind.__name__ in errors.__doc__
         assert str(kind.__doc__).endswith(".")
 
 

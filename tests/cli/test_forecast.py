@@ -87,5 +87,5 @@ def test_status_before_anything_can_be_said(alcli, workspace):
     write_cycles(workspace, math.nan)
     code, out, _ = alcli("status", "-w", workspace, "--exit-code")
     assert code == 0
-    assert "Go on: it is too early to say more. A forecast comes after the next cycle;" in out
+    assert "Go on: it is too early to say more. A forecast comes after two cycles with annotations;" in out
     assert json.loads(alcli("status", "-w", workspace, "--json")[1])["cycles"][0]["metrics"]["map"] is None
