@@ -19,7 +19,8 @@ class Calibrated(Wrapper):
     ``calibrated:herding`` divides the logits by the temperature at which the likelihood of the labels of the held-out
     images is largest. Where none can be fitted (fewer than 10 held-out images, one class, all right or all wrong), or
     the classes of an image are no distribution, as in detection, the uncertainties stay as they are; a cycle says so.
-    Needs: class_scores (n, c), and what the wrapped strategy needs. Score: the wrapped strategy's. Cost: its, too.
+    Needs: class_scores (n, c), and what the wrapped strategy needs. Score: that of the wrapped strategy. Cost: O(n · c)
+    extra.
     Source: Guo, Pleiss, Sun & Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
     """
 

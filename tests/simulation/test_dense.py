@@ -76,7 +76,7 @@ def learner(request, tmp_path_factory):
         item = Item(name, name, str(number))
         answer = annotation(request.param, name, picture, boxes)
         examples.append(task.encode(item, root / name, inspect(root / name), answer))
-    config = config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})})
+    config = config.model_copy(update={"score": config.score.model_copy(update={"workers": 0, "precision": "float32"})})
     labels = Labels(examples[:POOL], examples[POOL:], CLASSES[request.param], task.unit)
     return DenseLearner(config, labels, dense_maps.extract(config, labels, root / "features", Silent()))
 
