@@ -28,7 +28,8 @@ from alcli.system.text import did_you_mean
 TASKS_A_PAGE = 1000
 PROJECTS_A_PAGE = 100
 ANNOTATIONS_A_CALL = 200
-SCORES_A_CALL = 1000
+SCORES_A_CALL = 5000
+"""Each call costs the server a look at all tasks, however few scores it brings."""
 FIELDS = "id,data,created_at,updated_at,total_annotations,cancelled_annotations"
 
 
