@@ -57,7 +57,7 @@ def test_a_workspace_of_the_first_version_is_brought_to_this_one(alcli, workspac
 
     alcli("cycle", "-w", workspace)
     with sqlite3.connect(workspace / "alcli.db") as connection:
-        for table in ("skips", "first_hashes", "queues"):
+        for table in ("skips", "first_hashes", "queues", "sides"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("ALTER TABLE images DROP COLUMN side")
         connection.execute("PRAGMA user_version = 1")
