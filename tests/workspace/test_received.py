@@ -78,7 +78,7 @@ def test_restore_looks_as_closely(alcli, workspace, tmp_path, kind):
 
 
 def test_an_older_database_is_compared_with_what_the_older_alcli_made(alcli, workspace):
-    change(workspace, "DROP TABLE skips", "DROP TABLE first_hashes", "DROP TABLE queues",
+    change(workspace, "DROP TABLE skips", "DROP TABLE first_hashes", "DROP TABLE queues", "DROP TABLE sides",
            "ALTER TABLE images DROP COLUMN side", "PRAGMA user_version = 1")  # fmt: skip
     assert alcli("status", "-w", workspace)[0] == 0
     change(workspace, OBJECTS["trigger"])
