@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alcli.errors import AlcliError, MachineError, WorkspaceDamaged, WorkspaceTooNew
-from alcli.workspace.received import Definition, check_definitions, definitions
+from alcli.workspace.received import Definition, check_definitions
 from alcli.workspace.store import Store, newest_version
 
 DATABASE = "alcli.db"
@@ -115,7 +115,7 @@ def check_version(connection: Connection, root: Path) -> int:
         )
     if version < 1:
         raise WorkspaceDamaged(f"{root / DATABASE} is not a workspace's database.", do="Restore it from a backup.")
-    check_definitions(connection, _made_by(version), root / DATABASE)
+    check_definitions(Store(connection).definitions(), _made_by(version), root / DATABASE)
     if version == newest_version():
         _check_columns(connection, root)
     return version
@@ -126,8 +126,9 @@ def _made_by(version: int) -> dict[Definition, str]:
     """What a database of this version holds when alcli has made it."""
     empty = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        Store(empty).create(version)
-        return definitions(empty)
+        store = Store(empty)
+        store.create(version)
+        return store.definitions()
     finally:
         empty.close()
 

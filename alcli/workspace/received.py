@@ -7,9 +7,8 @@ delete.
 
 from __future__ import annotations
 
-import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from alcli.errors import DataError, UsageError
@@ -75,34 +74,29 @@ def check_files(database: Path, writing: bool) -> None:
             )
 
 
-def check_definitions(connection: sqlite3.Connection, expected: dict[Definition, str], path: Path) -> None:
+def check_definitions(given: Mapping[Definition, str], expected: Mapping[Definition, str], path: Path) -> None:
     """Raise DataError for a trigger, view, table or index that alcli has not made, or not so.
 
     What is missing is damage, and found elsewhere.
 
     Args:
-        expected: the statements of an intact database of this version.
+        given: the statement of everything in the database, as ``Store.definitions`` says it.
+        expected: the same of an intact database of this version.
     """
-    for key, statement in definitions(connection).items():
-        kind, name = key
-        if expected.get(key) == statement:
+    intact = {key: _plain(statement) for key, statement in expected.items()}
+    for key, raw in given.items():
+        (kind, name), statement = key, _plain(raw)
+        if intact.get(key) == statement:
             continue
-        if key in expected and not _adds_to(statement, expected[key]):
+        if key in intact and not _adds_to(statement, intact[key]):
             continue  # a column that is gone or renamed
-        virtual = "virtual " if _plain(statement).startswith(VIRTUAL) else ""
+        virtual = "virtual " if statement.startswith(VIRTUAL) else ""
         difference = "is not as alcli makes it" if key in expected else "was not made by alcli"
         raise DataError(
             f"{path}: the {virtual}{kind} {name} {difference}; it could run when the database is read or written.",
             kept="Nothing was run, read or changed.",
             do="Restore the workspace from a backup of your own; if you made this yourself, drop it with sqlite3.",
         )
-
-
-def definitions(connection: sqlite3.Connection) -> dict[Definition, str]:
-    """The statement of every trigger, view, table and index of a database by kind and name, without SQLite's own."""
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-    found = {(str(row[0]), str(row[1])): _plain(str(row[2])) for row in rows}
-    return {key: statement for key, statement in found.items() if not key[1].startswith(("sqlite_stat", "sqlite_seq"))}
 
 
 def _adds_to(statement: str, expected: str) -> bool:

@@ -47,6 +47,12 @@ class Store:
         """The version of the schema; 0 for a database that is not alcli's."""
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
+    def definitions(self) -> dict[tuple[str, str], str]:
+        """The statement of every trigger, view, table and index by (kind, name), without SQLite's own."""
+        rows = self._connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        named = {(str(row[0]), str(row[1])): str(row[2]) for row in rows}
+        return {key: text for key, text in named.items() if not key[1].startswith(("sqlite_stat", "sqlite_seq"))}
+
     def create(self, version: int | None = None) -> None:
         """Make the tables in an empty database, in the form of a version, by default their newest."""
         self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = 1; COMMIT;")
