@@ -37,7 +37,7 @@ def make(folder: Path) -> Path:
     code = run(
         "init", folder / "W", "--task", "classification", "--images", folder / "images", "--annotations",
         folder / "labels.csv", "--model", "resnet18", "--budget", 2,
-        "--set", "train.epochs=10", "--set", "train.min_steps=70",
+        "--set", "train.epochs=30",
         "--set", "train.workers=0", "--set", "score.workers=0", "--set", "model.input_size=64",
         "--set", "train.batch_size=8",
     )  # fmt: skip
