@@ -64,6 +64,32 @@ class PlatformOptions(Section):
         """
         return {}
 
+    def confirmed_value(self, key: str, workspace: Path) -> str:
+        """What the owner confirms of such a setting; another one has to be confirmed again."""
+        return str(getattr(self, key))
+
+
+class LearnerOptions(Section):
+    """Who learns, and who looks at the pool."""
+
+    name: str = Field("builtin", description="`alcli list learners`; builtin trains alcli's own networks")
+
+    def outside_effects(self, workspace: Path) -> dict[str, str]:
+        """What the settings do outside the workspace that its owner must have confirmed: a sentence by key."""
+        return {}
+
+    def confirmed_value(self, key: str, workspace: Path) -> str:
+        """What the owner confirms of such a setting; another one has to be confirmed again."""
+        return str(getattr(self, key))
+
+    def in_words(self) -> str:
+        """Who learns, for `alcli init`: ``predictions from preds.jsonl``."""
+        return f"learner {self.name}"
+
+    def fingerprint(self) -> str:
+        """A hash of the files outside the workspace that a learner reads; a change makes a new cycle due."""
+        return ""
+
 
 class TaskOptions(Section):
     """What the model has to learn."""

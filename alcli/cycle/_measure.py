@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import spearmanr
-from torch import nn
 
 from alcli.annotations import Annotation
 from alcli.artifacts.examples import held_out_examples
+from alcli.artifacts.predictor import Predictor
 from alcli.artifacts.scoring_pass import ScoringPass
-from alcli.artifacts.trained import TrainedModel, load_previous
 from alcli.context import Context
-from alcli.engine import inference, stratified
+from alcli.engine import stratified
 from alcli.engine.agreement import agreement
 from alcli.errors import AlcliError, DataError
-from alcli.models.loss_head import LossHead
 from alcli.signals import Signals
 from alcli.system.files import atomic_write
 from alcli.system.text import quantity
@@ -42,22 +40,20 @@ class Evaluation:
     agreement: float | None = None
 
 
-def evaluate_model(
-    context: Context, cycle: int, task: Task, model: nn.Module, loss_head: LossHead, held_out: Sequence[Example]
-) -> Evaluation:
+def evaluate_model(context: Context, cycle: int, predictor: Predictor, held_out: Sequence[Example]) -> Evaluation:
     """Evaluate a cycle's new model; where something cannot be measured, say why."""
     if not held_out:
         return Evaluation()
     context.progress.say(f"Evaluating on {quantity(len(held_out), 'held-out image')}.")
-    rows = inference.predictions(task, model, held_out, context.config.score)
-    predictions = {prediction.item_id: prediction for prediction in rows}
+    predictions = {prediction.item_id: prediction for prediction in predictor.predictions(held_out)}
     held_out = [example for example in held_out if example.item.id in predictions]
-    metrics = _metrics(context, task, held_out, predictions)
+    metrics = _metrics(context, predictor.task, held_out, predictions)
     if metrics and len(held_out) >= 3:
-        true, predicted = inference.losses(task, model, loss_head, held_out, context.config.score)
-        if len(set(true.tolist())) > 1 and len(set(predicted.tolist())) > 1:
+        losses = predictor.losses(held_out)
+        true, predicted = [loss for _, loss, _ in losses], [loss for _, _, loss in losses]
+        if len(set(true)) > 1 and len(set(predicted)) > 1:
             metrics[CORRELATION] = float(spearmanr(true, predicted).statistic)
-    return Evaluation(metrics, _agreement(context, cycle, task, held_out, predictions))
+    return Evaluation(metrics, _agreement(context, cycle, predictor, held_out, predictions))
 
 
 def _metrics(
@@ -74,41 +70,40 @@ def _metrics(
 
 
 def _agreement(
-    context: Context, cycle: int, task: Task, held_out: Sequence[Example], predictions: Mapping[str, Annotation]
+    context: Context,
+    cycle: int,
+    predictor: Predictor,
+    held_out: Sequence[Example],
+    predictions: Mapping[str, Annotation],
 ) -> float | None:
     """How far this model and the one before predict the same on the held-out images."""
     try:
-        previous = load_previous(context, cycle, task)
+        earlier = predictor.earlier(cycle)
     except AlcliError as error:
         context.progress.say(f"{error.what} It is not compared with the new model.")
         return None
-    if previous is None:
+    if earlier is None:
         return None
-    before = inference.predictions(task, previous, held_out, context.config.score)
-    return agreement(task, held_out, before, predictions.values())
+    return agreement(predictor.task, held_out, earlier.predictions(held_out), predictions.values())
 
 
-def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signals: Signals) -> Measurement:
+def measure_with_pool(context: Context, cycle: int, predictor: Predictor, signals: Signals) -> Measurement:
     """The model's metrics with the held-out images weighted to stand for all images that it was not trained on.
 
     Args:
         signals: of the pool. Without an uncertainty among them every image has the same weight, and this is said.
     """
-    training = trained.record.summary
+    training = predictor.record.summary
     if not training.metrics:
         return Measurement()
-    examples = held_out_examples(context, trained.task, training.validation)
-    options = context.config.score
-    predictions = {
-        prediction.item_id: prediction
-        for prediction in inference.predictions(trained.task, trained.model, examples, options)
-    }
+    examples = held_out_examples(context, predictor.task, training.validation)
+    predictions = {prediction.item_id: prediction for prediction in predictor.predictions(examples)}
     examples = [example for example in examples if example.item.id in predictions]
     if not examples:
         return Measurement()
-    strata = _strata(context, cycle, trained, signals, examples)
+    strata = _strata(context, cycle, predictor, signals, examples)
     try:
-        measured = stratified.measure(trained.task, examples, predictions, strata, context.config.selection.seed)
+        measured = stratified.measure(predictor.task, examples, predictions, strata, context.config.selection.seed)
     except DataError:
         return Measurement()  # said by the training
     metrics = measured.metrics
@@ -119,14 +114,14 @@ def measure_with_pool(context: Context, cycle: int, trained: TrainedModel, signa
 
 
 def _strata(
-    context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
+    context: Context, cycle: int, predictor: Predictor, signals: Signals, examples: Sequence[Example]
 ) -> stratified.Strata:
     name = stratified.choose_signal(signals)
     if name is None:
         context.progress.say("The strategy looks at no uncertainty: the metric is a plain mean over held-out images.")
         return stratified.equal_strata(len(examples))
     items = [example.item for example in examples]
-    theirs = ScoringPass(context, cycle, trained).signals(frozenset({name}), items, "signals-held-out")
+    theirs = ScoringPass(context, cycle, predictor).signals(frozenset({name}), items, "signals-held-out")
     known = dict(zip(theirs.item_ids, stratified.uncertainty(theirs, name).tolist(), strict=True))
     held_out = np.array([known.get(item.id, np.nan) for item in items])
     return stratified.make_strata(stratified.uncertainty(signals, name), held_out)

@@ -68,14 +68,14 @@ def _upload_prelabels(
     context: Context, scored: StepRecord[Scored], rows: Sequence[QueryRow], platform: Dispatching
 ) -> list[Refusal]:
     # Here, so that only a push with pre-labels pays for torch.
-    from alcli.artifacts.trained import load_trained
+    from alcli.artifacts.predictor import load_predictor
     from alcli.review.predictions import predict
 
     training = context.workspace.step(scored.summary.model_cycle, Training)
     if training is None or training.file is None:
         raise UsageError("There is no model yet that could make pre-labels.", do="Annotate some images first.")
     items = {row.item.id: row.item for row in rows}
-    predictions = predict(context, load_trained(context, training), list(items.values()))
+    predictions = predict(context, load_predictor(context, training), list(items.values()))
     unread = [Refusal(item_id, items[item_id].name, why) for item_id, why in predictions.missing.items()]
     least = context.config.platform.prelabel_score
     credible = (annotation.without_unlikely_objects(least) for annotation in predictions.annotations.values())

@@ -9,18 +9,20 @@ from dataclasses import replace
 from alcli import plugins
 from alcli.annotations import object_counts
 from alcli.artifacts.examples import check_reachable, inspect_images
+from alcli.artifacts.predictor import Predictor, load_predictor
 from alcli.artifacts.scores import write_scores
 from alcli.artifacts.scoring_pass import ScorePlan, ScoringPass
 from alcli.artifacts.starting_weights import settle_weights
-from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
+from alcli.artifacts.trained import newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.cycle._measure import measure_with_pool, write_metrics
 from alcli.engine.stratified import UNCERTAINTIES
 from alcli.errors import DataError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, Refusal
+from alcli.learners import Learner
 from alcli.review.label_review import choose_rechecks, rechecks_key
-from alcli.selection.query import Query, remove_rows
+from alcli.selection.query import Query, append_rows, remove_rows
 from alcli.selection.rank import Draw, further_signals, rank
 from alcli.selection.reasons import Grounds, rare_classes, signals_for_reasons
 from alcli.signals import Signals
@@ -28,8 +30,9 @@ from alcli.strategies import control_share, make_strategy, supported_strategy
 from alcli.system.clock import now
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.system.text import quantity
-from alcli.workspace.records import Scored, StepRecord, Training
+from alcli.workspace.records import BUILTIN, Scored, StepRecord, Training
 
+NO_PREDICTION = "no prediction for this image"
 UNFINISHED = ""
 """Inputs of a pass that has to be tried again; no other inputs are equal to them."""
 
@@ -46,21 +49,25 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     """
     context = _settle(context)
     training = newest_training(context, cycle)
-    name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context)
-    plan = _plan(context, training, name)
+    given = _signal_names(context, training)
+    name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context, given)
+    plan = _plan(context, training, name, given)
     inputs = _inputs(context, training, name, plan)
     done = context.workspace.matching_step(cycle, Scored, inputs)
     if done:
         return StepResult(cycle, done.summary, already_done=True)
-    trained = load_trained(context, training)
-    signals, refusals = ScoringPass(context, cycle, trained).run(plan)
+    predictor = load_predictor(context, training)
+    unknown = predictor.unknown(plan.pool) if plan.pool_signals else ()
+    plan = replace(plan, pool=_without(plan.pool, unknown))
+    signals, refusals = ScoringPass(context, cycle, predictor).run(plan)
     counts = _labeled_objects(context)
     signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
-    query = _rank(context, cycle, trained, name, plan, signals)
-    if not plan.pool_signals:
-        query, refusals = _without_broken_images(context, query)
+    query = append_rows(_rank(context, cycle, predictor, name, plan, signals), unknown, NO_PREDICTION)
+    if not predictor.needs_images(plan.pool_signals) or not plan.pool_signals:
+        query, further = _without_broken_images(context, query)
+        refusals = [*refusals, *further]
     _check(plan.pool, refusals, query)
-    measurement = measure_with_pool(context, cycle, trained, signals)
+    measurement = measure_with_pool(context, cycle, predictor, signals)
     problems = context.workspace.store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.transient for refusal in refusals):
         inputs = UNFINISHED
@@ -83,13 +90,26 @@ def _settle(context: Context) -> Context:
     return settle_weights(context).with_settings(selection=selection)
 
 
-def _choose_strategy(context: Context) -> str:
+def _signal_names(context: Context, training: StepRecord[Training]) -> frozenset[str]:
+    """What the model can say; before the first one, what the task's networks can."""
+    name = training.summary.learner if training.file else BUILTIN
+    learner: Learner = plugins.load("learners", name)(context)
+    return learner.signal_names(training.summary)
+
+
+def _without(items: Sequence[Item], others: Sequence[Item]) -> Sequence[Item]:
+    ids = {item.id for item in others}
+    return [item for item in items if item.id not in ids] if ids else items
+
+
+def _choose_strategy(context: Context, given: frozenset[str]) -> str:
     configured = context.config.strategy.name
-    task = plugins.load("tasks", context.config.task.name)
-    name = supported_strategy(configured, task.signal_names)
+    name = supported_strategy(configured, given)
     if name != configured:
-        missing = ", ".join(sorted(make_strategy(configured).needs - task.signal_names))
-        context.progress.say(f"The task {context.config.task.name} gives no {missing}: ranking by {name}.")
+        missing = ", ".join(sorted(make_strategy(configured).needs - given))
+        learner, task = context.config.learner.name, context.config.task.name
+        who = f"The task {task} gives" if learner == BUILTIN else f"The learner {learner} gives"
+        context.progress.say(f"{who} no {missing}: ranking by {name}.")
     return name
 
 
@@ -101,14 +121,13 @@ def _cold_start(config: Config) -> str:
     return "random" if config.model.weights == "none" else "facility-location"
 
 
-def _plan(context: Context, training: StepRecord[Training], name: str) -> ScorePlan:
+def _plan(context: Context, training: StepRecord[Training], name: str, given: frozenset[str]) -> ScorePlan:
     store, strategy = context.workspace.store, make_strategy(name, context.config.strategy)
     # Images known to be broken are tried again: the list then does not depend on what an earlier run had seen.
     pool = store.pool(forgiving=("image",)).in_state(UNLABELED)
     labeled = store.pool().in_state(LABELED)
     further: frozenset[str] = frozenset()
     if not training.summary.cold_start:
-        given = plugins.load("tasks", context.config.task.name).signal_names
         classes = len(training.summary.classes)
         further = further_signals(context.config.selection) | signals_for_reasons(strategy.needs, given, classes)
         if training.summary.held_out:
@@ -134,8 +153,8 @@ def _random_share(context: Context, training: StepRecord[Training]) -> float:
     return 0.0 if training.summary.cold_start else control_share(context.config.strategy)
 
 
-def _rank(context: Context, cycle: int, trained: TrainedModel, name: str, plan: ScorePlan, signals: Signals) -> Query:
-    options, training = context.config.selection, trained.record
+def _rank(context: Context, cycle: int, predictor: Predictor, name: str, plan: ScorePlan, signals: Signals) -> Query:
+    options, training = context.config.selection, predictor.record
     cold = training.summary.cold_start
     query = rank(
         make_strategy(name, context.config.strategy),
@@ -143,7 +162,7 @@ def _rank(context: Context, cycle: int, trained: TrainedModel, name: str, plan: 
         {item.id: item for item in plan.pool},
         options,
         Draw(seed_of(options.seed, cycle), _random_share(context, training)),
-        [] if cold else choose_rechecks(context, cycle, trained),
+        [] if cold else choose_rechecks(context, cycle, predictor),
         None if cold else _grounds(context, training, plan, signals),
     )
     if query.put_off:

@@ -303,15 +303,26 @@ def write_header(stream: IO[str], header: Header, model: str = "") -> None:
     stream.write(json.dumps({**content, **({"model": model} if model else {})}) + "\n")
 
 
-def to_line(prediction: ImagePrediction) -> str:
-    """One line for ``read_lines``, without its line end; floats keep all their digits."""
+def parse_line(line: bytes, header: Header, rules: Rules, source: str) -> ImagePrediction:
+    """The prediction of one line that was checked before; raises ValueError or DataError for any other line."""
+    return _line(_DECODER.decode(line.decode("utf-8")), header, rules, source)
+
+
+def to_line(prediction: ImagePrediction, classes: Sequence[str]) -> str:
+    """One line for ``read_lines``, without its line end; floats keep all their digits.
+
+    Args:
+        classes: of the file's header; other classes of probabilities are named.
+    """
     content: dict[str, Any] = {"name": prediction.name}
     if prediction.size:
         content["size"] = list(prediction.size)
     if prediction.boxes is not None:
         content |= _boxes_content(prediction.boxes)
     if prediction.probabilities is not None:
-        content["probabilities"] = prediction.probabilities.tolist()
+        values = prediction.probabilities.tolist()
+        same = tuple(prediction.classes) == tuple(classes)
+        content["probabilities"] = values if same else dict(zip(prediction.classes, values, strict=True))
     if prediction.people is not None:
         content["keypoints"] = [{name: list(joint) for name, joint in person.items()} for person in prediction.people]
     if prediction.masks is not None:

@@ -47,7 +47,7 @@ def test_every_part_of_a_prediction_survives_the_file(tmp_path):
     path = tmp_path / "p.jsonl"
     with path.open("w") as stream:
         write_header(stream, Header(("cat", "dog")), "mine")
-        stream.write(to_line(FULL) + "\n")
+        stream.write(to_line(FULL, ("cat", "dog")) + "\n")
     (entry,) = read_lines(path, Rules())
     assert entry.name == "a/b.jpg" and entry.size == (640, 480) and entry.source == "p.jsonl, line 2"
     assert entry.keys == FULL.keys >= {"boxes", "support", "embedding", "signals.entropy", "keypoints", "masks"}
