@@ -78,15 +78,6 @@ def test_texts_in_utf_16(case: Case) -> None:
     assert case.boxes() == cats("a.jpg")
 
 
-@pytest.mark.parametrize("joints", [2, 4, 17])
-def test_rows_of_joints_without_their_shape_are_no_polygons(case: Case, joints: int) -> None:
-    row = f"0 {CAT_LINE}{' 0.2 0.3 2' * joints}\n"
-    case.picture("images/a.jpg").text("ann/labels/a.txt", row).text("ann/data.yaml", NAMES)
-    code, _, err = case.pull()
-    assert code == 3 and "look like a box and joints; name kpt_shape in data.yaml" in err
-    assert case.boxes() == {}
-
-
 def test_detection_reads_the_box_of_a_person_without_marked_joints(case: Case) -> None:
     case.picture("images/a.jpg").text("ann/labels/a.txt", f"0 {CAT_LINE} 0 0 0 0 0 0\n")
     case.text("ann/data.yaml", f"{NAMES}kpt_shape: [2, 3]\n")

@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
-from alcli.formats._files import check_source
+from alcli.formats._files import check_source, one_look
 from alcli.formats._names import ImageNames
 from alcli.formats._recognition import choose_format, recognize_format
 from alcli.items import Refusal
 
-__all__ = ["Format", "ImageNames", "Purpose", "Purposeful", "check_source", "choose_format", "recognize_format"]
+__all__ = [
+    "Format",
+    "ImageNames",
+    "Purpose",
+    "Purposeful",
+    "check_source",
+    "choose_format",
+    "one_look",
+    "recognize_format",
+]
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,11 @@ def parse_joint_names(where: str, category: dict[str, Any]) -> list[str]:
     return names
 
 
-def parse_pose(where: str, raw: dict[str, Any], label: str, names: Sequence[str], box: Box | None) -> Pose:
-    """Parse an annotation's ``keypoints``: x, y and visibility (0 not marked, 1 covered, 2 visible) of each joint."""
+def parse_pose(where: str, raw: dict[str, Any], label: str, names: Sequence[str], box: Box | None) -> Pose | None:
+    """Parse an annotation's ``keypoints``: x, y and visibility (0 not marked, 1 covered, 2 visible) of each joint.
+
+    None if no joint is marked, as of small persons in COCO.
+    """
     flat = raw["keypoints"]
     if not names:
         raise DataError(f"{where}.keypoints: the category {label!r} does not name its keypoints")
@@ -66,7 +69,7 @@ def parse_pose(where: str, raw: dict[str, Any], label: str, names: Sequence[str]
         if visibility != ABSENT
     ]
     with _error_prefix(f"{where}.keypoints"):
-        return Pose(label, tuple(joints), box)
+        return Pose(label, tuple(joints), box) if joints else None
 
 
 def parse_region(where: str, raw: dict[str, Any], label: str, size: tuple[int, int]) -> Polygon | Mask | None:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from urllib.parse import unquote
 
 from alcli.errors import DataError
-from alcli.formats._files import NOT_OPENED, file_version
+from alcli.formats._files import NOT_OPENED, file_version, relative_name
 from alcli.items import Refusal
 from alcli.system.text import readable
 
@@ -239,7 +239,7 @@ def file_claims(
         stamp: added to the version, for what the annotation depends on apart from its file.
     """
     for path in paths:
-        relative = readable(path.relative_to(root).as_posix())
+        relative = readable(relative_name(path, root))
         version = file_version(path)
         yield Claim(f"{kind}:{relative}", relative, keys(PurePosixPath(relative)), path, version and version + stamp)
 
@@ -262,7 +262,10 @@ def _with_slashes(key: str) -> str:
 
 
 def _without_suffix(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
+    """What pathlib's ``with_suffix("")`` gives for a relative path, in a tenth of the time."""
+    folder, slash, last = name.rpartition("/")
+    stem, _, suffix = last.rpartition(".")
+    return f"{folder}{slash}{stem}" if stem and suffix else name
 
 
 def _without_picture_suffix(name: str) -> str:

@@ -57,8 +57,8 @@ class Objects:
                 self.pass_over(_kind(shapes[0]))
                 return
             self._without_outline += len(boxes)
-        if self._task == "pose" and outlines and len(outlines) == len(shapes) and not boxes:
-            self.pass_over("jointless region")
+        if self._task == "pose" and not any(isinstance(shape, Pose) and shape.keypoints for shape in shapes):
+            self.pass_over("jointless region" if outlines and not boxes else "jointless object")
             return
         self._boxes += boxes
         self._polygons += [shape for shape in shapes if isinstance(shape, Polygon)]

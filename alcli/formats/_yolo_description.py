@@ -24,6 +24,7 @@ from alcli.formats._files import (
     is_given,
     read_text,
 )
+from alcli.formats._yolo_layout import unnamed_joints
 
 DESCRIPTION = "data.yaml"
 YAML = (".yaml", ".yml")
@@ -201,7 +202,7 @@ def _joints(content: dict[str, Any], path: Path) -> tuple[list[str], int]:
     names = content.get("kpt_names")
     names = next(iter(names.values()), None) if isinstance(names, dict) else names
     if not isinstance(names, list) or len(names) != shape[0]:
-        names = [f"joint_{number}" for number in range(1, shape[0] + 1)]
+        names = unnamed_joints(shape[0])
     return [str(name) for name in names], shape[1]
 
 

@@ -47,7 +47,7 @@ class ClassFolders:
         """Whether the folder holds images in its sub-folders only, and no file or folder of another format."""
         if not is_folder(path) or any((path / name).exists() for name in ("classes.txt", "labelmap.txt")):
             return False
-        if any(_is_image(entry) for entry in entries(path)) or has_files(path, *OTHER_FORMATS):
+        if has_files(path, *OTHER_FORMATS) or any(_is_image(entry) for entry in entries(path)):
             return False
         folders = [folder for base in _class_roots(path) for folder in _folders(base)]
         if any(folder.name.lower() in NOT_CLASSES | SPLITS for folder in folders):

@@ -122,7 +122,7 @@ class Coco:
                 yield path.name, readable(path.parent.relative_to(self._path).as_posix()), content
 
 
-def _parse_pose(where: str, raw: dict[str, Any], category: Category, box: Box | None) -> Pose:
+def _parse_pose(where: str, raw: dict[str, Any], category: Category, box: Box | None) -> Pose | None:
     if category.problem:
         raise DataError(category.problem)
     return parts.parse_pose(where, raw, category.name, category.joints, box)

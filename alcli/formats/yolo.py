@@ -25,15 +25,16 @@ from alcli.formats._yolo_description import (
     find_description,
     read_description,
 )
+from alcli.formats._yolo_layout import BOX, FIRST, Layout, looks_posed, needs_layout, read_layout
 from alcli.items import Refusal
 from alcli.system.files import SHARED, atomic_write
+from alcli.system.folders import KEPT
+from alcli.system.text import quantity
 
 IMAGES = "images"
 FURTHEST = 1.0
 """By how many times its size a coordinate may leave the image; the task decides how far its objects may."""
-FEWEST_JOINTS = 4
-"""From here on a row of joints cannot be an outline that by chance has only 0 and 1 at every third place."""
-VISIBILITIES = frozenset({0.0, 1.0, 2.0})
+COLUMNS = "6 values: by the values of all rows, the confidence could be the second or the last one"
 
 
 class Yolo:
@@ -55,6 +56,8 @@ class Yolo:
         self._root = path.parent if is_file(path) else path
         self._matched: Matched[Path] = Matched()
         self._description = Description()
+        self._texts: list[Path] = []
+        self._layout: Layout | None = None
         self._ignored: Counter[str] = Counter()
 
     @classmethod
@@ -72,20 +75,26 @@ class Yolo:
     @property
     def notes(self) -> list[str]:
         """What was overlooked in matching names and in reading."""
-        return [*self._matched.notes, *(f"{count} {what}." for what, count in self._ignored.items())]
+        layout = self._layout or Layout()
+        shape = f"a box and {quantity(layout.joints, 'joint')} of {layout.dimensions} values"
+        joints = [f"No kpt_shape: by their values, the rows hold {shape}."] if layout.joints else []
+        return [*self._matched.notes, *joints, *(f"{count} {what}." for what, count in self._ignored.items())]
 
     def labeled(self, names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
         """Map each labeled image to its file's version; also return the files that match no or several images.
 
         Raises:
-            DataError: the description does not name the classes.
+            DataError: the description does not name the classes, or nothing says what the columns of the rows mean.
             UsageError: there is no description, and the task's classes are not set.
         """
         texts = _label_files(self._root)
         # A folder that holds nothing yet, or nothing any more, needs no classes.
         needed = texts or find_description(self._path)
         self._description = read_description(self._path, self.purpose.classes) if needed else Description()
-        claims = file_claims("yolo", self._root, texts, _image_keys, self._description.stamp)
+        self._texts, self._layout = texts, None
+        if not self._description.joints and needs_layout(texts, self.purpose.task):
+            _check(self._work_out_layout(), self._description)
+        claims = file_claims("yolo", self._root, texts, _image_keys, self._description.stamp + self._stamp())
         images = ImageNames(names, suffixes=False)
         # Other texts lie among labels: notes, logs, lists of images.
         own = (each for each in claims if not each.version or images.match(each.keys).images or _is_label(each.source))
@@ -111,25 +120,54 @@ class Yolo:
 
     def _parse_object(self, words: Sequence[str]) -> Box | Pose | Polygon:
         label = self._label(words[0])
-        joints, dimensions = self._description.joints, self._description.dimensions
-        values = [_number(word) if joints else _share(word) for word in words[1:]]
-        if joints and len(values) == 4 + len(joints) * dimensions:
-            marked = _keypoints(values[4:], joints, dimensions)
-            box = _box(label, values[:4])
-            return Pose(label, marked, box) if marked or self.purpose.task == "pose" else box
-        if len(values) == 5:
-            self._ignored["lines have a sixth column, taken as a confidence and not used"] += 1
-        if len(values) in (4, 5):
-            return _box(label, values[:4])
+        values = [_number(word) for word in words[1:]]
+        joints, dimensions = self._joints(values)
+        if joints and len(values) == BOX + len(joints) * dimensions:
+            marked = _keypoints(values[BOX:], joints, dimensions)
+            box = _box(label, values[:BOX])
+            return Pose(label, marked, box) if marked else box
+        if len(values) in (BOX, BOX + 1):
+            return _box(label, [_share(word) for word in self._without_confidence(words[1:])])
         if joints:
             raise DataError(f"{len(words)} values, expected 5 or {5 + len(joints) * dimensions}")
-        if _has_visibilities(values):
-            raise DataError(
-                f"{len(words)} values look like a box and joints; name kpt_shape in {self._description.source}"
-            )
+        if len(values) > BOX and (self.purpose.task == "pose" or looks_posed(values)):
+            raise DataError(f"{len(words)} values look like a box and joints; {_ask_for_shape(self._description)}")
         if len(values) % 2:
             raise DataError(f"{len(words)} values: expected 5 for a box, or an odd number from 7 for a polygon")
-        return Polygon(label, (tuple(values),))
+        return Polygon(label, (tuple(map(_share, words[1:])),))
+
+    def _joints(self, values: Sequence[float]) -> tuple[Sequence[str], int]:
+        """(names, values per joint) by the description, else by the values of all rows."""
+        if self._description.joints:
+            return self._description.joints, self._description.dimensions
+        if len(values) <= BOX + 1:
+            return (), 0
+        if self._layout is None and not (self.purpose.task == "pose" or looks_posed(values)):
+            return (), 0
+        layout = self._work_out_layout()
+        return layout.joint_names, layout.dimensions
+
+    def _without_confidence(self, words: Sequence[str]) -> Sequence[str]:
+        """The four values of a box."""
+        if len(words) == BOX:
+            return words
+        layout = self._work_out_layout()
+        if not layout.confidence:
+            raise DataError(COLUMNS)
+        which = "second" if layout.confidence == FIRST else "sixth"
+        self._ignored[f"lines have a {which} column, taken as a confidence and not used"] += 1
+        return words[1:] if layout.confidence == FIRST else words[:BOX]
+
+    def _work_out_layout(self) -> Layout:
+        if self._layout is None:
+            self._layout = read_layout(self._texts, self.purpose.task)
+        return self._layout
+
+    def _stamp(self) -> str:
+        """What annotations depend on beside their own file."""
+        layout = self._layout
+        joints = f"-{layout.joints}x{layout.dimensions}" if layout and layout.joints else ""
+        return joints + ("-confidence" if layout and layout.confidence == FIRST else "")
 
     def _label(self, word: str) -> str:
         classes = self._description.classes
@@ -200,11 +238,18 @@ def _image_keys(relative: PurePosixPath) -> list[str]:
     return [str(PurePosixPath(*key)) for key in ([*above, IMAGES, *below], [*above, *below], below)]
 
 
-def _has_visibilities(values: Sequence[float]) -> bool:
-    """Whether these could be a box and joints of x, y and visibility, but hardly a polygon."""
-    marks = values[6::3]
-    joints, rest = divmod(len(values) - 4, 3)
-    return rest == 0 and VISIBILITIES.issuperset(marks) and (joints >= FEWEST_JOINTS or 2.0 in marks)
+def _ask_for_shape(description: Description) -> str:
+    return f"name kpt_shape: [joints, values per joint] in {description.source or DESCRIPTION}"
+
+
+def _check(layout: Layout, description: Description) -> None:
+    """Raises DataError if the folder's values leave a doubt that concerns every row."""
+    if layout.problem:
+        raise DataError(f"{layout.problem}.", kept=KEPT, do=f"Please {_ask_for_shape(description)}.")
+    if layout.in_doubt:
+        raise DataError(
+            f"{COLUMNS}.", kept=KEPT, do="Remove the column of confidences: class x y width height, all relative."
+        )
 
 
 def _number(word: str) -> float:

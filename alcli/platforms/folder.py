@@ -14,7 +14,7 @@ from pydantic import Field
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, Unreadable, UsageError
-from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, recognize_format
+from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, one_look, recognize_format
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._image_files import Apart, has_images, is_folder, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
@@ -134,7 +134,8 @@ class Folder(QueueFile):
         listing = list_images(self._images, self._kept_apart())
         self._passed_over = listing.notes
         names = sorted(listing.images)
-        versions, orphans = self._match(names) if self._annotations else ({}, [])
+        with one_look():
+            versions, orphans = self._match(names) if self._annotations else ({}, [])
         orphans = [_name_unread(orphan, listing.unread_names) for orphan in orphans]
         self._orphans = () if versions else orphans
         # The setting changes what is read from the same file.

@@ -68,7 +68,6 @@ def test_crowd_regions_are_ignored_pixels(tmp_path):
 
 
 BROKEN = {
-    "annotations[1].keypoints: 'cat' has no marked joint": {"keypoints": [0, 0, 0, 0, 0, 0]},
     "annotations[1].keypoints: expected 3 × 2 numbers, got 3 numbers": {"keypoints": [1, 2, 2]},
     "annotations[1].keypoints[3]: nan is not a number": {"keypoints": [1, 2, 2, float("nan"), 1, 1]},
     "annotations[1].segmentation: polygon of class 'cat' has 2 points": {"segmentation": [[1, 1, 5, 5]]},
