@@ -64,6 +64,7 @@ class Weights(click.ParamType):
 @click.option(
     "--predictions", "learner__predictions", type=FROM_HERE, help="Learner predictions: file or folder of predictions."
 )
+@click.option("--command", "learner__command", help="Learner command: your own program, run in each cycle.")
 @click.option("--embeddings", "learner__embeddings", type=FROM_HERE, help="Learner predictions: .npz of embeddings.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
 @click.option(
@@ -113,6 +114,9 @@ def _create(
     requested: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
     requested |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
     requested |= dict(config.parse_override(text) for text in settings)
+    if "learner.command" in requested:
+        # Typed here, so it means files of this folder, wherever cron starts alcli.
+        requested.setdefault("learner.directory", str(Path.cwd()))
     checked, resolved = _check_settings(requested, workspace)
     inventory = _look(resolved, workspace)
     if inventory:
