@@ -38,7 +38,7 @@ ROOMS = {
     "priorities": GROUND,
     "workspace": GROUND,
     "formats": GROUND,
-    "platforms": GROUND | {"formats", "priorities"},
+    "platforms": GROUND | {"formats", "images", "priorities"},
     "strategies": (GROUND | {"vectors"}) - {"config", "system"},
     "selection": GROUND | {"strategies", "vectors"},
     "models": GROUND,

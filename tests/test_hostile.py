@@ -17,10 +17,10 @@ from alcli.engine import training_state
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
 from alcli.items import Item, Refusal
 from alcli.models import storage
+from alcli.platforms._answers import LONGEST_WAIT, retry_after
 from alcli.platforms._downloads import Downloads
 from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_token import normalize_url
-from alcli.platforms._superannotate_wire import LONGEST_WAIT, retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.signals import Signals
 from alcli.system import tables

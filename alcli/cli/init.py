@@ -79,12 +79,14 @@ class Weights(click.ParamType):
     metavar="SECTION.KEY=VALUE",
     help="Any other setting; `alcli list settings`.",
 )
+@click.option("--create", is_flag=True, help="Make the project on the platform, with --classes and --images.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any) -> int:
+def command(workspace: Path, settings: tuple[str, ...], create: bool, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Create a workspace: the folder that keeps a project's settings, labels, models and cycles.
 
-    What was found in local folders is shown; a remote platform is first contacted by `pull` and `cycle`.
+    What was found in local folders is shown; a remote platform is first contacted by `pull` and `cycle`, or by
+    `--create`.
 
     \b
     Examples:
@@ -93,18 +95,21 @@ def command(workspace: Path, settings: tuple[str, ...], as_json: bool, quiet: bo
             --model ssd-mobilenet-v2 --weights mobilenet_v2.safetensors --budget 50 --set train.epochs=20
       alcli init W --platform superannotate --project "Cells/pool" --task detection
       alcli init W --images photos --annotations labels --learner predictions --predictions preds.jsonl
+      alcli init W --platform label-studio --url http://127.0.0.1:8080 --project Cells --token-file token
+      alcli init W --platform label-studio --url http://127.0.0.1:8080 --project Cells --token-file token \\
+            --create --classes cat,dog --images photos
     """
     from alcli.workspace.database import machine_errors
 
     console = Console(as_json, quiet, False)
     with machine_errors(workspace):
-        document, text = _create(workspace, flags, settings, console)
+        document, text = _create(workspace, flags, settings, create, console)
     console.result(document, text)
     return 0
 
 
 def _create(
-    workspace: Path, flags: Mapping[str, Any], settings: Sequence[str], console: Console
+    workspace: Path, flags: Mapping[str, Any], settings: Sequence[str], create: bool, console: Console
 ) -> tuple[dict[str, Any], str]:
     """Create the workspace; returns the result for programs and for people."""
     from alcli import config
@@ -118,6 +123,8 @@ def _create(
         # Typed here, so it means files of this folder, wherever cron starts alcli.
         requested.setdefault("learner.directory", str(Path.cwd()))
     checked, resolved = _check_settings(requested, workspace)
+    if create:
+        _check_creating(resolved)
     inventory = _look(resolved, workspace)
     if inventory:
         _check_classes(checked.task.classes, inventory)
@@ -133,10 +140,32 @@ def _create(
         created.close()
     title = workspace.resolve().name if str(workspace) == "." else workspace
     _confirm(resolved, workspace, console)
+    if create:
+        console.say(_create_project(resolved, workspace))
     return (
         {"workspace": str(workspace), "settings": chosen, "found": inventory and inventory.document()},
         f"Created workspace {title}. Settings: {workspace / config.FILE_NAME}\n{end}",
     )
+
+
+def _check_creating(resolved: Config) -> None:
+    """Raise UsageError unless the platform can make a project."""
+    from alcli import plugins
+    from alcli.errors import UsageError
+    from alcli.platforms import Creating
+
+    if not issubclass(plugins.load("platforms", resolved.platform.name), Creating):
+        raise UsageError(f"alcli cannot make a project on {resolved.platform.name}.", do="Leave --create out.")
+
+
+def _create_project(resolved: Config, workspace: Path) -> str:
+    """Make the project on its platform; returns what was done."""
+    from alcli import plugins
+
+    platform = plugins.load("platforms", resolved.platform.name)(
+        resolved.options_of("platform"), workspace.resolve() / "cache"
+    )
+    return str(platform.create(resolved.options_of("task")))
 
 
 def _confirm(resolved: Config, workspace: Path, console: Console) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from alcli.annotations import CROWD, Annotation, passed_over_in_words, sum_by_kind
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
+from alcli.cycle._folders import check_image_folders, check_label_folders, loss, remember_label_folders
 from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
 from alcli.platforms import FileBased, Recognizing
@@ -24,10 +25,11 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     """List all items, read new and changed annotations, remember both in one transaction.
 
     Args:
-        accept_shrink: accept that half of the known items, or of their annotations, are gone.
+        accept_shrink: accept that half of the known items or of their annotations, or a folder of them, are gone.
 
     Raises:
-        DataError: the platform has no image at all, or has lost half of the known ones or of their annotations.
+        DataError: the platform has no image at all, has lost half of the known ones or of their annotations, or a
+            folder that held a tenth of them.
         PlatformError: it cannot be reached, or its answer is incomplete.
     """
     store = context.workspace.store
@@ -39,11 +41,13 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     labeled = sum(item.state == LABELED for item in items)
     if not accept_shrink:
         _check_size(len(items), len(before))
+        check_image_folders(items, before)
     if not labeled:
         _check_matches(context, items)
     if not accept_shrink:
         _check_first_look(context, labeled, before)
         _check_labels(items, before)
+    folders = check_label_folders(context, _sources(context.config), items, {} if accept_shrink else before)
     annotations, unreadable = _read(context, _unread(store, items))
     if not accept_shrink:
         _check_objects(store, items, annotations)
@@ -51,6 +55,8 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
         context.progress.say(note)
     new_classes = _new_classes(context, annotations)
     problems = [] if dry_run else _remember(context, items, annotations, refused, unreadable)
+    if not dry_run:
+        remember_label_folders(context, _sources(context.config), folders)
     ids = {item.id for item in items}
     summary = Pulled(
         items=len(items),
@@ -104,7 +110,7 @@ def _check_first_look(context: Context, labeled: int, before: Mapping[str, Item]
         return
     annotated = record.summary.annotated
     if annotated and 2 * labeled <= annotated:
-        raise _loss(f"{labeled} of the {quantity(annotated, 'annotated image')} that `alcli init` saw are annotated.")
+        raise loss(f"{labeled} of the {quantity(annotated, 'annotated image')} that `alcli init` saw are annotated.")
 
 
 def _check_any(items: Sequence[Item]) -> None:
@@ -149,7 +155,7 @@ def _read(context: Context, items: Sequence[Item]) -> tuple[list[tuple[Item, Ann
 def _check_size(count: int, before: int) -> None:
     """A broken listing looks like an emptied project: only people can tell them apart."""
     if 2 * count <= before:
-        raise _loss(f"The platform lists {quantity(count, 'image')}; the last pull saw {before}.")
+        raise loss(f"The platform lists {quantity(count, 'image')}; the last pull saw {before}.")
 
 
 def _check_labels(items: Sequence[Item], before: Mapping[str, Item]) -> None:
@@ -161,7 +167,7 @@ def _check_labels(items: Sequence[Item], before: Mapping[str, Item]) -> None:
     )
     count, total = sum(item.state == LABELED for item in items), len(known) - settled
     if total and 2 * count <= total:
-        raise _loss(
+        raise loss(
             f"{count} of {total} annotated images are still annotated: {total - count} annotations of the last pull are"
             " gone."
         )
@@ -174,18 +180,10 @@ def _check_objects(store: Store, items: Sequence[Item], annotations: Sequence[tu
     count = unchanged + sum(not each.is_empty or bool(each.passed_over) for _, each in annotations)
     if known and 2 * count <= len(known):
         gone = len(known) - count
-        raise _loss(
+        raise loss(
             f"{count} of {len(known)} annotations still hold objects or labels: {gone} of the last pull are empty, gone"
             " or unreadable now."
         )
-
-
-def _loss(what: str) -> DataError:
-    return DataError(
-        what,
-        kept="What was pulled before is kept, and the annotators' queue is unchanged.",
-        do="If they were really removed, run this once with --accept-shrink.",
-    )
 
 
 def _record_format(context: Context) -> None:

@@ -36,6 +36,7 @@ class Difference:
         left_out: rows whose item was labeled, skipped, assigned or deleted since the pull, with the reason.
         states: for each item left out "vanished", "assigned", or its state now.
         again: re-checks that the platform's queue cannot hold.
+        rewritten: the queue is not as the platform writes it, even if its items and their order are right.
         before: the queue as it is.
         new, leaving: numbers of items compared with that queue.
         moved: (row, its position now) for the others that have to move.
@@ -49,6 +50,7 @@ class Difference:
     moved: Sequence[tuple[QueryRow, int]]
     leaving: int
     again: Sequence[QueryRow] = ()
+    rewritten: bool = False
 
     @property
     def changes(self) -> int:
@@ -136,7 +138,7 @@ def queue_differs(context: Context, cycle: int) -> bool:
     queue = context.platform.queue()
     record = context.workspace.store.queue_record(cycle)
     if record:
-        return record.sha256 != _hash(queue)
+        return record.sha256 != _hash(queue) or _was_edited(context)
     # A push by an alcli that did not record the queue.
     pushed = context.workspace.step(cycle, Pushed)
     return pushed is not None and pushed.summary.queued > 0 and not queue
@@ -177,7 +179,12 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
         if row.item.id in queued and _has_to_move(queued[row.item.id], row)
     ]
     new, leaving = len(after - queued.keys()), len(queued.keys() - after)
-    return Difference(kept, left_out, states, before, new, moved, leaving, again)
+    return Difference(kept, left_out, states, before, new, moved, leaving, again, _was_edited(context))
+
+
+def _was_edited(context: Context) -> bool:
+    """Whether the queue that was read last is not as the platform writes it."""
+    return bool(getattr(context.platform, "queue_was_edited", False))
 
 
 def _check_loss(context: Context, scored: StepRecord[Scored], difference: Difference) -> None:
@@ -246,7 +253,7 @@ def _apply(
 
     Returns the items that the platform refused, or that were taken meanwhile, and the queue as it is now.
     """
-    if not difference.changes:
+    if not difference.changes and not difference.rewritten:
         return [], difference.before
     if not keep_before:
         _save_queue(context, cycle, difference)

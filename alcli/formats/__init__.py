@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
-from alcli.formats._files import check_source, one_look
+from alcli.formats._files import check_source, count_files, one_look
 from alcli.formats._names import ImageNames
 from alcli.formats._recognition import choose_format, recognize_format
 from alcli.items import Refusal
@@ -20,6 +20,7 @@ __all__ = [
     "Purposeful",
     "check_source",
     "choose_format",
+    "count_files",
     "one_look",
     "recognize_format",
 ]

@@ -1,4 +1,4 @@
-"""Decode the run lengths in which Label Studio stores painted masks."""
+"""The run lengths in which Label Studio stores painted masks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import numpy as np
 from alcli.errors import DataError
 
 HEADER_BITS = 32 + 5 + 4 * 4
+WORD = 8
+"""Bits of a value that is written."""
+WIDTHS = (2, 6, 11, 16)
+"""Bits of a run's length less one that is written, the first that is enough."""
+LONGEST_RUN = 1 << WIDTHS[-1]
 
 
 def decode_brush(content: bytes, expected: int) -> np.ndarray:
@@ -35,6 +40,21 @@ def decode_brush(content: bytes, expected: int) -> np.ndarray:
         values[start : start + length] = reader.numbers(1 if equal else length, word)
         start += length
     return values
+
+
+def encode_brush(values: np.ndarray) -> list[int]:
+    """Encode (n,) uint8 as bytes that ``decode_brush`` reads: runs of equal values, at most ``LONGEST_RUN`` long."""
+    ends = np.flatnonzero(np.diff(values)) + 1
+    starts = np.concatenate([[0], ends]) if len(values) else np.empty(0, dtype=int)
+    lengths = np.diff(np.append(starts, len(values)))
+    bits = [f"{len(values):032b}{WORD - 1:05b}", *(f"{width - 1:04b}" for width in WIDTHS)]
+    for value, length in zip(values[starts].tolist(), lengths.tolist(), strict=True):
+        for run in [LONGEST_RUN] * (length // LONGEST_RUN) + [length % LONGEST_RUN] * (length % LONGEST_RUN > 0):
+            choice = next(number for number, width in enumerate(WIDTHS) if run <= 1 << width)
+            bits.append(f"1{choice:02b}{run - 1:0{WIDTHS[choice]}b}{value:0{WORD}b}")
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return [int(text[start : start + 8], 2) for start in range(0, len(text), 8)]
 
 
 class _Bits:

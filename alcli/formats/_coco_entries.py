@@ -15,6 +15,8 @@ from alcli.items import Refusal
 from alcli.system.text import is_text
 
 LISTS = ("images", "annotations", "categories")
+SPARSE = 2**20
+"""Characters per object, above which a file is parsed number by number."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,33 @@ def load_document(path: Path) -> dict[str, Any]:
 def load_json(path: Path, largest: int = DATASET) -> Any:
     """The content of a JSON file; raises DataError if it is too large, cannot be read, or is not JSON."""
     try:
-        return json.loads(read_text(path, largest))
+        return _parse_json(read_text(path, largest))
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is not JSON: {error}.", do="Export it again; perhaps the file was only partly copied."
         ) from None
+
+
+def _parse_json(text: str) -> Any:
+    """Parse JSON and let signals and other threads have their turn, as only calls of Python do in the parser.
+
+    A call for each object is enough, unless most of a large file is numbers outside of any object.
+    """
+    if text.count("{") * SPARSE >= len(text):
+        return json.loads(text, object_hook=_same)
+    return json.loads(text, object_hook=_same, parse_int=_integer, parse_float=_decimal)
+
+
+def _same(value: dict[str, Any]) -> dict[str, Any]:
+    return value
+
+
+def _integer(digits: str) -> int:
+    return int(digits)
+
+
+def _decimal(digits: str) -> float:
+    return float(digits)
 
 
 def read_entries(document: dict[str, Any], source: str = "") -> tuple[list[Entry], list[Refusal]]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from alcli.errors import DataError, PlatformError, Unreadable
 from alcli.items import Refusal
 from alcli.system.folders import KEPT, LEFT_BY_SYSTEMS, NOTHING_THERE, closed_folder
+from alcli.system.text import readable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 NOT_OPENED = "not a regular file that can be opened"
@@ -84,6 +85,19 @@ def describe_files(root: Path, without: str = "") -> str:
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     named = ", ".join(f"{count} {suffix}" for suffix, count in ordered[:MOST_NAMED])
     return named + (" and others" if len(counts) > MOST_NAMED else "")
+
+
+def count_files(root: Path) -> dict[str, int]:
+    """The number of files below each folder below the root, by its path relative to the root; none for a file."""
+    counts: Counter[str] = Counter()
+    for folder, folders, names in os.walk(root, onerror=_raise_closed):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in LEFT_BY_SYSTEMS]
+        inside = Path(folder).relative_to(root)
+        count = sum(not name.startswith(".") for name in names)
+        for each in (inside, *inside.parents) if inside.name else ():
+            if each.name and count:
+                counts[readable(each.as_posix())] += count
+    return dict(counts)
 
 
 def entries(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from alcli.errors import DataError
 from alcli.formats._files import ONE_IMAGE, read_bytes, read_head
 
 HEAD = 2**12
+PIECE = 2**18
 DECLARATION = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 
 
@@ -32,13 +33,21 @@ def parse_xml(path: Path, largest: int = ONE_IMAGE) -> ElementTree.Element:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise DataError(f"{path.name}: declares entities, which annotations do not need")
     try:
-        return ElementTree.fromstring(content)
+        return _parse(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         root = _parse_decoded(content)
         if root is None:
             do = "Export it again; perhaps the file was only partly copied."
             raise DataError(f"{path.name}: not valid XML: {error}", do=do) from None
         return root
+
+
+def _parse(content: bytes | str) -> ElementTree.Element:
+    """Parse in pieces: between them signals get a turn."""
+    parser = ElementTree.XMLParser()
+    for start in range(0, len(content), PIECE):
+        parser.feed(content[start : start + PIECE])
+    return parser.close()
 
 
 def _parse_decoded(content: bytes) -> ElementTree.Element | None:
@@ -48,6 +57,6 @@ def _parse_decoded(content: bytes) -> ElementTree.Element | None:
         return None
     try:
         text = content[declaration.end() :].decode(declaration.group(1).decode("ascii"))
-        return None if "<!DOCTYPE" in text or "<!ENTITY" in text else ElementTree.fromstring(text)
+        return None if "<!DOCTYPE" in text or "<!ENTITY" in text else _parse(text)
     except (ElementTree.ParseError, ValueError, LookupError):
         return None

@@ -114,6 +114,24 @@ class Recognizing(Protocol):
 
 
 @runtime_checkable
+class Creating(Protocol):
+    """A platform that can make the configured project; ``alcli init --create``."""
+
+    def create(self, task: TaskOptions) -> str:
+        """Make the project and import the images that it lacks; returns what was done, in one sentence. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Foldered(Protocol):
+    """A platform whose annotations lie in folders, of which one can be gone."""
+
+    def label_folders(self) -> Mapping[str, int]:
+        """The number of files below each folder below the annotations, by its path; none for a single file."""
+        ...
+
+
+@runtime_checkable
 class QueueSharing(Protocol):
     """A platform whose queue another workspace could write, too."""
 

@@ -18,6 +18,7 @@ import requests
 import tenacity
 
 from alcli.errors import AlcliError, DataError, PlatformError, Unreadable
+from alcli.platforms._answers import AGAIN, ATTEMPTS, LONGEST_PAUSE, Transient
 from alcli.platforms._http import (
     CONNECT_SECONDS,
     AddressGuard,
@@ -29,8 +30,7 @@ from alcli.platforms._http import (
     origin,
     proxies,
 )
-from alcli.platforms._superannotate_options import SuperannotateOptions
-from alcli.platforms._superannotate_wire import AGAIN, ATTEMPTS, LONGEST_PAUSE, Transient
+from alcli.platforms._remote_options import RemoteOptions
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of, sha256_of_text
 
@@ -61,7 +61,7 @@ class Downloads:
         service: the address of the service, which the user named; images may lie there, wherever it is.
     """
 
-    def __init__(self, folder: Path, options: SuperannotateOptions, service: str = "") -> None:
+    def __init__(self, folder: Path, options: RemoteOptions, service: str = "") -> None:
         self._folder = folder
         self._read_seconds, self._seconds = options.timeout, options.deadline
         self._unanswered: dict[Path, str] = {}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from alcli.errors import DataError, UsageError
 from alcli.items import QueryRow, QueuedItem, Receipt
 from alcli.priorities import priorities
 from alcli.system.files import SHARED, atomic_write, remove_leftovers
-from alcli.system.tables import read, write_rows
+from alcli.system.tables import write_rows
+from alcli.system.text import quantity
 
 QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
 
@@ -23,6 +27,8 @@ class QueueFile:
     ``.queue.csv.owner``, names that workspace. A queue inside a workspace belongs to that one.
     """
 
+    queue_was_edited = False
+    """Whether the file that ``queue`` has read is not, byte for byte, what ``push`` writes for its rows."""
     _queue: Path
     _workspace: Path | None = None
     """The workspace that writes the queue; None: no other one can know the file."""
@@ -53,25 +59,32 @@ class QueueFile:
         self._claim()
         remove_leftovers(self._queue.parent)
         with atomic_write(self._queue, permissions=SHARED) as stream:
-            pairs = zip(query, priorities(len(query)), strict=True)
-            rows = ((row.rank, row.item.name, priority, "yes" if row.asked else "no") for row, priority in pairs)
-            write_rows(stream, QUEUE_COLUMNS, rows)
+            _write(stream, ((row.rank, row.item.name, row.asked) for row in query), len(query))
         for row in query:
             yield Receipt(row.item.id, row.rank, accepted=True)
 
     def queue(self) -> Sequence[QueuedItem]:
-        """The queue in the file; empty when there is no file yet."""
+        """The queue in the file, in the order of its lines; empty when there is no file yet.
+
+        A file that a spreadsheet has saved is read, too. Raises DataError for a file that is no queue, and for one with
+        columns of somebody's own, which the next push would lose.
+        """
         check_target(self._queue)
+        self.queue_was_edited = False
         if not self._queue.is_file():
             return []
+        content = self._queue.read_bytes()
         try:
-            rows = read(self._queue) or _check_header(self._queue)
-            return [QueuedItem(int(row["position"]), row["name"], row["name"], row["asked"] == "yes") for row in rows]
-        except (DataError, KeyError, ValueError):
+            entries = _entries(content, self._queue)
+        except (csv.Error, KeyError, ValueError):
             raise DataError(
                 f"{self._queue} was not written by alcli, or it has been edited.",
                 do="Move it away, then push again.",
             ) from None
+        written = io.StringIO(newline="")
+        _write(written, ((entry.position, entry.name, bool(entry.asked)) for entry in entries), len(entries))
+        self.queue_was_edited = content != written.getvalue().encode()
+        return entries
 
     def _own_path(self) -> Path | None:
         return self._workspace.resolve() if self._workspace else None
@@ -100,13 +113,54 @@ class QueueFile:
             stream.write(os.fsencode(own) + b"\n")
 
 
-def _check_header(path: Path) -> list[dict[str, str]]:
-    """No rows; raises ValueError unless the file is empty or has the columns of a queue."""
-    with path.open(encoding="utf-8") as stream:
-        header = stream.readline().strip()
-    if header and header.split(",") != list(QUEUE_COLUMNS):
-        raise ValueError(header)
-    return []
+def _write(stream: IO[str], entries: Iterable[tuple[int, str, bool]], count: int) -> None:
+    """Write (position, name, whether it is asked for) of each of ``count`` entries."""
+    pairs = zip(entries, priorities(count), strict=True)
+    rows = ((rank, name, priority, "yes" if asked else "no") for (rank, name, asked), priority in pairs)
+    write_rows(stream, QUEUE_COLUMNS, rows)
+
+
+def _entries(content: bytes, path: Path) -> list[QueuedItem]:
+    """Read a queue, also as a spreadsheet saves it: with a byte-order mark, semicolons or tabs, empty cells and lines.
+
+    Raises:
+        ValueError, KeyError, csv.Error: it is no queue. DataError: it has columns of somebody's own.
+    """
+    # Bytes in another encoding make another name, which the next push puts right.
+    text = content.decode("utf-8-sig", "replace")
+    if not text.strip():
+        return []
+    separator = next((mark for mark in ";\t" if mark in text.partition("\n")[0]), ",")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows = [[cell.strip() if number == 0 else cell for cell in line] for number, line in enumerate(lines) if any(line)]
+    header, *rows = rows
+    places = {name: header.index(name) for name in QUEUE_COLUMNS}
+    _check_columns(header, rows, path)
+    entries = []
+    for number, row in enumerate(rows, 1):
+        cells = [row[place] if place < len(row) else "" for place in places.values()]
+        position, name, _, asked = cells
+        int(position)
+        entries.append(QueuedItem(number, name, name, asked == "yes"))
+    return entries
+
+
+def _check_columns(header: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> None:
+    """Raise DataError for columns with content that alcli did not write."""
+    own: dict[str, int] = {}
+    for row in rows:
+        for place, cell in enumerate(row):
+            name = header[place] if place < len(header) else ""
+            if cell.strip() and name not in QUEUE_COLUMNS:
+                own[name or "without a name"] = own.get(name or "without a name", 0) + 1
+    if own:
+        columns = ", ".join(f"{name} ({quantity(count, 'row')})" for name, count in own.items())
+        raise DataError(
+            f"{path} has columns of somebody's own, which the next push would lose: {columns}.",
+            kept="The queue is unchanged.",
+            do=f"Move it to another name (mv {path.name} {path.stem}-notes{path.suffix}), then run the same command:"
+            " the queue is written anew.",
+        )
 
 
 def _is_workspace(folder: Path) -> bool:

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
 from alcli.items import Refusal
 from alcli.platforms import _superannotate_sdk as sdk
+from alcli.platforms._answers import AGAIN, KEPT
 from alcli.platforms._http import OutOfTime
 from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_rows import Row, describe_refusal, item_key, read_row
 from alcli.platforms._superannotate_token import find_credentials
-from alcli.platforms._superannotate_wire import AGAIN, KEPT, Wire, out_of_time_error, pause, register
+from alcli.platforms._superannotate_wire import Wire, out_of_time_error, pause, register
 from alcli.system.redaction import redact
 from alcli.system.text import did_you_mean
 

@@ -1,21 +1,20 @@
-"""Options of the SuperAnnotate platform in ``[platform]``, and the credentials of an account."""
+"""Options of the SuperAnnotate platform in ``[platform]``."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from alcli.config import PlatformOptions
+from alcli.platforms._remote_options import RemoteOptions
 
 PUBLIC_URL = "https://api.superannotate.com"
 PUBLIC_HOST = re.compile(r"([a-z0-9-]+\.)*superannotate\.com", re.IGNORECASE)
 
 
-class SuperannotateOptions(PlatformOptions):
+class SuperannotateOptions(RemoteOptions):
     """Which project, whose token, which statuses, and how long to wait for the service."""
 
     images: Path | None = Field(None, description="local copy of the project's images; default: they are downloaded")
@@ -25,24 +24,14 @@ class SuperannotateOptions(PlatformOptions):
     token_file: Path | None = Field(None, description="file with the token, readable by its owner only")
     labeled_statuses: tuple[str, ...] = Field(("Completed",), description="statuses of annotated items")
     pool_statuses: tuple[str, ...] = Field(("NotStarted",), description="statuses of items to rank; others are skipped")
-    timeout: float = Field(60, gt=0, le=86_400, description="seconds without a byte after which a request has failed")
-    deadline: float = Field(
-        120, gt=0, le=86_400, description="seconds for one request in all, with repetitions and its body"
-    )
-    backoff: float = Field(
-        0.5, ge=0, le=3_600, description="seconds before the first repetition; doubled each time, with jitter"
-    )
-    allow_private_hosts: bool = Field(False, description="fetch images from addresses in private networks, too")
 
     def outside_effects(self, workspace: Path) -> dict[str, str]:
         """A token goes to another host than SuperAnnotate's, a file is sent as a token, private hosts are asked."""
-        effects = {}
+        effects = super().outside_effects(workspace)
         if self.url and not is_public(self.url):
             effects["url"] = f"SuperAnnotate's token would be sent to {self.url}."
         if self.token_file is not None:
             effects["token_file"] = f"{self.token_file} would be sent to {self.url or PUBLIC_URL} as a token."
-        if self.allow_private_hosts:
-            effects["allow_private_hosts"] = "Images would be fetched from addresses in private networks."
         return effects
 
 
@@ -55,12 +44,3 @@ def is_public(url: str) -> bool:
         return False
     plain = parts.netloc.removesuffix(f":{parts.port}")
     return standard and parts.scheme == "https" and PUBLIC_HOST.fullmatch(plain) is not None
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A token, the source it was read from, and the address of its service; only the token is hidden."""
-
-    token: str = field(repr=False)
-    source: str
-    url: str

@@ -23,7 +23,8 @@ from typing import Any
 
 from alcli.errors import UsageError
 from alcli.platforms import _superannotate_wire as wires
-from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials
+from alcli.platforms._credentials import Credentials
+from alcli.platforms._superannotate_options import PUBLIC_URL
 from alcli.system.redaction import Redaction
 
 SWITCHES = {"SA_VERSION_CHECK": "False", "SA_SKIP_METRICS": "True"}

@@ -5,17 +5,16 @@ from __future__ import annotations
 import configparser
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from alcli.errors import AuthError, UsageError
-from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
+from alcli.errors import AuthError
+from alcli.platforms._credentials import Credentials, private_text, service_address
+from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions
 from alcli.system.redaction import keep_secret
 
 SHAPES = (re.compile(r"[-.@_A-Za-z0-9]+=\d+"), re.compile(r"[-_A-Za-z0-9]{32,}"))
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 WHERE = "Set SA_TOKEN, name a file with --token-file, or run `superannotatecli init`."
 
 
@@ -33,7 +32,7 @@ def find_credentials(
     if environ.get("SA_TOKEN"):
         token, source = environ["SA_TOKEN"], "SA_TOKEN in the environment"
     elif options.token_file is not None:
-        token, source = _private_text(options.token_file), str(options.token_file)
+        token, source = private_text(options.token_file, WHERE), str(options.token_file)
     elif settings is not None and settings.is_file():
         token, in_file = _from_ini(settings)
         source, url = str(settings), _url_of_ini(url, in_file or PUBLIC_URL, settings)
@@ -68,43 +67,16 @@ def _url_of_ini(url: str, in_file: str, settings: Path) -> str:
 
 def normalize_url(url: str) -> str:
     """The address without a trailing slash; raises UsageError if it would expose the token."""
-    try:
-        parts = urlsplit(url.strip())
-        _ = parts.port  # urlsplit checks the port only when it is read
-    except ValueError as error:
-        raise UsageError(f"{url!r} is not the address of a service: {error}.", do=f"Like {PUBLIC_URL}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{url!r} is not the address of a service.", do=f"Like {PUBLIC_URL}")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise UsageError("The address of the service may only have scheme, host and path.", do=f"Like {PUBLIC_URL}")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise UsageError(
-            f"{url}: the token would be sent unencrypted.", do="Use https; plain http is allowed only for this machine."
-        )
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
-
-
-def _private_text(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            raise AuthError(f"Other users can read the token in {path}.", do=f"chmod 600 {path}")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AuthError(f"The token file {path} cannot be read: {_reason(error)}.", do=WHERE) from None
+    return service_address(url, PUBLIC_URL)
 
 
 def _from_ini(path: Path) -> tuple[str, str]:
     """(token, address or "") in the SDK's configuration."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(_private_text(path))
+        parser.read_string(private_text(path, WHERE))
     except configparser.Error:
         # The parser's message quotes the line, which may contain the token.
         raise AuthError(f"{path} is not an INI file.", do="Run `superannotatecli init` again.") from None
     values = parser.defaults()
     return values.get("sa_token", ""), values.get("sa_url", "")
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or "error" if isinstance(error, OSError) else "not UTF-8 text"

@@ -6,13 +6,10 @@ most failures as a missing project. Here each failure becomes a precise error be
 
 from __future__ import annotations
 
-import email.utils
-import math
 import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,31 +18,27 @@ import requests
 import tenacity
 from requests.adapters import HTTPAdapter
 
-from alcli.errors import AlcliError, AuthError, PlatformError
-from alcli.platforms._http import CONNECT_SECONDS, Clock, OutOfTime, certificates, limited, proxies
-from alcli.platforms._superannotate_options import PUBLIC_URL, Credentials, SuperannotateOptions
+from alcli.errors import AlcliError, PlatformError
+from alcli.platforms._answers import (
+    AGAIN,
+    ATTEMPTS,
+    KEPT,
+    LARGEST_ANSWER,
+    Transient,
+    check_answer,
+    growing_pause,
+    read_body,
+    short_reason,
+    skew_of,
+    too_slow,
+    unanswered,
+)
+from alcli.platforms._credentials import Credentials
+from alcli.platforms._http import CONNECT_SECONDS, Clock, OutOfTime, certificates, proxies
+from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions
 
-LARGEST_ANSWER = 512 * 2**20
-PIECE = 2**16
-ATTEMPTS = 5
-LONGEST_PAUSE = 30.0
-LONGEST_WAIT = 365 * 86400.0
 SERVICES = ("api", "work-management-api", "item", "assets-provider", "explore-service", "telemetry-scoring")
 PUBLIC_HOSTS = frozenset(f"{service}.superannotate.com" for service in SERVICES)
-KEPT = "Everything done before this is kept."
-AGAIN = "Run the same command again later."
-
-
-class Transient(Exception):
-    """A failure that a retry may fix.
-
-    Attributes:
-        wait: seconds to wait, as the service requested; None if it did not.
-    """
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
 
 
 class Wire:
@@ -65,14 +58,13 @@ class Wire:
         self.timeouts = (CONNECT_SECONDS, options.timeout)
         self._source = credentials.source
         self.deadline = options.deadline
-        self._backoff = options.backoff
         self._polled_since: dict[str, float] = {}
         self.policy: dict[str, Any] = {
             "retry": tenacity.retry_if_exception_type(Transient),
             "stop": tenacity.stop_any(
                 tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_before_delay(options.deadline)
             ),
-            "wait": self._pause,
+            "wait": growing_pause(options.backoff),
             "reraise": True,
         }
 
@@ -98,27 +90,7 @@ class Wire:
 
     def check_response(self, status: int, headers: Mapping[str, str], what: str) -> None:
         """Raise Transient, AuthError or PlatformError unless the SDK can read the response."""
-        if status in (408, 425, 429) or status >= 500:
-            raise Transient(f"status {status}", retry_after(headers.get("Retry-After")))
-        if 300 <= status < 400:
-            raise PlatformError(
-                f"{what} was redirected; alcli does not send the token to another address.",
-                kept=KEPT,
-                do="Is platform.url right?",
-            )
-        if status in (401, 403):
-            why = "was rejected" if status == 401 else "is not allowed to do this"
-            raise AuthError(
-                f"The token from {self._source} {why} ({status} to {what}).",
-                kept=KEPT,
-                do="Check the token, whether it has expired, and the role of its user in the project.",
-            )
-        if "text/html" in headers.get("Content-Type", ""):
-            raise PlatformError(
-                f"{what} returned a web page instead of JSON.",
-                kept=KEPT,
-                do="Is platform.url right? A proxy or a log-in page may be in between.",
-            )
+        check_answer(status, headers, what, self._source)
 
     def watch(self, path: str) -> None:
         """Raise PlatformError if the SDK has polled one address for longer than the deadline; it would never stop."""
@@ -132,12 +104,6 @@ class Wire:
         """Remember the error in case the SDK replaces it, and return it."""
         self.failure = error
         return error
-
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        jittered = self._backoff * 2 ** (state.attempt_number - 1) * random.uniform(0.5, 1.5)
-        requested = error.wait if isinstance(error, Transient) and error.wait is not None else 0.0
-        return max(requested, min(jittered, LONGEST_PAUSE))
 
 
 _ACTIVE: list[Wire] = []
@@ -175,29 +141,14 @@ class Carrier(HTTPAdapter):
             wire.requests += 1
             try:
                 response = super(Carrier, self).send(request, **options)
-                _read(response)  # here, so that a truncated or stalled body is retried, too
+                read_body(response)  # here, so that a truncated or stalled body is retried, too
             except requests.RequestException as error:
-                raise Transient(_short(error)) from None
+                raise Transient(short_reason(error)) from None
             wire.check_response(response.status_code, response.headers, what)
-            wire.skew = _skew(response.headers.get("Date"))
+            wire.skew = skew_of(response.headers.get("Date"))
             return response
 
         return wire.repeat(once, what, ATTEMPTS if may_repeat(str(request.method), url) else 1)
-
-
-def _read(response: requests.Response) -> None:
-    """Read the body, as ``requests`` would, but not without a limit."""
-    too_large = PlatformError(f"The service's answer is larger than {LARGEST_ANSWER >> 20} MiB.", kept=KEPT, do=AGAIN)
-    try:
-        length = response.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > LARGEST_ANSWER:
-            raise too_large
-        pieces = limited(response.iter_content(PIECE), LARGEST_ANSWER, too_large, Clock(math.inf))
-        # A private name, but requests has no public one for a body that somebody else has read.
-        response._content = b"".join(pieces)
-    except BaseException:
-        response.close()
-        raise
 
 
 def new_session() -> requests.Session:
@@ -259,7 +210,7 @@ async def _once(
     try:
         response: aiohttp.ClientResponse = await send(session, method, url, **options)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Transient(_short(error)) from None
+        raise Transient(short_reason(error)) from None
     try:
         wire.check_response(response.status, response.headers, what)
         if (response.content_length or 0) > LARGEST_ANSWER:
@@ -293,48 +244,16 @@ class _Limited:
         return b"".join([piece async for piece in self.iter_any()])
 
 
-def retry_after(value: str | None) -> float | None:
-    """Seconds to wait according to ``Retry-After``, which may be a number or a date; None if it is invalid."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text), LONGEST_WAIT)
-    skew = _skew(text)
-    return None if skew is None else max(0.0, -skew)
-
-
-def _skew(date: str | None) -> float | None:
-    """Seconds from an HTTP date until now; None if it is not a date."""
-    try:
-        moment = email.utils.parsedate_to_datetime(date or "")
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)  # "-0000" means UTC without a known local zone
-        return (datetime.now(timezone.utc) - moment).total_seconds()
-    except (ValueError, OverflowError, TypeError):
-        return None
-
-
 def no_answer_error(what: str, failure: Transient) -> PlatformError:
     """The error after the last retry."""
-    wait = f"; the service asks to wait {failure.wait:.0f} s" if failure.wait else ""
-    return PlatformError(f"SuperAnnotate did not complete {what}: {failure}{wait}.", kept=KEPT, do=AGAIN)
+    return unanswered("SuperAnnotate", what, failure)
 
 
 def out_of_time_error(what: str, failure: OutOfTime) -> PlatformError:
     """The error after the whole time for a request."""
-    return PlatformError(
-        f"SuperAnnotate did not complete {what}: {failure}.",
-        kept=KEPT,
-        do=f"{AGAIN} If the line is slow, raise platform.deadline.",
-    )
+    return too_slow("SuperAnnotate", what, failure)
 
 
 def pause(seconds: float) -> None:
     """Sleep before repeating a request whose answer was incomplete; jittered by ±50 %."""
     time.sleep(seconds * random.uniform(0.5, 1.5))
-
-
-def _short(error: BaseException) -> str:
-    """The kind of failure; messages of network libraries repeat whole addresses."""
-    if isinstance(error, (requests.Timeout, TimeoutError)):
-        return "no answer in time"
-    return f"the connection failed ({type(error).__name__})"

@@ -14,7 +14,16 @@ from pydantic import Field
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions, TaskOptions
 from alcli.errors import DataError, PlatformError, Unreadable, UsageError
-from alcli.formats import Format, Purpose, Purposeful, check_source, choose_format, one_look, recognize_format
+from alcli.formats import (
+    Format,
+    Purpose,
+    Purposeful,
+    check_source,
+    choose_format,
+    count_files,
+    one_look,
+    recognize_format,
+)
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.platforms._image_files import Apart, has_images, is_folder, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
@@ -128,6 +137,10 @@ class Folder(QueueFile):
     def formats(self) -> Mapping[str, str]:
         """The format that was recognized last; none if ``platform.format`` is set."""
         return {self._source: self._recognized} if self._recognized else {}
+
+    def label_folders(self) -> Mapping[str, int]:
+        """The number of files below each folder of annotations; raises PlatformError if one cannot be entered."""
+        return count_files(self._annotations) if self._annotations else {}
 
     def items(self) -> Iterator[Item | Refusal]:
         """Every image in the folder; raises PlatformError if it does not exist, or a folder in it cannot be read."""

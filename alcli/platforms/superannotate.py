@@ -13,6 +13,7 @@ from alcli.formats import Purpose
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
+from alcli.platforms._mirror import mirror_path
 from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, parts, project_name
 from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_rows import Row
@@ -218,21 +219,6 @@ class Superannotate:
         version = f"{row.created}/{row.updated}" if state == LABELED else row.created
         uri = row.url or f"{STORED}{self._client.project.id}/{row.id}"
         return Item(str(row.id), row.name, uri, row.folder, state, version, ",".join(row.assignees))
-
-
-def mirror_path(root: Path, item: Item) -> Path:
-    """The item's file in a local copy of the project: ``FOLDER/NAME``, or ``NAME``.
-
-    Raises:
-        DataError: the file does not exist, or the name points outside the copy.
-    """
-    for relative in (Path(item.folder) / item.name, Path(item.name)):
-        path = (root / relative).resolve()
-        if not path.is_relative_to(root.resolve()):
-            raise DataError(f"its name {item.name!r} points outside {root}")
-        if path.is_file():
-            return path
-    raise DataError(f"there is no {Path(item.folder) / item.name} in {root}")
 
 
 def _key(item: Item) -> str:

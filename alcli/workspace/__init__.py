@@ -10,7 +10,6 @@ first, whole or not at all; the row that names them comes after.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -32,6 +31,7 @@ from alcli.system.hashing import sha256_of
 from alcli.system.run_log import newest_message
 from alcli.workspace import database
 from alcli.workspace.database import DATABASE, machine_errors
+from alcli.workspace.received import check_files, check_links
 from alcli.workspace.records import Kind, StepRecord
 from alcli.workspace.store import Store, newest_version
 
@@ -111,15 +111,21 @@ class Workspace:
         Raises:
             WorkspaceMissing, WorkspaceTooNew, WorkspaceDamaged: as their names say.
             MachineError: a writer meets a read-only folder.
+            DataError: the database holds or neighbours what alcli never makes; see ``received``.
         """
         if not (root / config.FILE_NAME).is_file():
             raise WorkspaceMissing(f"{root} is not a workspace.", do="Make one with `alcli init`.")
+        check_files(root / DATABASE, writing=not read_only)
         if not (root / DATABASE).is_file():
             raise WorkspaceDamaged(f"{root / DATABASE} is missing.", do="Restore it from a backup.")
         if not read_only and not os.access(root, os.W_OK):
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
         connection = database.connect(root / DATABASE, read_only=True)
-        version = database.check_version(connection, root)
+        try:
+            version = database.check_version(connection, root)
+        except BaseException:
+            connection.close()
+            raise
         if read_only:
             return cls(root, connection if version == newest_version() else database.migrate_in_memory(connection))
         # Only now: a writer's connection changes the file even by being closed.
@@ -154,7 +160,7 @@ class Workspace:
         """
         with contextlib.ExitStack() as stack:
             with machine_errors(self.root):
-                _check_links(self.root)
+                check_links(self.root)
                 stack.enter_context(lock.hold(self.root / LOCK, wait))
                 folders = ("cycles/*", "cycles/*/signals*", "cache/*")
                 remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
@@ -273,14 +279,3 @@ class Workspace:
                 do=f"Delete it and run `alcli {record.summary.step}` again, or restore a backup.",
             )
         return record.file
-
-
-def _check_links(root: Path) -> None:
-    """Raise UsageError for a link where a run writes: a workspace from somebody else could overwrite any file by it."""
-    folders = [root / name for name in (LOCK, "logs", "cycles")]
-    for path in itertools.chain(folders, *(root.glob(pattern) for pattern in ("logs/*", "cycles/*", "cycles/*/*"))):
-        if path.is_symlink():
-            raise UsageError(
-                f"{path} is a link to {path.readlink()}; alcli writes cycles, logs and lock into real folders only.",
-                do="Move what it points to into its place. If the disk is too small, move the whole workspace.",
-            )

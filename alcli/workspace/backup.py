@@ -14,19 +14,25 @@ from alcli.errors import UsageError, WorkspaceDamaged
 from alcli.system.files import sync_folder, sync_tree
 from alcli.system.hashing import sha256_of
 from alcli.workspace import DATABASE, Workspace, database
+from alcli.workspace.received import check_backup
 from alcli.workspace.records import Exported, Scored, StepRecord, Training
 from alcli.workspace.store import Store
 
 UNFINISHED = ".unfinished"
+UNRECORDED = ("config.json", "metrics.json", "priorities.wide.csv", "report.html", "queue-before*.csv")
+"""Files of a cycle that no step names: settings, what came of it, and the queue that `push --restore` puts back."""
 
 
-def backup(workspace: Workspace, destination: Path, leave_out_damaged: bool = False) -> tuple[int, list[Path]]:
+def backup(
+    workspace: Workspace, destination: Path, leave_out_damaged: bool = False, to_work_with: bool = False
+) -> tuple[int, list[Path]]:
     """Copy settings, database and the files of finished steps into a new folder.
 
     Files that can be recreated (downloaded images, signals) are left out. The workspace may be in use.
 
     Args:
         leave_out_damaged: leave out files that are missing or changed, and the steps that wrote them.
+        to_work_with: prepare the database for its first writer, who could be killed at it.
 
     Returns:
         The number of files, and those left out.
@@ -45,9 +51,12 @@ def backup(workspace: Workspace, destination: Path, leave_out_damaged: bool = Fa
         copy = Workspace.open(building, read_only=True)
         try:
             count, damaged = _copy_files(copy, workspace.root, building, leave_out_damaged)
+            count += _copy_unrecorded(workspace.root, building, [cycle.number for cycle in copy.store.cycles()])
         finally:
             copy.close()
         _forget(building, damaged)
+        if to_work_with:
+            database.switch_to_log(building / DATABASE)
     return count, [workspace.root / record.file.relative_to(building) for record in damaged if record.file]
 
 
@@ -73,12 +82,14 @@ def restore(source: Path, destination: Path) -> int:
     Raises:
         UsageError: the destination exists, or the source is not a backup.
         WorkspaceDamaged: the backup has changed since it was written.
+        DataError: it holds links, or a database with triggers and the like; somebody else has made it.
     """
     if not (source / DATABASE).is_file() or source.name.endswith(UNFINISHED):
         raise UsageError(f"{source} is not a complete backup.", do="Name a folder that `alcli backup` created.")
+    check_backup(source)
     copy = Workspace.open(source, read_only=True)
     try:
-        return backup(copy, destination)[0]
+        return backup(copy, destination, to_work_with=True)[0]
     finally:
         copy.close()
 
@@ -114,6 +125,20 @@ def _copy_files(
             )
         count += 1
     return count, damaged
+
+
+def _copy_unrecorded(root: Path, building: Path, cycles: Sequence[int]) -> int:
+    """Copy what else lies in the folders of the cycles; returns the number of files."""
+    count = 0
+    for cycle in cycles:
+        folder = Path("cycles") / f"{cycle:04d}"
+        for path in (path for name in UNRECORDED for path in sorted((root / folder).glob(name))):
+            if path.is_symlink() or not path.is_file():
+                continue
+            (building / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copy2(path, building / folder / path.name)
+            count += 1
+    return count
 
 
 def _forget(building: Path, damaged: Sequence[StepRecord[Any]]) -> None:

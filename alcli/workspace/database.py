@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alcli.errors import AlcliError, MachineError, WorkspaceDamaged, WorkspaceTooNew
+from alcli.workspace.received import Definition, check_definitions, definitions
 from alcli.workspace.store import Store, newest_version
 
 DATABASE = "alcli.db"
@@ -42,6 +44,8 @@ def connect(path: Path, read_only: bool) -> Connection:
     else:
         connection = sqlite3.connect(path, isolation_level=None, timeout=30, factory=Connection)
     connection.row_factory = sqlite3.Row
+    # A function that a table's definition names must be harmless, whoever wrote the table.
+    connection.execute("PRAGMA trusted_schema = OFF")
     try:
         # The check reads the whole file, so only writers pay for it.
         wrong = "" if read_only else problem(connection)
@@ -80,6 +84,12 @@ def make_durable(connection: Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
+def switch_to_log(path: Path) -> None:
+    """Switch a database that nobody uses to a write-ahead log; broken off in a workspace, it would leave a journal."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
 def migrate_in_memory(connection: Connection) -> Connection:
     """Copy the database into memory with the newest schema, for readers, which must not change the file."""
     memory = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
@@ -95,20 +105,31 @@ def check_version(connection: Connection, root: Path) -> int:
 
     Raises:
         WorkspaceTooNew: a newer alcli created it. WorkspaceDamaged: tables or columns are missing.
+        DataError: it holds triggers, views or tables that alcli did not make.
     """
     version = Store(connection).version()
     if version > newest_version():
-        connection.close()
         raise WorkspaceTooNew(
             f"{root} was created by a newer alcli (schema {version}; this one supports {newest_version()}).",
             do="Upgrade alcli: pip install -U alcli",
         )
     if version < 1:
-        connection.close()
         raise WorkspaceDamaged(f"{root / DATABASE} is not a workspace's database.", do="Restore it from a backup.")
+    check_definitions(connection, _made_by(version), root / DATABASE)
     if version == newest_version():
         _check_columns(connection, root)
     return version
+
+
+@functools.cache
+def _made_by(version: int) -> dict[Definition, str]:
+    """What a database of this version holds when alcli has made it."""
+    empty = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        Store(empty).create(version)
+        return definitions(empty)
+    finally:
+        empty.close()
 
 
 def _check_columns(connection: Connection, root: Path) -> None:

@@ -184,6 +184,18 @@ class FirstLook(Summary):
 
 
 @dataclass(frozen=True)
+class LabelFolders(Summary):
+    """How many files the folders of annotations held at the last pull; recorded as a step of cycle 0.
+
+    Attributes:
+        folders: number of files by the folder's path below the annotations, "" for themselves.
+    """
+
+    step = "label-folders"
+    folders: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StartingWeights(Summary):
     """What ``model.weights = auto`` became at the first training; recorded as a step of cycle 0.
 

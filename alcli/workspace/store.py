@@ -83,19 +83,20 @@ class Store:
         """The version of the schema; 0 for a database that is not alcli's."""
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
-    def create(self) -> None:
-        """Make the tables in an empty database, in their newest form."""
+    def create(self, version: int | None = None) -> None:
+        """Make the tables in an empty database, in the form of a version, by default their newest."""
         self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = 1; COMMIT;")
-        self.migrate()
+        self.migrate(version)
 
-    def migrate(self) -> None:
-        """Bring the tables to their newest form, whole or not at all."""
+    def migrate(self, version: int | None = None) -> None:
+        """Bring the tables to the form of a version, by default their newest, whole or not at all."""
+        version = newest_version() if version is None else version
         with self._transaction() as execute:
             # Asked inside: another process may just have done it.
-            for statements in MIGRATIONS[self.version() - 1 :]:
+            for statements in MIGRATIONS[self.version() - 1 : version - 1]:
                 for statement in statements:
                     execute(statement)
-            execute(f"PRAGMA user_version = {newest_version()}")
+            execute(f"PRAGMA user_version = {version}")
 
     # Items and annotations
 

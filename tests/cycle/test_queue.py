@@ -178,3 +178,95 @@ def test_priorities_that_somebody_changed_are_set_again(alcli, team, server):  #
     assert "put back" in alcli("cycle", "-w", team)[1]
     assert server.state() == before
     assert alcli("cycle", "-w", team)[1] == NOTHING
+
+
+# What people and spreadsheets make of the file
+
+
+def spreadsheet(queue, separator=";", mark="\ufeff", end="\r\n", encoding="utf-8", before=""):
+    """Save the same table as a spreadsheet does."""
+    lines = [line.replace(",", separator) for line in queue.read_text().splitlines()]
+    queue.write_bytes((mark + before + end.join([*lines, separator * 3, ""])).encode(encoding, "replace"))
+
+
+def turned(queue):
+    """Sorted the other way: each line keeps its position."""
+    head, *rest = queue.read_text().splitlines()
+    queue.write_text("\n".join([head, *reversed(rest)]) + "\n")
+
+
+def first_of_many(queue):
+    head, _, *rest = queue.read_text().splitlines()
+    queue.write_text("\n".join([head, *rest]) + "\n")
+
+
+def columns_turned(queue):
+    lines = [line.split(",") for line in queue.read_text().splitlines()]
+    queue.write_text("\n".join(",".join(reversed(line)) for line in lines) + "\n")
+
+
+def doubled(queue):
+    queue.write_text(queue.read_text() + queue.read_text().splitlines()[1] + "\n")
+
+
+def empty_column(queue):
+    head, *rest = queue.read_text().splitlines()
+    queue.write_text("\n".join([head + ",notes", *(line + "," for line in rest)]) + "\n")
+
+
+EDITS = {
+    "sorted the other way": turned,
+    "its first row deleted": first_of_many,
+    "a row twice": doubled,
+    "columns in another order": columns_turned,
+    "an empty column": empty_column,
+    "saved by Excel": spreadsheet,
+    "saved by Excel with commas": lambda queue: spreadsheet(queue, ","),
+    "saved with tabs": lambda queue: spreadsheet(queue, "\t", ""),
+    "saved in another encoding": lambda queue: spreadsheet(queue, mark="", encoding="cp1252"),
+    "other priorities": lambda queue: queue.write_text(queue.read_text().replace(",0.", ",1.")),
+    "line ends of Windows": lambda queue: queue.write_bytes(queue.read_bytes().replace(b"\n", b"\r\n")),
+    "an empty file": lambda queue: queue.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_what_people_edit_is_put_back(alcli, cycled, kind):
+    queue = cycled / "queue.csv"
+    before = queue.read_bytes()
+    EDITS[kind](queue)
+    assert queue.read_bytes() != before
+    code, out, err = alcli("cycle", "-w", cycled)
+    assert (code, queue.read_bytes()) == (0, before), (out, err)
+    assert alcli("cycle", "-w", cycled)[1] == NOTHING
+
+
+@pytest.mark.parametrize("kind", ["sorted the other way", "saved by Excel"])
+def test_a_push_puts_it_back_as_well(alcli, cycled, kind):
+    queue = cycled / "queue.csv"
+    before = queue.read_bytes()
+    EDITS[kind](queue)
+    assert alcli("push", "-w", cycled)[0] == 0
+    assert queue.read_bytes() == before
+
+
+@pytest.mark.parametrize("save", [lambda queue: None, spreadsheet], ids=["as it is", "by Excel"])
+@pytest.mark.parametrize("where", ["with a name", "without a name"])
+def test_what_people_write_into_the_queue_is_not_lost(alcli, cycled, photos, save, where):
+    queue = cycled / "queue.csv"
+    head, first, *rest = queue.read_text().splitlines()
+    ends = (",notes", ",blurred") if where == "with a name" else ("", ",blurred")
+    queue.write_text("\n".join([head + ends[0], first + ends[1], *(line + "," for line in rest)]) + "\n")
+    save(queue)
+    edited = queue.read_bytes()
+    photos.annotate(9)
+    for command in ("cycle", "push"):
+        code, _, err = alcli(command, "-w", cycled)
+        assert code == 5 and queue.read_bytes() == edited, (command, err)
+        assert (
+            "notes (1 row)" if where == "with a name" else "without a name (1 row)"
+        ) in err and "mv queue.csv" in err
+    assert alcli("health", "-w", cycled)[0] == 5
+    queue.rename(cycled / "queue-notes.csv")
+    assert alcli("cycle", "-w", cycled)[0] == 0
+    assert len(tables.read(queue)) == 3

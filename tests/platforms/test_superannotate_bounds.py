@@ -8,7 +8,7 @@ import pytest
 
 from alcli.errors import PlatformError
 from alcli.items import LABELED
-from alcli.platforms import _superannotate_wire
+from alcli.platforms import _answers, _superannotate_wire
 from tests.platforms.conftest import ranked
 from tests.support.superannotate_server import TOKEN, Fault
 
@@ -50,7 +50,8 @@ def test_a_service_that_drips_is_left_at_the_deadline(filled, connect, place):
 def test_an_answer_that_is_too_large_is_left(filled, connect, monkeypatch, place):
     platform = connect()
     list(platform.items())
-    monkeypatch.setattr(_superannotate_wire, "LARGEST_ANSWER", 100)
+    for module in (_answers, _superannotate_wire):
+        monkeypatch.setattr(module, "LARGEST_ANSWER", 100)
     with pytest.raises(PlatformError, match="larger than"):
         if place == "items/search":
             list(platform.items())

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from alcli.errors import AuthError, UsageError
+from alcli.platforms._answers import retry_after
 from alcli.platforms._superannotate_options import PUBLIC_URL, SuperannotateOptions, is_public
 from alcli.platforms._superannotate_token import find_credentials, normalize_url
-from alcli.platforms._superannotate_wire import retry_after
 
 TOKEN = "Secret.token_of_file=42"
 

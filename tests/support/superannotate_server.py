@@ -164,7 +164,7 @@ class Handler(Routes, BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Transfer-Encoding") == "chunked":
             body = self._chunks()
-        server = self.server
+        server, self.body = self.server, body
         server.requests.append(f"{self.command} {parts.path}")
         server.headers.append({name.lower(): value for name, value in self.headers.items()})
         fault = server.take_fault(f"{self.command} {parts.path}")
@@ -172,8 +172,7 @@ class Handler(Routes, BaseHTTPRequestHandler):
             time.sleep(server.latency)
         if fault and (self._fails(fault) or self._spoils(fault, parts.path)):
             return
-        if parts.path.startswith("/photos/"):
-            self._image(parts.path)
+        if self._gives_image(parts.path):
             return
         if self.headers.get("Authorization") != server.token:
             self._json({"error": "Unauthorized"}, 401)
@@ -188,7 +187,7 @@ class Handler(Routes, BaseHTTPRequestHandler):
         else:
             self._json(answer, status)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 (the base class's names)
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 (the base class's names)
 
     def _fails(self, fault: Fault) -> bool:
         if fault.kind.isdigit():
@@ -240,9 +239,13 @@ class Handler(Routes, BaseHTTPRequestHandler):
                 return answer(self, path, query, content, fault)
         return 404, {"error": f"no route {self.command} {path}"}
 
-    def _image(self, path: str) -> None:
+    def _gives_image(self, path: str) -> bool:
+        """Answer with an image, whoever asks; False for other paths."""
+        if not path.startswith("/photos/"):
+            return False
         content = self.server.images.get(path.removeprefix("/photos/"))
         self._send(content or b"", "image/jpeg", 200 if content else 404)
+        return True
 
     def _json(self, answer: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._send(json.dumps(answer).encode(), "application/json", status, headers)

@@ -5,6 +5,9 @@ import sqlite3
 
 import pytest
 
+KEPT = ("model.safetensors", "scores.csv", "priorities.csv", "priorities.wide.csv", "config.json", "metrics.json",
+        "queue-before.csv")  # fmt: skip
+
 
 @pytest.fixture
 def cycled(alcli, workspace):
@@ -23,9 +26,7 @@ def test_what_comes_back_goes_on_like_the_original(alcli, cycled, tmp_path):
     assert files(tmp_path / "copy") == {
         "alcli.toml",
         "alcli.db",
-        "cycles/0001/model.safetensors",
-        "cycles/0001/scores.csv",
-        "cycles/0001/priorities.csv",
+        *(f"cycles/0001/{name}" for name in KEPT),
     }
     shutil.rmtree(cycled)
     assert alcli("restore", tmp_path / "copy", "-w", cycled)[0] == 0
@@ -75,3 +76,22 @@ def test_a_folder_that_is_no_backup_is_refused(alcli, tmp_path):
     code, _, err = alcli("restore", tmp_path / "empty", "-w", tmp_path / "W2")
     assert code == 2
     assert "not a complete backup" in err
+
+
+def test_settings_of_each_cycle_and_the_queue_before_it_come_back(alcli, cycled, photos, tmp_path):
+    photos.annotate(9)
+    assert alcli("cycle", "-w", cycled, "--set", "train.learning_rate=0.002")[0] == 0
+    assert alcli("report", "-w", cycled)[0] == 0
+    assert alcli("backup", "-w", cycled, tmp_path / "copy")[0] == 0
+    assert alcli("restore", tmp_path / "copy", "-w", tmp_path / "W2")[0] == 0
+    for name in ("0001/config.json", "0002/config.json", "0002/report.html", "0002/queue-before.csv"):
+        assert (tmp_path / "W2/cycles" / name).read_bytes() == (cycled / "cycles" / name).read_bytes()
+    assert alcli("push", "-w", tmp_path / "W2", "--restore")[0] == 0
+
+
+def test_a_backup_follows_no_link(alcli, cycled, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (cycled / "cycles/0001/config.json").unlink()
+    (cycled / "cycles/0001/config.json").symlink_to(tmp_path / "secret")
+    assert alcli("backup", "-w", cycled, tmp_path / "copy")[0] == 0
+    assert not (tmp_path / "copy/cycles/0001/config.json").exists()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from alcli.items import Item
 from alcli.platforms import _superannotate_token
+from alcli.platforms._answers import retry_after
 from alcli.platforms._superannotate_options import SuperannotateOptions
-from alcli.platforms._superannotate_wire import retry_after
 from alcli.platforms.oracle import Oracle
 from alcli.platforms.superannotate import Superannotate
 from tests.fuzz.inputs import json_files, text_files, texts
