@@ -159,8 +159,8 @@ def quick_words(line: str) -> list[str]:
 
 def test_the_readmes_first_commands_on_own_images_work(own_images, alcli):
     lines = next(each for each in re.findall(r"```sh\n(.*?)```", README, re.S) if "alcli init W --images" in each)
-    for line in lines.strip().splitlines():
-        code, _, err = alcli(*quick_words(line))
+    for command in lines.replace(" && ", "\n").strip().splitlines():
+        code, _, err = alcli(*quick_words(command))
         assert code == 0, err
     assert len((own_images / "priorities.csv").read_text().splitlines()) == 5
     assert (own_images / "priorities.wide.csv").exists() and (own_images / "W/queue.csv").exists()

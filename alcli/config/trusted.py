@@ -1,4 +1,4 @@
-"""Settings that ``alcli.toml`` alone may not decide: where a token goes, and which files outside are written.
+"""Settings that ``alcli.toml`` alone may not decide: where a token goes, which files outside are written, what runs.
 
 A workspace may come from somebody else. Such a setting is used only if it comes from a flag or the environment, or if
 this user has confirmed its value for this workspace. Confirmed values are in ``alcli/trusted.toml`` in the user's own
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import tomlkit
@@ -21,7 +21,7 @@ from alcli.errors import AuthError, MachineError
 from alcli.system.files import atomic_write
 
 FILE_NAME = "trusted.toml"
-SECTION = "platform"
+SECTIONS = ("platform", "learner", "notify")
 
 
 def confirmed_file(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -35,13 +35,17 @@ def confirmed_file(environ: Mapping[str, str] = os.environ) -> Path | None:
     return base / "alcli" / FILE_NAME
 
 
-def check(config: Config, workspace: Path) -> None:
-    """Raise AuthError if ``alcli.toml`` alone decides a setting that this user has not confirmed."""
-    open_questions = unconfirmed(config, workspace)
+def check(config: Config, workspace: Path, section: str) -> None:
+    """Raise AuthError if ``alcli.toml`` alone decides a setting of the section that this user has not confirmed."""
+    open_questions = {
+        setting: reason
+        for setting, reason in unconfirmed(config, workspace).items()
+        if setting.startswith(f"{section}.")
+    }
     if not open_questions:
         return
     setting, reason = next(iter(open_questions.items()))
-    once, single = shlex.quote(str(workspace)), shlex.quote(f"{setting}={_value(config, setting)}")
+    once, single = shlex.quote(str(workspace)), shlex.quote(f"{setting}={_shown(config, setting)}")
     raise AuthError(
         f"{reason} Only {workspace.resolve() / 'alcli.toml'} says so, and a workspace may come from somebody else.",
         kept="Nothing was sent or changed.",
@@ -51,13 +55,14 @@ def check(config: Config, workspace: Path) -> None:
 
 def unconfirmed(config: Config, workspace: Path) -> dict[str, str]:
     """Every such setting that only ``alcli.toml`` decides and that is not confirmed, each with what it would do."""
-    reasons = config.options_of(SECTION).outside_effects(workspace.resolve())
-    asked = {f"{SECTION}.{key}": reason for key, reason in reasons.items()}
+    asked = _effects(config, workspace)
     asked = {setting: reason for setting, reason in asked.items() if setting in config.in_file}
     if not asked:
         return {}
     known = _read(confirmed_file()).get(str(workspace.resolve()), {})
-    return {setting: reason for setting, reason in asked.items() if known.get(setting) != _value(config, setting)}
+    return {
+        setting: reason for setting, reason in asked.items() if known.get(setting) != _value(config, workspace, setting)
+    }
 
 
 def confirm(config: Config, workspace: Path) -> dict[str, str]:
@@ -66,29 +71,43 @@ def confirm(config: Config, workspace: Path) -> dict[str, str]:
     Raises:
         MachineError: the user has no folder for configuration, or it cannot be written.
     """
-    effects = config.options_of(SECTION).outside_effects(workspace.resolve())
-    values = {f"{SECTION}.{key}": _value(config, f"{SECTION}.{key}") for key in effects}
+    values = {setting: _value(config, workspace, setting) for setting in _effects(config, workspace)}
     if not values:
         return {}
     path = confirmed_file()
     if path is None:
-        raise MachineError("This user has no home folder, so nothing can be confirmed.", do=_each_run(values))
+        raise MachineError("This user has no home folder, so nothing can be confirmed.", do=_each_run(config, values))
     everything = {**_read(path), str(workspace.resolve()): values}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with atomic_write(path) as stream:
             stream.write(tomlkit.dumps(everything))
     except OSError as error:
-        raise MachineError(f"{path} cannot be written: {error.strerror}.", do=_each_run(values)) from None
+        raise MachineError(f"{path} cannot be written: {error.strerror}.", do=_each_run(config, values)) from None
     return values
 
 
-def _each_run(values: Mapping[str, str]) -> str:
-    named = " ".join(f"ALCLI_{setting.replace('.', '_').upper()}={value}" for setting, value in values.items())
+def _each_run(config: Config, values: Iterable[str]) -> str:
+    named = " ".join(f"ALCLI_{name.replace('.', '_').upper()}={_shown(config, name)}" for name in values)
     return f"Set HOME or XDG_CONFIG_HOME, or give the values in the environment of each run: {named}"
 
 
-def _value(config: Config, setting: str) -> str:
+def _effects(config: Config, workspace: Path) -> dict[str, str]:
+    """Every setting of this configuration that does something outside the workspace, with what it does."""
+    return {
+        f"{section}.{key}": reason
+        for section in SECTIONS
+        for key, reason in config.options_of(section).outside_effects(workspace.resolve()).items()
+    }
+
+
+def _value(config: Config, workspace: Path, setting: str) -> str:
+    """What is confirmed: the setting's value, and for a command also what it consists of."""
+    section, key = setting.split(".")
+    return str(config.options_of(section).confirmed_value(key, workspace.resolve()))
+
+
+def _shown(config: Config, setting: str) -> str:
     section, key = setting.split(".")
     return str(getattr(config.options_of(section), key))
 
