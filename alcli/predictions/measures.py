@@ -159,8 +159,8 @@ def _distributions(boxes: Boxes, names: Sequence[str], classes: Sequence[str]) -
 
 
 def _tie(table: np.ndarray, corners: np.ndarray, prediction: ImagePrediction) -> np.ndarray:
-    """(5,) the two classes of the closest box, their closeness, and its center; zeros without one."""
-    none = np.zeros(5)
+    """(6,) the two classes of the closest box, their closeness, its center, and the larger score; zeros without one."""
+    none = np.zeros(6)
     if not len(table) or table.shape[1] < 2:
         return none
     if prediction.units != FRACTIONS and prediction.size is None:
@@ -173,4 +173,4 @@ def _tie(table: np.ndarray, corners: np.ndarray, prediction: ImagePrediction) ->
         return none
     scale = np.array([1.0, 1.0] if prediction.units == FRACTIONS else prediction.size)
     center = np.clip((corners[box, :2] + corners[box, 2:]) / 2 / scale, 0, 1)
-    return np.array([*order[box], closeness[box], *center])
+    return np.array([*order[box], closeness[box], *center, first[box]])

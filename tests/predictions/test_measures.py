@@ -49,13 +49,13 @@ def test_a_box_without_probabilities_has_its_class_and_the_background():
     assert values["margin"] == pytest.approx((1 + 0.2) / 2)
     assert values["class_scores"].tolist() == [0.5, 0.9, 0]
     assert values["expected_objects"] == pytest.approx(1.4)
-    assert values["tie"].tolist() == [0] * 5 and "support" not in values
+    assert values["tie"].tolist() == [0] * 6 and "support" not in values
 
 
 def test_probabilities_of_a_box_tie_two_classes():
     table = np.array([[0.4, 0.0, 0.35], [0.05, 0.9, 0.0]])
     values = measures.of_boxes(boxes([0.4, 0.9], ["cat", "dog"], table, np.array([3.0, 9.0])), CLASSES, OPTIONS)
-    np.testing.assert_allclose(values["tie"], [0, 2, 0.95, 0.2, 0.4])
+    np.testing.assert_allclose(values["tie"], [0, 2, 0.95, 0.2, 0.4, 0.4])
     assert values["support"] == 6
     full = torch.tensor([[0.25, 0.4, 0.0, 0.35], [0.05, 0.05, 0.9, 0.0]], dtype=torch.float64)
     assert values["entropy"] == pytest.approx(float(uncertainty.entropy(full).mean()))
