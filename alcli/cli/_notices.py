@@ -48,10 +48,14 @@ class Notice:
 
 def notify(notice: Notice, config: Config, workspace: Workspace, say: Callable[[str], None], beat: Heartbeat) -> None:
     """Tell those whom ``[notify]`` names what happened, if it is one of the events that they asked for."""
+    from alcli.config import trusted
+
     options = config.notify
     if not (options.webhook or options.urls_file):
         return
     with contextlib.suppress(Exception):  # the run is over, and must end as it did
+        if any(setting.startswith("notify.") for setting in trusted.unconfirmed(config, workspace.root)):
+            return  # the run has ended with exit 4 for it
         event = _event(notice, config, workspace, beat)
         if event in options.events:
             _send(options, _document(event, notice, workspace, beat), say)

@@ -12,16 +12,17 @@ import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 import tomlkit.exceptions
 
-from alcli.config import Config
+from alcli.config import KINDS, Config
 from alcli.errors import AuthError, MachineError
 from alcli.system.files import atomic_write
 
 FILE_NAME = "trusted.toml"
-SECTION = "platform"
+SECTIONS = ("platform", "notify")
 
 
 def confirmed_file(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -51,8 +52,7 @@ def check(config: Config, workspace: Path) -> None:
 
 def unconfirmed(config: Config, workspace: Path) -> dict[str, str]:
     """Every such setting that only ``alcli.toml`` decides and that is not confirmed, each with what it would do."""
-    reasons = config.options_of(SECTION).outside_effects(workspace.resolve())
-    asked = {f"{SECTION}.{key}": reason for key, reason in reasons.items()}
+    asked = _effects(config, workspace)
     asked = {setting: reason for setting, reason in asked.items() if setting in config.in_file}
     if not asked:
         return {}
@@ -66,8 +66,7 @@ def confirm(config: Config, workspace: Path) -> dict[str, str]:
     Raises:
         MachineError: the user has no folder for configuration, or it cannot be written.
     """
-    effects = config.options_of(SECTION).outside_effects(workspace.resolve())
-    values = {f"{SECTION}.{key}": _value(config, f"{SECTION}.{key}") for key in effects}
+    values = {setting: _value(config, setting) for setting in _effects(config, workspace)}
     if not values:
         return {}
     path = confirmed_file()
@@ -88,9 +87,22 @@ def _each_run(values: Mapping[str, str]) -> str:
     return f"Set HOME or XDG_CONFIG_HOME, or give the values in the environment of each run: {named}"
 
 
+def _effects(config: Config, workspace: Path) -> dict[str, str]:
+    """What the settings do outside the workspace: a sentence by setting."""
+    return {
+        f"{section}.{key}": reason
+        for section in SECTIONS
+        for key, reason in _options(config, section).outside_effects(workspace.resolve()).items()
+    }
+
+
+def _options(config: Config, section: str) -> Any:
+    return config.options_of(section) if section in KINDS else getattr(config, section)
+
+
 def _value(config: Config, setting: str) -> str:
     section, key = setting.split(".")
-    return str(getattr(config.options_of(section), key))
+    return str(getattr(_options(config, section), key))
 
 
 def _read(path: Path | None) -> dict[str, dict[str, str]]:

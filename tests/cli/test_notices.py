@@ -142,3 +142,15 @@ def test_services_of_apprise_are_told(receiver, root, alcli, tmp_path):
     assert told["title"] == "alcli: W, a new list"
     assert "Ranked 4 images" in told["message"]
     assert "nonsense" not in out + err
+
+
+def test_a_webhook_that_only_a_received_workspace_names_is_not_used(receiver, root, alcli):
+    with (root / "alcli.toml").open("a") as stream:
+        stream.write(f'\n[notify]\nwebhook = "{receiver.url}"\n')
+    code, _, err = alcli("cycle", "-w", root)
+    assert code == 4
+    assert "alcli trust" in err
+    assert receiver.received == []
+    assert alcli("trust", "-w", root)[0] == 0
+    assert alcli("cycle", "-w", root)[0] == 0
+    assert len(receiver.received) == 1
