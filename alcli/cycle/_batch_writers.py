@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 
 from alcli.annotations import Annotation, Box, Mask
-from alcli.formats import coco, ranked_name, voc, yolo
+from alcli.formats import coco, label_studio, ranked_name, voc, yolo
 from alcli.images import inspect
 from alcli.items import QueryRow
 from alcli.system.files import SHARED, atomic_write
@@ -103,6 +103,12 @@ def write_voc(batch: Batch, root: Path) -> None:
         stream.writelines(f"{PurePosixPath(row.item.name).with_suffix('')}\n" for row in batch.rows)
 
 
+CONTROLS = (
+    label_studio.Control("Choices", "choice", "image"),
+    label_studio.Control("RectangleLabels", "label", "image"),
+)
+
+
 def write_label_studio(batch: Batch, path: Path) -> None:
     """Tasks for the import, with predictions for controls called ``label`` (boxes) and ``choice`` of ``image``."""
     tasks = []
@@ -110,7 +116,7 @@ def write_label_studio(batch: Batch, path: Path) -> None:
         address = row.item.uri if row.item.uri.startswith("http") else f"/data/local-files/?d={quote(row.item.name)}"
         task: dict[str, Any] = {"data": {"image": address, "rank": row.rank, "reason": row.reason}}
         if batch.annotations:
-            results = list(_results(annotation))
+            results = label_studio.write_results(annotation, batch.sizes[row.item.id], CONTROLS)
             scores = [result["score"] for result in results if "score" in result]
             task["predictions"] = [
                 {"model_version": batch.model, "score": float(np.mean(scores)) if scores else 0.0, "result": results}
@@ -118,20 +124,6 @@ def write_label_studio(batch: Batch, path: Path) -> None:
         tasks.append(task)
     with atomic_write(path, permissions=SHARED) as stream:
         json.dump(tasks, stream, ensure_ascii=False)
-
-
-def _results(annotation: Annotation) -> Iterator[dict[str, Any]]:
-    width, height = annotation.size or (1, 1)
-    sides = {"original_width": width, "original_height": height, "image_rotation": 0, "to_name": "image"}
-    if annotation.labels:
-        choices = {"choices": list(annotation.labels)}
-        yield {"id": "c1", "from_name": "choice", "type": "choices", "to_name": "image", "value": choices}
-    for number, box in enumerate(annotation.boxes, 1):
-        corner = {"x": 100 * box.x1 / width, "y": 100 * box.y1 / height}
-        extent = {"width": 100 * (box.x2 - box.x1) / width, "height": 100 * (box.y2 - box.y1) / height}
-        value: dict[str, Any] = {**corner, **extent, "rotation": 0, "rectanglelabels": [box.label]}
-        score = {} if box.score is None else {"score": box.score}
-        yield {"id": f"b{number}", "from_name": "label", "type": "rectanglelabels", **sides, "value": value, **score}
 
 
 def write_cvat(batch: Batch, root: Path) -> None:

@@ -131,7 +131,6 @@ def test_a_key_that_others_can_read_is_not_used(receiver, root, alcli, tmp_path)
 
 
 def test_services_of_apprise_are_told(receiver, root, alcli, tmp_path):
-    pytest.importorskip("apprise")
     addresses = tmp_path / "addresses"
     addresses.write_text(f"# the team\n{receiver.url.replace('http:', 'json:')}\nnonsense\n")
     addresses.chmod(0o600)
