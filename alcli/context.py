@@ -43,7 +43,7 @@ class Context:
             UsageError: its options are incomplete.
             AuthError: only ``alcli.toml`` says where a token goes, or which file outside is written.
         """
-        trusted.check(self.config, self.workspace.root)
+        trusted.check(self.config, self.workspace.root, "platform")
         cache = self.workspace.root / "cache"
         platform: Platform = plugins.load("platforms", self.config.platform.name)(
             self.config.options_of("platform"), cache

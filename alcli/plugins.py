@@ -1,7 +1,8 @@
 """The folder is the registry: one file, one plugin, one name on the command line.
 
 ``strategies/learned_loss.py`` → class ``LearnedLoss`` → ``--strategy learned-loss``. Other packages add theirs with
-an entry point in the group ``alcli.strategies``, ``alcli.tasks``, ``alcli.platforms`` or ``alcli.formats``.
+an entry point in the group ``alcli.strategies``, ``alcli.tasks``, ``alcli.platforms``, ``alcli.formats`` or
+``alcli.learners``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from alcli.errors import UsageError
 from alcli.system.text import did_you_mean
 
-KINDS = {"strategies": "strategy", "tasks": "task", "platforms": "platform", "formats": "format"}
+KINDS = {"strategies": "strategy", "tasks": "task", "platforms": "platform", "formats": "format", "learners": "learner"}
 """Kinds of plugins, and what one of them is called."""
 
 

@@ -22,6 +22,8 @@ DESCRIPTIONS = {
     "tie": "(n, 6) for the box with the smallest gap between its two likeliest classes: both class indices, 1 − the "
     "gap, the center (x, y) as fractions of the image, and the larger probability; zeros without an uncertain box",
     "mutual_information": "(n,) ≥ 0, disagreement between dropout samples in nats, aggregated; high = uncertain",
+    "support": "(n,) ≥ 0, mean over the boxes of the boxes before suppression that overlap each; only of predictions "
+    "made elsewhere that say it",
     "output_discrepancy": "(n,) ≥ 0, half the squared distance to the previous model's output; high = uncertain",
 }
 """All signals; only those that a strategy needs are computed. Aggregated by sum, they may exceed 1."""

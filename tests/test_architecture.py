@@ -15,7 +15,7 @@ MODULES = {
 TORCH = ("torch", "torchvision", "timm", "safetensors.torch")
 TORCH_AT_THE_TOP = (
     *("engine", "models", "tasks", "artifacts.trained"),
-    *("cycle.train", "cycle._measure", "simulation.features", "simulation.linear_head"),
+    *("learners.builtin", "learners._given", "simulation.features", "simulation.linear_head"),
     *("simulation.dense_maps", "simulation.dense_head"),
 )
 """Whoever imports one of these has decided to pay for torch."""
@@ -42,15 +42,27 @@ ROOMS = {
     "strategies": (GROUND | {"vectors"}) - {"config", "system"},
     "selection": GROUND | {"strategies", "vectors"},
     "models": GROUND,
-    "tasks": GROUND | {"models", "images"},
+    "predictions": GROUND | {"formats"},
+    "tasks": GROUND | {"models", "images", "predictions"},
     "engine": GROUND | {"tasks", "models", "images"},
     "curves": GROUND | {"workspace"},
     "context": GROUND | {"platforms", "workspace"},
-    "artifacts": GROUND | {"context", "engine", "models", "tasks", "images", "selection", "strategies", "workspace"},
+    "artifacts": GROUND
+    | {"context", "engine", "models", "predictions", "tasks", "images", "selection", "strategies", "workspace"},
 }
+ROOMS["learners"] = ROOMS["artifacts"] | {"artifacts", "predictions"}
 ROOMS["review"] = ROOMS["artifacts"] | {"artifacts", "vectors"}
 ROOMS["report"] = ROOMS["review"] | {"review", "curves"}
-ROOMS["cycle"] = ROOMS["review"] | {"review", "report", "curves", "vectors", "platforms", "formats", "priorities"}
+ROOMS["cycle"] = ROOMS["review"] | {
+    "learners",
+    "review",
+    "report",
+    "curves",
+    "vectors",
+    "platforms",
+    "formats",
+    "priorities",
+}
 ROOMS["simulation"] = ROOMS["cycle"] | {"cycle"}
 ROOMS["cli"] = set(ROOMS) | {"cli"}
 """Room → the rooms that it may import. One way: there are no circles."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,24 +12,20 @@ import numpy as np
 
 from alcli.artifacts import signal_parts
 from alcli.artifacts.examples import ask_again, fetch_images
+from alcli.artifacts.predictor import Part, Predictor
 from alcli.context import Context
-from alcli.errors import UsageError
 from alcli.items import ImageFacts, Item, Refusal, fingerprint
 from alcli.signals import Signals
-from alcli.strategies import QueryStrategy, needs_labeled, tasks_with_signals
+from alcli.strategies import QueryStrategy, needs_labeled
 from alcli.system.arrays import is_intact
 from alcli.system.hashing import sha256_of_text
 from alcli.workspace.records import StepRecord, Training
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from alcli.artifacts.trained import TrainedModel
     from alcli.tasks import Example
 
-COMPARING = "output_discrepancy"
-"""The one signal that needs the model before."""
-Part = tuple[Signals, list[Refusal]]
+NOWHERE = Path()
+"""The place of an image that nobody has to look at."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class ScoringPass:
 
     context: Context
     cycle: int
-    trained: TrainedModel
+    predictor: Predictor
 
     def run(self, plan: ScorePlan) -> Part:
         """Compute the signals of a plan, and name the images of the pool that could not be loaded.
@@ -100,24 +95,13 @@ class ScoringPass:
         return self._pass(names, items, folder)[0]
 
     def _check_signals(self, names: frozenset[str]) -> None:
-        if missing := names - self.trained.task.signal_names:
-            raise UsageError(
-                f"The task {self.context.config.task.name} has no signal {', '.join(sorted(missing))}.",
-                do=f"{tasks_with_signals(missing)} Or choose another strategy: `alcli list strategies`.",
-            )
-
-    @cached_property
-    def _previous(self) -> nn.Module | None:
-        from alcli.artifacts.trained import load_previous
-
-        record = self.trained.record
-        previous = load_previous(self.context, record.cycle, self.trained.task, record.sha256)
-        if previous is None:
-            self.context.progress.say(f"There is no earlier model to compare with: {COMPARING} is 0.")
-        return previous
+        if missing := names - self.predictor.signal_names:
+            raise self.predictor.lacks(missing)
 
     def _pass(self, names: frozenset[str], items: Sequence[Item], folder_name: str) -> Part:
-        paths, refusals = fetch_images(self.context, items)
+        paths, refusals = dict.fromkeys((item.id for item in items), NOWHERE), list[Refusal]()
+        if self.predictor.needs_images(names):
+            paths, refusals = fetch_images(self.context, items)
         folder = self.context.workspace.cycle_folder(self.cycle) / folder_name
         folder.mkdir(exist_ok=True)
         parts = self._parts(names, items, paths, folder)
@@ -144,25 +128,19 @@ class ScoringPass:
         examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
         size = self.context.config.score.shard
         parts = [examples[start : start + size] for start in range(0, len(examples), size)]
-        record = self.trained.record
+        record = self.predictor.record
         keys = (_key(self.context, record, names, [example.item for example in part])[:32] for part in parts)
         return {folder / f"{key}.safetensors": part for key, part in zip(keys, parts, strict=True)}
 
     def _compute_missing(self, names: frozenset[str], parts: dict[Path, list[Example]]) -> dict[Path, Part]:
         """Write the parts that are missing; return those that must not be kept because an image may yet be readable."""
-        from alcli.engine import inference
-
         missing = {file: part for file, part in parts.items() if not is_intact(file)}
         rest = [example for part in missing.values() for example in part]
         total = sum(map(len, parts.values()))
-        trained, options = self.trained, self.context.config.score
-        previous = self._previous if COMPARING in names else None
         unfinished: dict[Path, Part] = {}
         with self.context.progress.track("Scoring", total, start=total - len(rest)) as advance:
             # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
-            stream = inference.signals(
-                trained.task, trained.model, trained.loss_head, rest, names, options, advance, previous
-            )
+            stream = self.predictor.signals(rest, names, advance)
             for file, (signals, refused) in zip(missing, stream, strict=True):
                 refused = ask_again(self.context, refused)
                 if any(refusal.transient for refusal in refused):

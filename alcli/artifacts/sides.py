@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alcli.artifacts.starting_weights import weights_of
+from alcli.artifacts.starting_weights import has_pretrained, settle_weights, weights_of
 from alcli.context import Context
 from alcli.errors import DataError
 from alcli.items import ImageFacts, Item
@@ -179,7 +179,7 @@ def _compares(context: Context, count: int) -> bool:
     """Whether features of so many labeled images are compared; says why not."""
     if context.config.train.group_distance == 0 or count < FEWEST_COMPARED:
         return False
-    if context.config.model.weights != "none":
+    if has_pretrained(context):
         return True
     context.progress.detail(
         "The starting weights are random, so near-duplicates cannot be recognized: of similar images, only exact"
@@ -191,7 +191,7 @@ def _compares(context: Context, count: int) -> bool:
 def _near(context: Context, nodes: _Nodes, classes: Sequence[str]) -> Pairs:
     if not _compares(context, len(nodes.keys)):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    vectors = _embeddings(context, nodes, classes)
+    vectors = _embeddings(settle_weights(context), nodes, classes)
     typical = typical_distance(vectors[np.isfinite(vectors).all(axis=1)])
     if typical == 0:
         context.progress.say("The features of all images are equal: no near-duplicates can be recognized.")

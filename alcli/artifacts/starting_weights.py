@@ -43,6 +43,15 @@ def weights_of(config: Config) -> str:
     return sha256_of(file) if file.is_file() else config.model.weights
 
 
+def has_pretrained(context: Context) -> bool:
+    """Whether the task's network has pretrained weights at hand, without a download and without saying anything."""
+    weights = context.config.model.weights
+    if weights != AUTO:
+        return weights != NONE
+    file = FILES.get(_key(context.config))
+    return recorded_weights(context.workspace, context.config) == IMAGENET or bool(file and cached(file))
+
+
 def recorded_weights(workspace: Workspace, config: Config) -> str:
     """What ``auto`` stands for in this workspace; empty before the first training with this network."""
     record = workspace.step(WORKSPACE_CYCLE, StartingWeights)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from torch import nn
 
+from alcli.annotations import Annotation
 from alcli.artifacts.configured_task import make_task
+from alcli.artifacts.predictor import ItemLoss, Part
 from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
 from alcli.context import Context
+from alcli.engine import inference
 from alcli.engine.training import feature_channels, seed_everything
 from alcli.errors import AlcliError, UsageError
+from alcli.items import Item
 from alcli.models import storage
 from alcli.models.loss_head import LossHead
 from alcli.models.weights import load_strictly
-from alcli.tasks import Task
-from alcli.workspace.records import Scored, StepRecord, Training
+from alcli.strategies import tasks_with_signals
+from alcli.system.progress import Advance
+from alcli.tasks import Example, Task
+from alcli.workspace.records import BUILTIN, Scored, StepRecord, Training
 
+COMPARING = "output_discrepancy"
+"""The one signal that needs the model before."""
 NO_CLASS_YET = ("thing",)
 """Before the first annotation there are no classes; a network needs one output all the same."""
 
@@ -31,10 +40,57 @@ class TrainedModel:
         record: of the training. One without a file left no model: the weights are those that a training starts from.
     """
 
+    context: Context
     task: Task
     model: nn.Module
     loss_head: LossHead
     record: StepRecord[Training]
+
+    @property
+    def signal_names(self) -> frozenset[str]:
+        """All that the task computes."""
+        return self.task.signal_names
+
+    def lacks(self, missing: Collection[str]) -> AlcliError:
+        """The error for signals that the task does not compute."""
+        return UsageError(
+            f"The task {self.context.config.task.name} has no signal {', '.join(sorted(missing))}.",
+            do=f"{tasks_with_signals(missing)} Or choose another strategy: `alcli list strategies`.",
+        )
+
+    def unknown(self, items: Sequence[Item]) -> Sequence[Item]:
+        """None: the network looks at every image."""
+        return ()
+
+    def needs_images(self, names: frozenset[str]) -> bool:
+        """Always."""
+        return True
+
+    def signals(self, examples: Sequence[Example], names: frozenset[str], advance: Advance) -> Iterator[Part]:
+        """One pass of network and loss head."""
+        previous = self._previous if COMPARING in names else None
+        options = self.context.config.score
+        return inference.signals(self.task, self.model, self.loss_head, examples, names, options, advance, previous)
+
+    def predictions(self, examples: Sequence[Example]) -> Iterator[Annotation]:
+        """What the network predicts."""
+        return inference.predictions(self.task, self.model, examples, self.context.config.score)
+
+    def losses(self, examples: Sequence[Example]) -> list[ItemLoss]:
+        """The network's own losses, and what the loss head predicts."""
+        return inference.item_losses(self.task, self.model, self.loss_head, examples, self.context.config.score)
+
+    def earlier(self, cycle: int) -> TrainedModel | None:
+        """The newest network trained before a cycle, its outputs moved to the same classes."""
+        previous = load_previous(self.context, cycle, self.task)
+        return replace(self, model=previous) if previous is not None else None
+
+    @cached_property
+    def _previous(self) -> nn.Module | None:
+        previous = load_previous(self.context, self.record.cycle, self.task, self.record.sha256)
+        if previous is None:
+            self.context.progress.say(f"There is no earlier model to compare with: {COMPARING} is 0.")
+        return previous
 
 
 def load_trained(context: Context, record: StepRecord[Training]) -> TrainedModel:
@@ -45,7 +101,7 @@ def load_trained(context: Context, record: StepRecord[Training]) -> TrainedModel
         DataError: the weights do not fit.
     """
     if record.file is None:
-        return TrainedModel(*before_any_label(settle_weights(context).config), record)
+        return TrainedModel(context, *before_any_label(settle_weights(context).config), record)
     path = context.workspace.verify_file(record)
     state, head_state, manifest = storage.read(path)
     options = context.config.model.model_copy(
@@ -55,7 +111,7 @@ def load_trained(context: Context, record: StepRecord[Training]) -> TrainedModel
     model, loss_head = task.build_model(), LossHead(manifest.channels)
     load_strictly(model, state, str(path))
     load_strictly(loss_head, head_state, str(path))
-    return TrainedModel(task, model, loss_head, record)
+    return TrainedModel(context, task, model, loss_head, record)
 
 
 def newest_training(context: Context, cycle: int) -> StepRecord[Training]:
@@ -87,6 +143,7 @@ def load_previous(context: Context, cycle: int, task: Task, current: str | None 
         missing counts as one without a model.
     """
     models = [record for record in accepted_models(context, cycle) if record.sha256 != current]
+    models = [record for record in models if record.summary.learner == BUILTIN]
     earlier = next((record for record in models if record.file and record.file.is_file()), None)
     if models and earlier is not models[0]:
         context.progress.say(

@@ -139,7 +139,10 @@ def recall(workspace: Workspace, task: str, title: str = "") -> Inventory:
 def model_line(config: Config, workspace: Workspace) -> tuple[str, bool]:
     """``ssd-mobilenet-v2, untrained weights: …``, and whether the weights are certainly pretrained."""
     from alcli.artifacts.starting_weights import AUTO, model_name, recorded_weights, weights_in_words
+    from alcli.config import LearnerOptions
 
+    if config.learner.name != LearnerOptions().name:
+        return config.options_of("learner").in_words(), True
     weights = config.model.weights
     if weights == AUTO:
         weights = recorded_weights(workspace, config) or AUTO

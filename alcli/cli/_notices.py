@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,17 +49,25 @@ class Notice:
 
 def notify(notice: Notice, config: Config, workspace: Workspace, say: Callable[[str], None], beat: Heartbeat) -> None:
     """Tell those whom ``[notify]`` names what happened, if it is one of the events that they asked for."""
-    from alcli.config import trusted
-
     options = config.notify
     if not (options.webhook or options.urls_file):
         return
     with contextlib.suppress(Exception):  # the run is over, and must end as it did
-        if any(setting.startswith("notify.") for setting in trusted.unconfirmed(config, workspace.root)):
-            return  # the run has ended with exit 4 for it
         event = _event(notice, config, workspace, beat)
-        if event in options.events:
+        if event in options.events and _is_confirmed(config, workspace, say):
             _send(options, _document(event, notice, workspace, beat), say)
+
+
+def _is_confirmed(config: Config, workspace: Workspace, say: Callable[[str], None]) -> bool:
+    """Whether this user wants what ``[notify]`` says; says what to do if only a received workspace says it."""
+    from alcli.config import trusted
+
+    questions = trusted.unconfirmed(config, workspace.root).items()
+    reasons = [reason for setting, reason in questions if setting.startswith("notify.")]
+    if reasons:
+        command = shlex.join(["alcli", "trust", "-w", str(workspace.root)])
+        say(f"Nobody was notified: {reasons[0]} Only alcli.toml says so. If you trust it, run this once: {command}")
+    return not reasons
 
 
 def _event(notice: Notice, config: Config, workspace: Workspace, beat: Heartbeat) -> str:

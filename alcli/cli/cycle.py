@@ -147,10 +147,13 @@ def _queue_in_words(pushed: Pushed) -> str:
 
 def _training_in_words(training: Training, scored: Scored) -> str:
     from alcli.system.text import quantity
+    from alcli.workspace.records import BUILTIN
 
     measured = scored.collapse.measurement if scored.collapse else scored.measurement
     metrics = metrics_in_words(measured.metrics or training.metrics, measured.interval)
     text = f"trained on {quantity(training.trained_on, 'image')}"
+    if training.learner != BUILTIN:
+        text = f"{training.learner} of {quantity(training.predicted, 'image')}"
     if metrics:
         text += f" ({metrics} on {measured.images or training.held_out} held out)"
     if training.reused_from is not None:

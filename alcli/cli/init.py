@@ -55,6 +55,17 @@ class Weights(click.ParamType):
 @click.option("--folders", "platform__folders", help="Several folders of the project, comma-separated.")
 @click.option("--url", "platform__url", help="Address of the remote service; default: the public one.")
 @click.option("--token-file", "platform__token_file", type=FROM_HERE, help="File (0600) with the platform's token.")
+@click.option(
+    "--learner",
+    "learner__name",
+    help="builtin (default); `alcli list learners`.",
+    shell_complete=complete_names("learners"),
+)
+@click.option(
+    "--predictions", "learner__predictions", type=FROM_HERE, help="Learner predictions: file or folder of predictions."
+)
+@click.option("--command", "learner__command", help="Learner command: your own program, run in each cycle.")
+@click.option("--embeddings", "learner__embeddings", type=FROM_HERE, help="Learner predictions: .npz of embeddings.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
 @click.option(
     "--weights", "model__weights", type=Weights(), help="auto (default), none, imagenet, or a safetensors file."
@@ -83,6 +94,7 @@ def command(workspace: Path, settings: tuple[str, ...], create: bool, as_json: b
       alcli init W --task detection --platform folder --images photos --annotations coco.json \\
             --model ssd-mobilenet-v2 --weights mobilenet_v2.safetensors --budget 50 --set train.epochs=20
       alcli init W --platform superannotate --project "Cells/pool" --task detection
+      alcli init W --images photos --annotations labels --learner predictions --predictions preds.jsonl
       alcli init W --platform label-studio --url http://127.0.0.1:8080 --project Cells --token-file token
       alcli init W --platform label-studio --url http://127.0.0.1:8080 --project Cells --token-file token \\
             --create --classes cat,dog --images photos
@@ -107,6 +119,9 @@ def _create(
     requested: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
     requested |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
     requested |= dict(config.parse_override(text) for text in settings)
+    if "learner.command" in requested:
+        # Typed here, so it means files of this folder, wherever cron starts alcli.
+        requested.setdefault("learner.directory", str(Path.cwd()))
     checked, resolved = _check_settings(requested, workspace)
     if create:
         _check_creating(resolved)
@@ -216,6 +231,8 @@ def _check_settings(requested: dict[str, Any], workspace: Path) -> tuple[Config,
             config.put(document, f"platform.{key}", value)
     checked = config.check(document)
     resolved = checked.resolve_all(workspace.resolve())
+    if checked.learner.name not in plugins.names("learners"):
+        plugins.load("learners", checked.learner.name)
     check = getattr(platform, "check", None)
     if check is not None:
         check(resolved.options_of("platform"))

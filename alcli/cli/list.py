@@ -18,12 +18,14 @@ Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 LISTS = {
     "strategies": "ways to rank images",
     "tasks": "what a model can learn",
+    "learners": "who learns, and who looks at the pool",
     "models": "networks for each task",
     "platforms": "where images and annotations are",
     "formats": "annotation formats",
     "settings": "every setting with type, default and description",
     "exit-codes": "what each exit code means",
     "items": "the workspace's images and their states",
+    "held-out": "the labeled images that metrics come from; your own model must not be trained on them",
     "quarantine": "images and annotations that were left out, with the reason",
     "cycles": "the workspace's cycles",
 }
@@ -198,6 +200,18 @@ def _default_in_words(default: Any) -> str:
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
+def _held_out(session: options.Session) -> Table:
+    from alcli.artifacts.configured_task import class_names, make_task
+    from alcli.artifacts.examples import held_out_examples
+
+    with session.copy_workspace() as context:
+        store = context.workspace.store
+        classes = class_names(context.config, store.annotations(store.pool().items))
+        task = make_task(context.config, classes) if classes else None
+        examples = held_out_examples(context, task, context.config.train.validation) if task else []
+    return ("name", "folder"), [(example.item.name, example.item.folder) for example in examples]
+
+
 def _exit_codes(session: options.Session) -> Table:
     from alcli.errors import EXIT_CODES
 
@@ -207,10 +221,12 @@ def _exit_codes(session: options.Session) -> Table:
 _TABLES: dict[str, Callable[[options.Session], Table]] = {
     "strategies": _strategies,
     "tasks": _plugins("tasks"),
+    "learners": _plugins("learners"),
     "models": _models,
     "platforms": _plugins("platforms"),
     "formats": _plugins("formats"),
     "items": _items,
+    "held-out": _held_out,
     "quarantine": _quarantine,
     "cycles": _cycles,
     "settings": _settings,

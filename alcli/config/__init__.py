@@ -4,9 +4,9 @@ Precedence: flag > ``ALCLI_SECTION_KEY`` in the environment > ``alcli.toml`` > d
 how a value is read (``alcli.system.typed_values``). Relative paths in the file are relative to the workspace. An
 unknown key is an error that names the nearest one.
 
-The sections here hold what all plug-ins of a kind share. A platform, task or strategy may add settings of its own to
-its section: a class ``Options`` in the plug-in class that extends ``PlatformOptions``, ``TaskOptions`` or
-``StrategyOptions``.
+The sections here hold what all plug-ins of a kind share. A platform, task, learner or strategy may add settings of its
+own to its section: a class ``Options`` in the plug-in class that extends ``PlatformOptions``, ``TaskOptions``,
+``LearnerOptions`` or ``StrategyOptions``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from alcli import plugins
 from alcli.config._sections import (
     CostOptions,
+    LearnerOptions,
     ModelOptions,
     NotifyOptions,
     PathUnless,
@@ -48,6 +49,7 @@ __all__ = [
     "KINDS",
     "Config",
     "CostOptions",
+    "LearnerOptions",
     "ModelOptions",
     "NotifyOptions",
     "PathUnless",
@@ -70,7 +72,7 @@ __all__ = [
     "write",
 ]
 FILE_NAME = "alcli.toml"
-KINDS = {"platform": "platforms", "task": "tasks", "strategy": "strategies"}
+KINDS = {"platform": "platforms", "task": "tasks", "learner": "learners", "strategy": "strategies"}
 """Sections to which plug-ins add settings of their own, and the kind of these plug-ins."""
 
 MOST_USED: dict[str, dict[str, Any]] = {
@@ -87,6 +89,7 @@ class Config(Section):
 
     platform: SerializeAsAny[PlatformOptions] = PlatformOptions()
     task: SerializeAsAny[TaskOptions] = TaskOptions()
+    learner: SerializeAsAny[LearnerOptions] = LearnerOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
     score: ScoreOptions = ScoreOptions()
@@ -105,13 +108,15 @@ class Config(Section):
     def options_of(self, section: str) -> Any:
         """A section as the plug-in's own ``Options``, with defaults; raises UsageError for an unknown plug-in."""
         options = getattr(self, section)
+        if section not in KINDS:
+            return options
         own = own_options(section, options.name)
         if isinstance(options, own):
             return options
         return own(**{key: getattr(options, key) for key in options.model_fields_set if key in own.model_fields})
 
     def complete(self) -> Config:
-        """A copy with the own options of platform, task and strategy, with defaults; may import all three."""
+        """A copy with the own options of all plug-ins, with defaults; may import them."""
         return self.model_copy(update={section: self.options_of(section) for section in KINDS})
 
     def resolve_all(self, workspace: Path) -> Config:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from alcli.errors import UsageError
+from alcli.system.hashing import sha256_of_text
 from alcli.system.typed_values import read_value
 
 LARGEST_SEED = 2**63 - 1
@@ -52,11 +53,8 @@ class Section(BaseModel):
         return self.model_copy(update=update)
 
 
-class PlatformOptions(Section):
-    """Where items and annotations come from, and where the list goes."""
-
-    name: str = Field("folder", description="`alcli list platforms`")
-    prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes with a lower score are not uploaded")
+class OutsideOptions(Section):
+    """A section whose settings may do something outside the workspace."""
 
     def outside_effects(self, workspace: Path) -> dict[str, str]:
         """What the settings do outside the workspace that its owner must have confirmed: a sentence by key.
@@ -64,6 +62,31 @@ class PlatformOptions(Section):
         Such a setting is refused if only ``alcli.toml`` says it; see ``alcli.config.trusted``. Paths are resolved.
         """
         return {}
+
+    def confirmed_value(self, key: str, workspace: Path) -> str:
+        """What the owner confirms of such a setting; another one has to be confirmed again."""
+        return str(getattr(self, key))
+
+
+class PlatformOptions(OutsideOptions):
+    """Where items and annotations come from, and where the list goes."""
+
+    name: str = Field("folder", description="`alcli list platforms`")
+    prelabel_score: float = Field(0.3, ge=0, le=1, description="boxes with a lower score are not uploaded")
+
+
+class LearnerOptions(OutsideOptions):
+    """Who learns, and who looks at the pool."""
+
+    name: str = Field("builtin", description="`alcli list learners`; builtin trains alcli's own networks")
+
+    def in_words(self) -> str:
+        """Who learns, for `alcli init`: ``predictions from preds.jsonl``."""
+        return f"learner {self.name}"
+
+    def fingerprint(self) -> str:
+        """A hash of the files outside the workspace that a learner reads; a change makes a new cycle due."""
+        return ""
 
 
 class TaskOptions(Section):
@@ -246,7 +269,7 @@ class ReportOptions(Section):
     )
 
 
-class NotifyOptions(Section):
+class NotifyOptions(OutsideOptions):
     """Who is told when a cycle is done, has failed, or is hardly worth it any more."""
 
     webhook: str = Field("", description="address that gets a POST of JSON")
@@ -269,6 +292,11 @@ class NotifyOptions(Section):
         if self.urls_file:
             effects["urls_file"] = f"The results of each cycle would be sent to the addresses in {self.urls_file}."
         return effects
+
+    def confirmed_value(self, key: str, workspace: Path) -> str:
+        """Of the webhook a hash, since its path may be a secret."""
+        value = super().confirmed_value(key, workspace)
+        return sha256_of_text(value) if key == "webhook" else value
 
 
 class CostOptions(Section):

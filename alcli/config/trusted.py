@@ -1,4 +1,4 @@
-"""Settings that ``alcli.toml`` alone may not decide: where a token goes, and which files outside are written.
+"""Settings that ``alcli.toml`` alone may not decide: where a token goes, which files outside are written, what runs.
 
 A workspace may come from somebody else. Such a setting is used only if it comes from a flag or the environment, or if
 this user has confirmed its value for this workspace. Confirmed values are in ``alcli/trusted.toml`` in the user's own
@@ -10,19 +10,18 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import tomlkit
 import tomlkit.exceptions
 
-from alcli.config import KINDS, Config
+from alcli.config import Config
 from alcli.errors import AuthError, MachineError
 from alcli.system.files import atomic_write
 
 FILE_NAME = "trusted.toml"
-SECTIONS = ("platform", "notify")
+SECTIONS = ("platform", "learner", "notify")
 
 
 def confirmed_file(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -36,13 +35,17 @@ def confirmed_file(environ: Mapping[str, str] = os.environ) -> Path | None:
     return base / "alcli" / FILE_NAME
 
 
-def check(config: Config, workspace: Path) -> None:
-    """Raise AuthError if ``alcli.toml`` alone decides a setting that this user has not confirmed."""
-    open_questions = unconfirmed(config, workspace)
+def check(config: Config, workspace: Path, section: str) -> None:
+    """Raise AuthError if ``alcli.toml`` alone decides a setting of the section that this user has not confirmed."""
+    open_questions = {
+        setting: reason
+        for setting, reason in unconfirmed(config, workspace).items()
+        if setting.startswith(f"{section}.")
+    }
     if not open_questions:
         return
     setting, reason = next(iter(open_questions.items()))
-    once, single = shlex.quote(str(workspace)), shlex.quote(f"{setting}={_value(config, setting)}")
+    once, single = shlex.quote(str(workspace)), shlex.quote(f"{setting}={_shown(config, setting)}")
     raise AuthError(
         f"{reason} Only {workspace.resolve() / 'alcli.toml'} says so, and a workspace may come from somebody else.",
         kept="Nothing was sent or changed.",
@@ -57,7 +60,9 @@ def unconfirmed(config: Config, workspace: Path) -> dict[str, str]:
     if not asked:
         return {}
     known = _read(confirmed_file()).get(str(workspace.resolve()), {})
-    return {setting: reason for setting, reason in asked.items() if known.get(setting) != _value(config, setting)}
+    return {
+        setting: reason for setting, reason in asked.items() if known.get(setting) != _value(config, workspace, setting)
+    }
 
 
 def confirm(config: Config, workspace: Path) -> dict[str, str]:
@@ -66,43 +71,45 @@ def confirm(config: Config, workspace: Path) -> dict[str, str]:
     Raises:
         MachineError: the user has no folder for configuration, or it cannot be written.
     """
-    values = {setting: _value(config, setting) for setting in _effects(config, workspace)}
+    values = {setting: _value(config, workspace, setting) for setting in _effects(config, workspace)}
     if not values:
         return {}
     path = confirmed_file()
     if path is None:
-        raise MachineError("This user has no home folder, so nothing can be confirmed.", do=_each_run(values))
+        raise MachineError("This user has no home folder, so nothing can be confirmed.", do=_each_run(config, values))
     everything = {**_read(path), str(workspace.resolve()): values}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with atomic_write(path) as stream:
             stream.write(tomlkit.dumps(everything))
     except OSError as error:
-        raise MachineError(f"{path} cannot be written: {error.strerror}.", do=_each_run(values)) from None
+        raise MachineError(f"{path} cannot be written: {error.strerror}.", do=_each_run(config, values)) from None
     return values
 
 
-def _each_run(values: Mapping[str, str]) -> str:
-    named = " ".join(f"ALCLI_{setting.replace('.', '_').upper()}={value}" for setting, value in values.items())
+def _each_run(config: Config, values: Iterable[str]) -> str:
+    named = " ".join(f"ALCLI_{name.replace('.', '_').upper()}={_shown(config, name)}" for name in values)
     return f"Set HOME or XDG_CONFIG_HOME, or give the values in the environment of each run: {named}"
 
 
 def _effects(config: Config, workspace: Path) -> dict[str, str]:
-    """What the settings do outside the workspace: a sentence by setting."""
+    """Every setting of this configuration that does something outside the workspace, with what it does."""
     return {
         f"{section}.{key}": reason
         for section in SECTIONS
-        for key, reason in _options(config, section).outside_effects(workspace.resolve()).items()
+        for key, reason in config.options_of(section).outside_effects(workspace.resolve()).items()
     }
 
 
-def _options(config: Config, section: str) -> Any:
-    return config.options_of(section) if section in KINDS else getattr(config, section)
-
-
-def _value(config: Config, setting: str) -> str:
+def _value(config: Config, workspace: Path, setting: str) -> str:
+    """What is confirmed: the setting's value, and for a command also what it consists of."""
     section, key = setting.split(".")
-    return str(getattr(_options(config, section), key))
+    return str(config.options_of(section).confirmed_value(key, workspace.resolve()))
+
+
+def _shown(config: Config, setting: str) -> str:
+    section, key = setting.split(".")
+    return str(getattr(config.options_of(section), key))
 
 
 def _read(path: Path | None) -> dict[str, dict[str, str]]:

@@ -240,6 +240,7 @@ def _inputs(context: Context) -> str:
     inside = json.dumps(f"{context.workspace.root.resolve()}/", ensure_ascii=False)[1:-1]
     return sha256_of_text(
         context.config.model_dump_json(exclude=WITHOUT_EFFECT).replace(inside, ""),
+        context.config.options_of("learner").fingerprint(),
         *(part for annotation in annotations for part in (annotation.item_id, annotation.to_json())),
         fingerprint(pool.in_state_of_platform(UNLABELED)),
     )

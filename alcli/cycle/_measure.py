@@ -8,18 +8,16 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from scipy.stats import spearmanr
-from torch import nn
 
 from alcli.annotations import Annotation
+from alcli.artifacts.predictor import Predictor
 from alcli.artifacts.scoring_pass import ScoringPass
-from alcli.artifacts.trained import TrainedModel, load_previous
 from alcli.context import Context
 from alcli.curves.classes import class_numbers
-from alcli.engine import inference, stratified
+from alcli.engine import stratified
 from alcli.engine.agreement import agreement
 from alcli.errors import AlcliError, DataError
 from alcli.items import LABELED
-from alcli.models.loss_head import LossHead
 from alcli.signals import Signals
 from alcli.system.files import atomic_write
 from alcli.system.text import quantity
@@ -46,24 +44,22 @@ class Evaluation:
     confusion: Sequence[tuple[int, int, int]] = ()
 
 
-def evaluate_model(
-    context: Context, cycle: int, task: Task, model: nn.Module, loss_head: LossHead, held_out: Sequence[Example]
-) -> Evaluation:
+def evaluate_model(context: Context, cycle: int, predictor: Predictor, held_out: Sequence[Example]) -> Evaluation:
     """Evaluate a cycle's new model; where something cannot be measured, say why."""
     if not held_out:
         return Evaluation()
     context.progress.say(f"Evaluating on {quantity(len(held_out), 'held-out image')}.")
-    rows = inference.predictions(task, model, held_out, context.config.score)
-    predictions = {prediction.item_id: prediction for prediction in rows}
+    predictions = {prediction.item_id: prediction for prediction in predictor.predictions(held_out)}
     held_out = [example for example in held_out if example.item.id in predictions]
-    metrics = _metrics(context, task, held_out, predictions)
+    metrics = _metrics(context, predictor.task, held_out, predictions)
     if metrics and len(held_out) >= 3:
-        true, predicted = inference.losses(task, model, loss_head, held_out, context.config.score)
-        if len(set(true.tolist())) > 1 and len(set(predicted.tolist())) > 1:
+        losses = predictor.losses(held_out)
+        true, predicted = [loss for _, loss, _ in losses], [loss for _, _, loss in losses]
+        if len(set(true)) > 1 and len(set(predicted)) > 1:
             metrics[CORRELATION] = float(spearmanr(true, predicted).statistic)
-    count_confusions = getattr(task, "confusion", None)
+    count_confusions = getattr(predictor.task, "confusion", None)
     confusion = count_confusions(held_out, predictions.values()) if count_confusions and metrics else ()
-    return Evaluation(metrics, _agreement(context, cycle, task, held_out, predictions), confusion)
+    return Evaluation(metrics, _agreement(context, cycle, predictor, held_out, predictions), confusion)
 
 
 def _metrics(
@@ -80,32 +76,35 @@ def _metrics(
 
 
 def _agreement(
-    context: Context, cycle: int, task: Task, held_out: Sequence[Example], predictions: Mapping[str, Annotation]
+    context: Context,
+    cycle: int,
+    predictor: Predictor,
+    held_out: Sequence[Example],
+    predictions: Mapping[str, Annotation],
 ) -> float | None:
     """How far this model and the one before predict the same on the held-out images."""
     try:
-        previous = load_previous(context, cycle, task)
+        earlier = predictor.earlier(cycle)
     except AlcliError as error:
         context.progress.say(f"{error.what} It is not compared with the new model.")
         return None
-    if previous is None:
+    if earlier is None:
         return None
-    before = inference.predictions(task, previous, held_out, context.config.score)
-    return agreement(task, held_out, before, predictions.values())
+    return agreement(predictor.task, held_out, earlier.predictions(held_out), predictions.values())
 
 
 def held_out_signals(
-    context: Context, cycle: int, trained: TrainedModel, signals: Signals, examples: Sequence[Example]
+    context: Context, cycle: int, predictor: Predictor, signals: Signals, examples: Sequence[Example]
 ) -> Signals:
     """The uncertainties and class scores that the pool has, too, of the held-out images that can be loaded."""
     names = frozenset({*stratified.UNCERTAINTIES, "class_scores"}) & signals.arrays.keys()
     if not names or not examples:
         return Signals([], {})
-    return ScoringPass(context, cycle, trained).signals(names, [row.item for row in examples], "signals-held-out")
+    return ScoringPass(context, cycle, predictor).signals(names, [row.item for row in examples], "signals-held-out")
 
 
 def measure_with_pool(
-    context: Context, trained: TrainedModel, signals: Signals, examples: Sequence[Example], theirs: Signals
+    context: Context, predictor: Predictor, signals: Signals, examples: Sequence[Example], theirs: Signals
 ) -> Measurement:
     """The model's metrics with the held-out images weighted to stand for all images that it was not trained on.
 
@@ -113,20 +112,16 @@ def measure_with_pool(
         signals: of the pool. Without an uncertainty among them every image has the same weight, and this is said.
         examples: held out. theirs: ``held_out_signals``.
     """
-    training = trained.record.summary
+    training = predictor.record.summary
     if not training.metrics:
         return Measurement()
-    options = context.config.score
-    predictions = {
-        prediction.item_id: prediction
-        for prediction in inference.predictions(trained.task, trained.model, examples, options)
-    }
+    predictions = {prediction.item_id: prediction for prediction in predictor.predictions(examples)}
     examples = [example for example in examples if example.item.id in predictions]
     if not examples:
         return Measurement()
     strata = _strata(context, signals, examples, theirs)
     try:
-        measured = stratified.measure(trained.task, examples, predictions, strata, context.config.selection.seed)
+        measured = stratified.measure(predictor.task, examples, predictions, strata, context.config.selection.seed)
     except DataError:
         return Measurement()  # said by the training
     metrics = measured.metrics

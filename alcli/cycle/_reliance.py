@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import spearmanr
 
-from alcli.context import Context
 from alcli.curves.metrics import FEWEST_FOR_TRUST, trust_of
-from alcli.engine import inference
 from alcli.engine.stratified import UNCERTAINTIES, uncertainty
 from alcli.signals import Signals
 from alcli.workspace.measurements import Reliance
 
 if TYPE_CHECKING:
-    from alcli.artifacts.trained import TrainedModel
+    from alcli.artifacts.predictor import Predictor
     from alcli.tasks import Example
 
 
 def measure_reliance(
-    context: Context, trained: TrainedModel, signals: Signals, examples: Sequence[Example], weighs: str
+    predictor: Predictor, signals: Signals, examples: Sequence[Example], weighs: str
 ) -> Reliance | None:
     """Correlate each uncertainty of the held-out images with the model's true loss on them.
 
@@ -37,8 +35,7 @@ def measure_reliance(
         return None
     losses: dict[str, float] = {}
     if len(examples) >= FEWEST_FOR_TRUST:
-        triples = inference.item_losses(trained.task, trained.model, trained.loss_head, examples, context.config.score)
-        losses = {item_id: true for item_id, true, _ in triples}
+        losses = {item_id: true for item_id, true, _ in predictor.losses(examples)}
     return correlate({name: uncertainty(signals, name) for name in names}, signals.item_ids, losses, weighs)
 
 

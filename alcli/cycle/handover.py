@@ -75,13 +75,13 @@ def make_prelabels(context: Context, scored: StepRecord[Scored], items: Sequence
         UsageError: there is no model yet.
     """
     # Here, so that only a hand-over with pre-labels pays for torch.
-    from alcli.artifacts.trained import load_trained
+    from alcli.artifacts.predictor import load_predictor
     from alcli.review.predictions import predict
 
     training = context.workspace.step(scored.summary.model_cycle, Training)
     if training is None or training.file is None:
         raise UsageError("There is no model yet that could make pre-labels.", do="Annotate some images first.")
-    predictions = predict(context, load_trained(context, training), items)
+    predictions = predict(context, load_predictor(context, training), items)
     least = context.config.platform.prelabel_score
     credible = {name: each.without_unlikely_objects(least) for name, each in predictions.annotations.items()}
     return replace(predictions, annotations=credible)

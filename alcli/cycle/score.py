@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from alcli import plugins
 from alcli.annotations import Annotation, image_counts, object_counts
 from alcli.artifacts.examples import check_reachable, held_out_examples, inspect_images
+from alcli.artifacts.predictor import Predictor, load_predictor
 from alcli.artifacts.scores import write_scores
 from alcli.artifacts.scoring_pass import ScorePlan, ScoringPass
 from alcli.artifacts.starting_weights import settle_weights
-from alcli.artifacts.trained import TrainedModel, load_trained, newest_training
+from alcli.artifacts.trained import newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.curves.collapse import collapse_in_words, remedy_in_words
@@ -24,8 +25,9 @@ from alcli.cycle._reliance import measure_reliance
 from alcli.engine.stratified import UNCERTAINTIES
 from alcli.errors import DataError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, Refusal
+from alcli.learners import Learner
 from alcli.review.label_review import choose_rechecks, rechecks_key
-from alcli.selection.query import Query, remove_rows
+from alcli.selection.query import Query, append_rows, remove_rows
 from alcli.selection.rank import Draw, further_signals, rank
 from alcli.selection.reasons import SEEN, Grounds, classes_seen, rare_classes, signals_for_reasons
 from alcli.signals import Signals
@@ -36,8 +38,9 @@ from alcli.system.text import quantity
 from alcli.tasks import Example
 from alcli.vectors.rows import are_equal
 from alcli.workspace.measurements import Measurement, Reliance
-from alcli.workspace.records import Scored, StepRecord, Training
+from alcli.workspace.records import BUILTIN, Scored, StepRecord, Training
 
+NO_PREDICTION = "no prediction for this image"
 UNFINISHED = ""
 """Inputs of a pass that has to be tried again; no other inputs are equal to them."""
 
@@ -55,8 +58,9 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     context = _settle(context)
     training = newest_training(context, cycle)
     earlier = model_to_keep(context, cycle, training)
-    name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context)
-    plan = _plan(context, training, name)
+    given = _signal_names(context, training)
+    name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context, given)
+    plan = _plan(context, training, name, given)
     inputs = _inputs(context, training, name, plan, earlier)
     done = context.workspace.matching_step(cycle, Scored, inputs)
     if done:
@@ -67,20 +71,18 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     measured = measurement
     if collapse and earlier:
         context.progress.say(f"{collapse_in_words(collapse)} {remedy_in_words(collapse)}")
-        plan, measurement = _plan(context, earlier, name), Measurement()
+        plan, measurement = _plan(context, earlier, name, _signal_names(context, earlier)), Measurement()
         look = _look(context, cycle, earlier, plan, name)
-    query, refusals = _rank(context, cycle, look.trained, name, plan, look.signals), look.refusals
-    if not plan.pool_signals:
-        query, refusals = _without_broken_images(context, query)
-    _check(plan.pool, refusals, query)
+    query, refusals = _list(context, cycle, name, look)
+    _check(look.plan.pool, refusals, query)
     problems = context.workspace.store.quarantine("image", refusals, now(), complete=False)
     if any(refusal.transient for refusal in refusals):
         inputs = UNFINISHED
     context.workspace.store.drop_step(cycle, Scored.step)
     path = context.workspace.cycle_folder(cycle) / "scores.csv"
     write_scores(path, query, look.signals)
-    summary = _summarize(context, look.trained.record, name, query, len(refusals))
-    asked_classes = _asked_classes(context, query, look.signals, look.trained.record.summary.classes)
+    summary = _summarize(context, look.predictor.record, name, query, len(refusals))
+    asked_classes = _asked_classes(context, query, look.signals, look.predictor.record.summary.classes)
     summary = replace(
         summary, measurement=measurement, collapse=collapse, reliance=look.reliance, asked_classes=asked_classes
     )
@@ -91,9 +93,15 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one model says about the pool and the held-out images, and the images that could not be read."""
+    """What one model says about the pool and the held-out images, and the images that could not be read.
 
-    trained: TrainedModel
+    Attributes:
+        plan: without the ``unknown`` images of the pool, which the model says nothing about.
+    """
+
+    predictor: Predictor
+    plan: ScorePlan
+    unknown: Sequence[Item]
     signals: Signals
     refusals: Sequence[Refusal]
     held_out: Sequence[Example]
@@ -102,19 +110,32 @@ class _Look:
 
     def measure(self, context: Context) -> Measurement:
         """What the model achieves."""
-        return measure_with_pool(context, self.trained, self.signals, self.held_out, self.theirs)
+        return measure_with_pool(context, self.predictor, self.signals, self.held_out, self.theirs)
 
 
 def _look(context: Context, cycle: int, training: StepRecord[Training], plan: ScorePlan, name: str) -> _Look:
-    trained = load_trained(context, training)
-    signals, refusals = ScoringPass(context, cycle, trained).run(plan)
+    predictor = load_predictor(context, training)
+    unknown = predictor.unknown(plan.pool) if plan.pool_signals else ()
+    plan = replace(plan, pool=_without(plan.pool, unknown))
+    signals, refusals = ScoringPass(context, cycle, predictor).run(plan)
     _say_limits(context, plan, signals)
     counts = object_counts(_annotations(context))
     signals = replace(signals, class_counts=[counts[name] for name in training.summary.classes])
-    held_out = held_out_examples(context, trained.task, training.summary.validation) if training.summary.metrics else []
-    theirs = held_out_signals(context, cycle, trained, signals, held_out)
-    signals, reliance = _measure_trust(context, trained, name, signals, held_out, theirs)
-    return _Look(trained, signals, refusals, held_out, theirs, reliance)
+    has_metrics, share = bool(training.summary.metrics), training.summary.validation
+    held_out = held_out_examples(context, predictor.task, share) if has_metrics else []
+    theirs = held_out_signals(context, cycle, predictor, signals, held_out)
+    signals, reliance = _measure_trust(context, predictor, name, signals, held_out, theirs)
+    return _Look(predictor, plan, unknown, signals, refusals, held_out, theirs, reliance)
+
+
+def _list(context: Context, cycle: int, name: str, look: _Look) -> tuple[Query, Sequence[Refusal]]:
+    """The ranked images, those that the model knows nothing about last, and the images that could not be read."""
+    query = _rank(context, cycle, look.predictor, name, look.plan, look.signals)
+    query, refusals = append_rows(query, look.unknown, NO_PREDICTION), look.refusals
+    if not look.plan.pool_signals or not look.predictor.needs_images(look.plan.pool_signals):
+        query, further = _without_broken_images(context, query)
+        refusals = [*refusals, *further]
+    return query, refusals
 
 
 def _say_limits(context: Context, plan: ScorePlan, signals: Signals) -> None:
@@ -135,21 +156,21 @@ def _say_limits(context: Context, plan: ScorePlan, signals: Signals) -> None:
 
 def _measure_trust(
     context: Context,
-    trained: TrainedModel,
+    predictor: Predictor,
     name: str,
     signals: Signals,
     held_out: Sequence[Example],
     theirs: Signals,
 ) -> tuple[Signals, Reliance | None]:
     """The pool's signals with the trust in its uncertainties, and what that rests on; without a model, no trust."""
-    if trained.record.summary.cold_start:
+    if predictor.record.summary.cold_start:
         return signals, None
     strategy = make_strategy(name, context.config.strategy)
     if getattr(strategy, "reads_temperature", False):
-        temperature = fit_temperature(context, theirs, held_out, trained.record.summary.classes)
+        temperature = fit_temperature(context, theirs, held_out, predictor.record.summary.classes)
         signals = replace(signals, temperature=temperature)
     weighs = weighs_by(strategy, signals)
-    reliance = measure_reliance(context, trained, theirs, held_out, weighs)
+    reliance = measure_reliance(predictor, theirs, held_out, weighs)
     if reliance is None and weighs:
         reliance = Reliance(weighs=weighs)
     context.progress.detail(reliance_in_words(reliance))
@@ -165,13 +186,26 @@ def _settle(context: Context) -> Context:
     return settle_weights(context).with_settings(selection=selection)
 
 
-def _choose_strategy(context: Context) -> str:
+def _signal_names(context: Context, training: StepRecord[Training]) -> frozenset[str]:
+    """What the model can say; before the first one, what the task's networks can."""
+    name = training.summary.learner if training.file else BUILTIN
+    learner: Learner = plugins.load("learners", name)(context)
+    return learner.signal_names(training.summary)
+
+
+def _without(items: Sequence[Item], others: Sequence[Item]) -> Sequence[Item]:
+    ids = {item.id for item in others}
+    return [item for item in items if item.id not in ids] if ids else items
+
+
+def _choose_strategy(context: Context, given: frozenset[str]) -> str:
     configured = context.config.strategy.name
-    task = plugins.load("tasks", context.config.task.name)
-    name = supported_strategy(configured, task.signal_names)
+    name = supported_strategy(configured, given)
     if name != configured:
-        missing = ", ".join(sorted(make_strategy(configured).needs - task.signal_names))
-        context.progress.say(f"The task {context.config.task.name} gives no {missing}: ranking by {name}.")
+        missing = ", ".join(sorted(make_strategy(configured).needs - given))
+        learner, task = context.config.learner.name, context.config.task.name
+        who = f"The task {task} gives" if learner == BUILTIN else f"The learner {learner} gives"
+        context.progress.say(f"{who} no {missing}: ranking by {name}.")
     return name
 
 
@@ -183,14 +217,13 @@ def _cold_start(config: Config) -> str:
     return "random" if config.model.weights == "none" else "facility-location"
 
 
-def _plan(context: Context, training: StepRecord[Training], name: str) -> ScorePlan:
+def _plan(context: Context, training: StepRecord[Training], name: str, given: frozenset[str]) -> ScorePlan:
     store, strategy = context.workspace.store, make_strategy(name, context.config.strategy)
     # Images known to be broken are tried again: the list then does not depend on what an earlier run had seen.
     pool = store.pool(forgiving=("image",)).in_state(UNLABELED)
     labeled = store.pool().in_state(LABELED)
     further: frozenset[str] = frozenset()
     if not training.summary.cold_start:
-        given = plugins.load("tasks", context.config.task.name).signal_names
         classes = len(training.summary.classes)
         further = further_signals(context.config.selection) | signals_for_reasons(strategy.needs, given, classes)
         if training.summary.held_out:
@@ -222,8 +255,8 @@ def _random_share(context: Context, training: StepRecord[Training]) -> float:
     return 0.0 if training.summary.cold_start else control_share(context.config.strategy)
 
 
-def _rank(context: Context, cycle: int, trained: TrainedModel, name: str, plan: ScorePlan, signals: Signals) -> Query:
-    options, training = context.config.selection, trained.record
+def _rank(context: Context, cycle: int, predictor: Predictor, name: str, plan: ScorePlan, signals: Signals) -> Query:
+    options, training = context.config.selection, predictor.record
     cold = training.summary.cold_start
     query = rank(
         make_strategy(name, context.config.strategy),
@@ -231,7 +264,7 @@ def _rank(context: Context, cycle: int, trained: TrainedModel, name: str, plan: 
         {item.id: item for item in plan.pool},
         options,
         Draw(seed_of(options.seed, cycle), _random_share(context, training)),
-        [] if cold else choose_rechecks(context, cycle, trained),
+        [] if cold else choose_rechecks(context, cycle, predictor),
         None if cold else _grounds(context, training, plan, signals),
     )
     if query.put_off:

@@ -9,12 +9,13 @@ from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
 from alcli.formats._files import check_source, count_files, one_look
-from alcli.formats._names import ranked_name
+from alcli.formats._names import ImageNames, ranked_name
 from alcli.formats._recognition import choose_format, recognize_format
 from alcli.items import Refusal
 
 __all__ = [
     "Format",
+    "ImageNames",
     "Purpose",
     "Purposeful",
     "check_source",

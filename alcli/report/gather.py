@@ -11,8 +11,8 @@ from pathlib import Path
 
 from alcli import __version__
 from alcli.annotations import Annotation, Box, image_counts, in_words, object_counts
+from alcli.artifacts.predictor import Predictor, load_predictor
 from alcli.artifacts.scores import last_scores, read_list
-from alcli.artifacts.trained import TrainedModel, load_trained
 from alcli.config import ReportOptions
 from alcli.context import Context, StepResult
 from alcli.curves.classes import ClassNumbers, class_numbers
@@ -141,11 +141,11 @@ class _Material:
         )
 
     @cached_property
-    def model(self) -> TrainedModel | None:
+    def model(self) -> Predictor | None:
         """The model that made the list; None before the first one."""
         if self.training is None or self.training.file is None:
             return None
-        return load_trained(self.context, self.training)
+        return load_predictor(self.context, self.training)
 
     @cached_property
     def classes(self) -> list[str]:

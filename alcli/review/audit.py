@@ -12,10 +12,9 @@ import numpy as np
 
 from alcli.annotations import Annotation, in_words
 from alcli.artifacts.examples import annotated_examples
+from alcli.artifacts.predictor import Predictor
 from alcli.artifacts.sides import recorded_sides, split_held_out
-from alcli.artifacts.trained import TrainedModel
 from alcli.context import Context
-from alcli.engine import inference
 from alcli.items import LABELED, Item, fingerprint
 from alcli.review.differences import Difference, difference, excess
 from alcli.review.predictions import predict
@@ -64,7 +63,7 @@ class NewestLosses(Summary):
     groups: tuple[tuple[ItemLoss, ...], tuple[ItemLoss, ...]] = ((), ())
 
 
-def audit(context: Context, trained: TrainedModel | None, outcomes: Mapping[int, Sequence[Outcome]]) -> list[Suspect]:
+def audit(context: Context, predictor: Predictor | None, outcomes: Mapping[int, Sequence[Outcome]]) -> list[Suspect]:
     """Find suspicious labels, most suspicious first.
 
     Models that were not trained on an item judge it fairly: each earlier cycle's model the items labeled after it
@@ -72,15 +71,15 @@ def audit(context: Context, trained: TrainedModel | None, outcomes: Mapping[int,
     judged by the newest model although it may have learned the error. Of all these only labels count on which a model
     is sure of something else; the word of a model with a poor metric does not count at all.
     """
-    if trained is None or not is_credible(trained.record.summary.metrics):
+    if predictor is None or not is_credible(predictor.record.summary.metrics):
         return []
-    trained_on, held_out = _newest_losses(context, trained)
+    trained_on, held_out = _newest_losses(context, predictor)
     groups = [[(row.item_id, row.true, row.predicted) for row in rows] for rows in outcomes.values()]
     fair = [*groups, held_out]
     excesses = _mean_excess([trained_on]) | _mean_excess(fair)
     suspicious = (item_id for item_id, value in excesses.items() if value >= SUSPICIOUS)
     ranked = sorted(suspicious, key=lambda item_id: (-excesses[item_id], item_id))[:MOST]
-    suspects = _compare(context, trained, {item_id: excesses[item_id] for item_id in ranked})
+    suspects = _compare(context, predictor, {item_id: excesses[item_id] for item_id in ranked})
     losses = {item_id: true for rows in fair for item_id, true, _ in rows}
     suspects = [_with_earlier_doubt(suspect, losses.get(suspect.item.id, 0.0)) for suspect in suspects]
     return [suspect for suspect in suspects if suspect.difference.is_sure]
@@ -127,33 +126,32 @@ def _mean_excess(groups: Iterable[Sequence[ItemLoss]]) -> dict[str, float]:
     return {item_id: float(np.mean(excesses)) for item_id, excesses in values.items()}
 
 
-def _newest_losses(context: Context, trained: TrainedModel) -> tuple[Sequence[ItemLoss], Sequence[ItemLoss]]:
+def _newest_losses(context: Context, predictor: Predictor) -> tuple[Sequence[ItemLoss], Sequence[ItemLoss]]:
     """Losses on what the model was trained on, and on what is held out."""
-    workspace, record = context.workspace, trained.record
+    workspace, record = context.workspace, predictor.record
     items = evenly_spaced(workspace.store.pool().in_state(LABELED), MOST_ITEMS)
     inputs = sha256_of_text(str(record.sha256), context.config.options_of("task").model_dump_json(), fingerprint(items))
     done = workspace.matching_step(record.cycle, NewestLosses, inputs)
     if done is None:
-        trained_on, held_out = _compute_losses(context, trained, items)
+        trained_on, held_out = _compute_losses(context, predictor, items)
         done = workspace.finish_step(record.cycle, inputs, NewestLosses((tuple(trained_on), tuple(held_out))))
     return done.summary.groups
 
 
-def _compute_losses(context: Context, trained: TrainedModel, items: Sequence[Item]) -> list[list[ItemLoss]]:
-    examples = annotated_examples(context, trained.task, items)
+def _compute_losses(context: Context, predictor: Predictor, items: Sequence[Item]) -> list[list[ItemLoss]]:
+    examples = annotated_examples(context, predictor.task, items)
     facts = {item_id: facts for item_id, (_, facts) in context.workspace.store.images().items()}
-    sides = split_held_out(examples, recorded_sides(context, facts), trained.record.summary.validation)
-    task, model, loss_head, options = trained.task, trained.model, trained.loss_head, context.config.score
-    return [inference.item_losses(task, model, loss_head, side, options) if side else [] for side in sides]
+    sides = split_held_out(examples, recorded_sides(context, facts), predictor.record.summary.validation)
+    return [predictor.losses(side) if side else [] for side in sides]
 
 
-def _compare(context: Context, trained: TrainedModel, excesses: Mapping[str, float]) -> list[Suspect]:
+def _compare(context: Context, predictor: Predictor, excesses: Mapping[str, float]) -> list[Suspect]:
     """Compare the labels of these items with what the model predicts now."""
     if not excesses:
         return []
     items = context.workspace.store.pool().items
-    predictions = predict(context, trained, [items[item_id] for item_id in excesses])
-    labeled = annotated_examples(context, trained.task, [items[item_id] for item_id in excesses])
+    predictions = predict(context, predictor, [items[item_id] for item_id in excesses])
+    labeled = annotated_examples(context, predictor.task, [items[item_id] for item_id in excesses])
     examples = {example.item.id: example for example in labeled}
     least = context.config.report.confidence
     suspects = []

@@ -13,7 +13,7 @@ from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.workspace.records import Pushed, Scored, StepRecord, Training
 
 if TYPE_CHECKING:
-    from alcli.artifacts.trained import TrainedModel
+    from alcli.artifacts.predictor import Predictor
 
 
 def rechecks_key(context: Context, training: StepRecord[Training]) -> str:
@@ -25,7 +25,7 @@ def rechecks_key(context: Context, training: StepRecord[Training]) -> str:
     return sha256_of_text(str(share), training.inputs, fingerprint(labeled))
 
 
-def choose_rechecks(context: Context, cycle: int, trained: TrainedModel | None) -> list[QueryRow]:
+def choose_rechecks(context: Context, cycle: int, predictor: Predictor | None) -> list[QueryRow]:
     """Choose the most suspicious labels, at most the configured share of the budget; each once in a project's life.
 
     Their score is how far their loss lies above the expected one, in spreads; it compares with no other row's.
@@ -37,12 +37,12 @@ def choose_rechecks(context: Context, cycle: int, trained: TrainedModel | None) 
     chance = float(np.random.default_rng((seed_of(options.seed, cycle), 2)).random())
     budget = options.budget_of(len(context.workspace.store.pool(forgiving=("image",)).in_state(UNLABELED)))
     most = min(int(options.recheck_share * budget + chance), budget)
-    if not options.recheck_share or not most or trained is None:
+    if not options.recheck_share or not most or predictor is None:
         return []
     known = _earlier_rechecks(context, cycle)
     # Without this cycle's own list, if it has one already: a killed run must choose what an undisturbed one chooses.
     earlier = {number: rows for number, rows in outcomes(context).items() if number < cycle}
-    suspects = [suspect for suspect in audit(context, trained, earlier) if suspect.item.id not in known]
+    suspects = [suspect for suspect in audit(context, predictor, earlier) if suspect.item.id not in known]
     items = context.workspace.store.pool().items
     rows = []
     for rank, suspect in enumerate(suspects[:most], 1):

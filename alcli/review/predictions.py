@@ -10,10 +10,9 @@ import numpy as np
 
 from alcli.annotations import Annotation
 from alcli.artifacts.examples import fetch_images
+from alcli.artifacts.predictor import Predictor
 from alcli.artifacts.scoring_pass import ScoringPass
-from alcli.artifacts.trained import TrainedModel
 from alcli.context import Context
-from alcli.engine import inference
 from alcli.items import LABELED, Item
 from alcli.tasks import Example
 from alcli.vectors.neighbors import center_and_scale, nearest
@@ -38,29 +37,29 @@ class Predictions:
     annotations: Mapping[str, Annotation] = field(default_factory=dict)
 
 
-def predict(context: Context, trained: TrainedModel | None, items: Sequence[Item]) -> Predictions:
+def predict(context: Context, predictor: Predictor | None, items: Sequence[Item]) -> Predictions:
     """Fetch the images, and predict what is on them where there is a trained model."""
     paths, refused = fetch_images(context, items)
     missing = {refusal.id: refusal.reason for refusal in refused}
-    if trained is None:
+    if predictor is None:
         return Predictions(paths, missing)
     examples = [Example(item, paths[item.id]) for item in items if item.id in paths]
     annotations = {}
     with context.progress.track("Predicting", len(examples)) as advance:
-        for annotation in inference.predictions(trained.task, trained.model, examples, context.config.score):
+        for annotation in predictor.predictions(examples):
             annotations[annotation.item_id] = annotation
             advance(1)
     return Predictions(paths, missing, annotations)
 
 
 def nearest_labeled(
-    context: Context, cycle: int, trained: TrainedModel | None, items: Sequence[Item]
+    context: Context, cycle: int, predictor: Predictor | None, items: Sequence[Item]
 ) -> dict[str, Item]:
     """For each item, return the nearest labeled item in embedding space. Empty without a model or without labels."""
     labeled = evenly_spaced(context.workspace.store.pool().in_state(LABELED), MOST_LABELED)
-    if trained is None or not labeled or not items or "embedding" not in trained.task.signal_names:
+    if predictor is None or not labeled or not items or "embedding" not in predictor.signal_names:
         return {}
-    scoring = ScoringPass(context, cycle, trained)
+    scoring = ScoringPass(context, cycle, predictor)
     ours = scoring.signals(EMBEDDING, items, "signals-report")
     theirs = scoring.signals(EMBEDDING, labeled, "signals-labeled")
     if not len(ours) or not len(theirs):

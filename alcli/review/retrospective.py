@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scipy.stats import spearmanr
 
+from alcli.artifacts.predictor import ItemLoss, load_predictor
 from alcli.artifacts.scores import ScoreRow, read_scores
 from alcli.context import Context
 from alcli.errors import WorkspaceDamaged
@@ -19,8 +20,6 @@ MOST_CYCLES = 12
 MOST_ITEMS = 500
 CHOSEN, CHANCE, NEITHER = "chosen", "control", ""
 """Who asked for an item: the strategy, chance, or nobody."""
-ItemLoss = tuple[str, float, float]
-"""(item id, true loss, predicted loss)."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +147,10 @@ def _losses(
 
 def _compute_losses(context: Context, training: StepRecord[Training], items: Sequence[Item]) -> list[ItemLoss]:
     from alcli.artifacts.examples import annotated_examples
-    from alcli.artifacts.trained import load_trained
-    from alcli.engine import inference
 
-    trained = load_trained(context, training)
-    examples = annotated_examples(context, trained.task, items)
-    if not examples:
-        return []
-    return inference.item_losses(trained.task, trained.model, trained.loss_head, examples, context.config.score)
+    predictor = load_predictor(context, training)
+    examples = annotated_examples(context, predictor.task, items)
+    return predictor.losses(examples) if examples else []
 
 
 def _correlation(rows: Sequence[Outcome]) -> float | None:

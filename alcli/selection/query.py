@@ -98,6 +98,15 @@ def remove_rows(query: Query, item_ids: Collection[str]) -> Query:
     return replace(query, rows=number_rows(kept, sum(row.asked for row in query.rows)))
 
 
+def append_rows(query: Query, items: Sequence[Item], reason: str) -> Query:
+    """Append items that could not be scored at the end, in the order of their ids; as many as before are asked for."""
+    if not items:
+        return query
+    last = min((row.score for row in query.rows), default=0.0)
+    rows = [QueryRow(0, item, last - 1, False, AL, reason=reason) for item in sorted(items, key=lambda item: item.id)]
+    return replace(query, rows=number_rows([*query.rows, *rows], sum(row.asked for row in query.rows)))
+
+
 def number_rows(rows: Sequence[QueryRow], asked: int) -> list[QueryRow]:
     """Give rows that are in their final order their ranks and percentiles; the first ``asked`` are asked for."""
     return [

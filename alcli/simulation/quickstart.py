@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from alcli.annotations import Annotation, Box
-from alcli.artifacts.trained import load_trained, newest_training
+from alcli.artifacts.predictor import load_predictor
+from alcli.artifacts.trained import newest_training
 from alcli.context import Context
 from alcli.cycle import CycleResult, run_cycle
-from alcli.engine import inference
 from alcli.formats import voc
 from alcli.items import ImageFacts, Item
 from alcli.platforms.folder import path_to_uri
@@ -131,10 +131,9 @@ def answer(context: Context, project: Project) -> list[str]:
 
 
 def _test_map(context: Context, result: CycleResult, project: Project) -> float:
-    trained = load_trained(context, newest_training(context, result.number or 0))
-    examples = _test_examples(trained.task, project)
-    predictions = inference.predictions(trained.task, trained.model, examples, context.config.score)
-    return trained.task.evaluate(examples, predictions)["map"]
+    predictor = load_predictor(context, newest_training(context, result.number or 0))
+    examples = _test_examples(predictor.task, project)
+    return predictor.task.evaluate(examples, predictor.predictions(examples))["map"]
 
 
 def _test_examples(task: Task, project: Project) -> list[Example]:

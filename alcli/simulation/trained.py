@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alcli.artifacts.predictor import load_predictor
 from alcli.artifacts.starting_weights import weights_of
-from alcli.artifacts.trained import load_trained, newest_training
-from alcli.config import Config, ScoreOptions, TrainOptions, rename_strategy
+from alcli.artifacts.trained import newest_training
+from alcli.config import Config, LearnerOptions, ScoreOptions, TrainOptions, rename_strategy
 from alcli.context import Context
 from alcli.cycle import open_cycle, run_cycle
 from alcli.cycle.pull import pull
 from alcli.cycle.train import train
-from alcli.engine import inference
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.platforms.oracle import Oracle, write_answers
@@ -27,7 +27,7 @@ from alcli.workspace import Workspace
 from alcli.workspace.records import Scored
 
 ANSWERS = "answers.jsonl"
-UNREAD: Any = {"platform": True, "report": True, "cost": True, "train": {"checkpoint_every"}}
+UNREAD: Any = {"platform": True, "learner": True, "report": True, "cost": True, "train": {"checkpoint_every"}}
 """Settings that do not affect a run's results."""
 UNREAD_FROZEN: Any = {
     **UNREAD,
@@ -84,12 +84,12 @@ class TrainedEngine:
         return Context(workspace, config.model_copy(update={"platform": platform}), Silent())
 
     def _metrics(self, context: Context, number: int) -> dict[str, float]:
-        trained = load_trained(context, newest_training(context, number))
-        predictions = list(inference.predictions(trained.task, trained.model, self.labels.test, context.config.score))
+        predictor = load_predictor(context, newest_training(context, number))
+        predictions = list(predictor.predictions(self.labels.test))
         loaded = {prediction.item_id for prediction in predictions}
         lost = [example.item for example in self.labels.test if example.item.id not in loaded]
         _check([Refusal(item.id, item.name, "the image cannot be loaded", item.version) for item in lost])
-        return trained.task.evaluate(self.labels.test, predictions)
+        return predictor.task.evaluate(self.labels.test, predictions)
 
 
 def run_config(
@@ -101,6 +101,8 @@ def run_config(
     return config.model_copy(
         update={
             "task": config.task.model_copy(update={"classes": classes}),
+            # Whatever the workspace learns with: only a network that is trained in each cycle can be simulated.
+            "learner": LearnerOptions(),
             "train": train_options,
             "score": config.score.model_copy(update={"workers": workers}),
             "strategy": rename_strategy(config.strategy, arm.strategy),

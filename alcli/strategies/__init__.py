@@ -84,14 +84,18 @@ def order_in_words(name: str) -> str:
 
 
 def supported_strategy(name: str, signal_names: frozenset[str]) -> str:
-    """The strategy itself, or its ``otherwise`` if the task cannot compute the signals it needs.
+    """The strategy itself, or the first of its ``otherwise`` that can be had if a signal that it needs cannot.
 
     Raises:
         UsageError: an unknown strategy.
     """
     strategy = make_strategy(name)
     wanted = strategy.needs | needs_labeled(strategy)
-    return name if wanted <= signal_names else getattr(strategy, "otherwise", name)
+    if wanted <= signal_names:
+        return name
+    others = getattr(strategy, "otherwise", ())
+    others = (others,) if isinstance(others, str) else others
+    return next((other for other in others if make_strategy(other).needs <= signal_names), next(iter(others), name))
 
 
 def tasks_with_signals(signal_names: Iterable[str]) -> str:

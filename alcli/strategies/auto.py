@@ -35,8 +35,8 @@ class Auto:
     needs_labeled = frozenset({"embedding"})
     default_random_share = 0.05
     order_in_words = "images that stand for many uncertain ones"
-    otherwise = "learned-loss"
-    """For tasks of other packages without these signals; every task has a loss head."""
+    otherwise = ("learned-loss", "margin", "entropy", "foreground-random", "random")
+    """For tasks and learners without these signals; every network of a task has a loss head."""
 
     def score(self, signals: Signals, budget: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) picks first, the unpicked by worth."""

@@ -65,6 +65,7 @@ class Task(Protocol):
             task's other methods accept. A task without it and without ``check_frozen`` has no frozen simulations.
         cuts_by_annotation: whether ``load`` cuts other parts out of an annotated image than out of one of the pool.
         pretrained: whether the ``backbone`` starts from pretrained weights; default: False.
+        given_signals: called with an ``ImagePrediction`` that was made elsewhere; the signals that follow from it.
         weigh_classes: called with the training examples before the first step.
         seen_from: ``class_scores`` from which on the model sees a class on an image; default: 0.25.
         confusion: called with (examples, predictions); (true class, predicted class, images), as indices, without

@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from alcli.annotations import Annotation, Pose
+from alcli.annotations import Annotation, Keypoint, Pose
 from alcli.tasks._crops import person_box
 from alcli.tasks._skeleton import torso
 
@@ -54,13 +54,12 @@ def pck(pairs: Pairs, joints: Sequence[str], share: float = 0.2) -> dict[str, fl
     """
     hits: dict[str, list[bool]] = {}
     for truth, predicted in pairs:
-        for pose, guess in zip(truth.poses, predicted.poses, strict=True):
+        for pose, guess in zip(truth.poses, _in_order(truth.poses, predicted.poses), strict=True):
             size = _size(pose, joints)
             if size:
-                guessed = {joint.name: joint for joint in guess.keypoints}
+                guessed = {joint.name: joint for joint in guess.keypoints} if guess else {}
                 for joint in pose.keypoints:
-                    guess_of = guessed[joint.name]
-                    near = math.hypot(joint.x - guess_of.x, joint.y - guess_of.y) <= share * size
+                    near = _distance(joint, guessed.get(joint.name)) <= share * size
                     hits.setdefault(joint.name, []).append(near)
     if not hits:
         return {}
@@ -68,6 +67,29 @@ def pck(pairs: Pairs, joints: Sequence[str], share: float = 0.2) -> dict[str, fl
     return {"pck": sum(every) / len(every)} | {
         f"pck/{name}": sum(hits[name]) / len(hits[name]) for name in joints if name in hits
     }
+
+
+def _in_order(true: Sequence[Pose], guesses: Sequence[Pose]) -> list[Pose | None]:
+    """The guess for each person: its own if made for the person's box, else the nearest that is left, if any."""
+    if len(true) == len(guesses) and all(pose.box == guess.box for pose, guess in zip(true, guesses, strict=True)):
+        return list(guesses)
+    left, chosen = list(guesses), list[Pose | None]()
+    for pose in true:
+        nearest = min(left, key=lambda guess, pose=pose: _mean_distance(pose, guess), default=None)  # type: ignore[misc]
+        if nearest is not None:
+            left = [guess for guess in left if guess is not nearest]
+        chosen.append(nearest)
+    return chosen
+
+
+def _mean_distance(pose: Pose, guess: Pose) -> float:
+    guessed = {joint.name: joint for joint in guess.keypoints}
+    both = [joint for joint in pose.keypoints if joint.name in guessed]
+    return sum(_distance(joint, guessed[joint.name]) for joint in both) / len(both) if both else math.inf
+
+
+def _distance(joint: Keypoint, guessed: Keypoint | None) -> float:
+    return math.hypot(joint.x - guessed.x, joint.y - guessed.y) if guessed else math.inf
 
 
 def _size(pose: Pose, joints: Sequence[str]) -> float | None:

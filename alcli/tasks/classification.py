@@ -20,6 +20,7 @@ from alcli.items import ImageFacts, Item
 from alcli.models import classifiers, pixels, uncertainty
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
+from alcli.predictions import ImagePrediction, measures
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
 from alcli.tasks._classification_options import ClassificationOptions
@@ -145,6 +146,10 @@ class Classification(TappedTask):
             )
             for example, indices, values, size in images
         ]
+
+    def given_signals(self, prediction: ImagePrediction) -> dict[str, np.ndarray]:
+        """The signals of probabilities that another model gave."""
+        return measures.of_labels(prediction, self.classes, self._options, self._options.multi_label)
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
         """``top1`` and ``macro_accuracy`` (mean recall over classes), or ``map`` with several labels; scikit-learn's.

@@ -26,6 +26,7 @@ from alcli.models.cell_detector import CellDetector
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import pool_maps
 from alcli.models.weights import UNTRAINED
+from alcli.predictions import ImagePrediction, measures
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, clip_box, require_parts, upright
@@ -167,6 +168,10 @@ class Detection:
         side = batch.images.shape[-1]
         images = zip(batch.examples, ssd.detections(model, outputs, (side, side)), batch.sizes, strict=True)
         return [self._prediction(example, detected, size, side) for example, detected, size in images]
+
+    def given_signals(self, prediction: ImagePrediction) -> dict[str, np.ndarray]:
+        """The signals of boxes that another detector gave."""
+        return measures.of_boxes(prediction, self.classes, self._options)
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
         """COCO average precision from pycocotools: ``map`` over IoU 0.50:0.95, and ``ap50``, both in [0, 1].

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -22,6 +23,7 @@ from alcli.models import hrnet, uncertainty
 from alcli.models.cells import CellMaps
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
+from alcli.predictions import ImagePrediction, measures
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example, _crops, _skeleton
 from alcli.tasks._checks import OVERHANG, clip_box, require_parts, upright
@@ -162,6 +164,10 @@ class Pose(TappedTask):
             self._prediction(example, size, [(region, *next(people)) for region in self._regions(example, size)])
             for example, size in zip(batch.examples, batch.sizes, strict=True)
         ]
+
+    def given_signals(self, prediction: ImagePrediction) -> dict[str, np.ndarray]:
+        """The signals of joints that another model gave."""
+        return measures.of_joints(prediction, self.classes, self._options)
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
         """``oks_ap`` from pycocotools, with people cropped by their annotated boxes, and ``pck`` at 0.2.

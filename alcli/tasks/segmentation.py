@@ -21,6 +21,7 @@ from alcli.models import pixels, segmenters
 from alcli.models.cells import CellMaps
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import Tapped
+from alcli.predictions import ImagePrediction, measures
 from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, require_parts, upright
@@ -177,6 +178,10 @@ class Segmentation(TappedTask):
             )
             for example, scores, size in images
         ]
+
+    def given_signals(self, prediction: ImagePrediction) -> dict[str, np.ndarray]:
+        """The signals of masks, or of shares of pixels, that another model gave."""
+        return measures.of_regions(prediction, self.classes)
 
     def evaluate(self, examples: Sequence[Example], predictions: Iterable[Annotation]) -> dict[str, float]:
         """``miou`` over all pixels that are not ignored, and ``iou/CLASS``; classes that never occur are skipped.

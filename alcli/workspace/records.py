@@ -208,6 +208,10 @@ class StartingWeights(Summary):
     chosen: dict[str, str] = field(default_factory=dict)
 
 
+BUILTIN = "builtin"
+"""The learner that trains alcli's own networks."""
+
+
 @dataclass(frozen=True)
 class Training(Summary):
     """A training; without a usable annotation a cold start, which has no model.
@@ -221,6 +225,8 @@ class Training(Summary):
         agreement: with the model before, in [0, 1]; None where they were not compared.
         reused_from: the cycle whose model was taken over unchanged.
         confusion: held-out images by (true class, predicted class), as indices, with their number; none are zero.
+        learner: who learned. predicted: images of the project that another learner than alcli's own predicted.
+        signals: what can be had of them.
     """
 
     step = "train"
@@ -236,6 +242,9 @@ class Training(Summary):
     cold_start: bool = False
     reused_from: int | None = None
     confusion: tuple[tuple[int, int, int], ...] = ()
+    learner: str = BUILTIN
+    predicted: int = 0
+    signals: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The summary as JSON values; a cold start has only what it can know."""
@@ -243,6 +252,9 @@ class Training(Summary):
         if self.cold_start:
             return {key: content[key] for key in ("cold_start", "trained_on", "held_out")}
         del content["cold_start"]
+        if self.learner == BUILTIN:
+            for key in ("learner", "predicted", "signals"):
+                del content[key]
         if self.reused_from is None:
             del content["reused_from"]
         if not self.confusion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import threading
 from collections.abc import Iterator
@@ -131,6 +132,7 @@ def test_a_key_that_others_can_read_is_not_used(receiver, root, alcli, tmp_path)
 
 
 def test_services_of_apprise_are_told(receiver, root, alcli, tmp_path):
+    pytest.importorskip("apprise")
     addresses = tmp_path / "addresses"
     addresses.write_text(f"# the team\n{receiver.url.replace('http:', 'json:')}\nnonsense\n")
     addresses.chmod(0o600)
@@ -143,13 +145,28 @@ def test_services_of_apprise_are_told(receiver, root, alcli, tmp_path):
     assert "nonsense" not in out + err
 
 
-def test_a_webhook_that_only_a_received_workspace_names_is_not_used(receiver, root, alcli):
+@pytest.mark.parametrize("setting", ["webhook", "secret_file", "urls_file"])
+def test_what_only_a_received_workspace_says_waits_for_its_owner(receiver, root, alcli, tmp_path, setting):
+    secret = tmp_path / "secret"
+    secret.write_text(f"json://127.0.0.1:{receiver.server_address[1]}/hook\n")
+    secret.chmod(0o600)
+    hook = f'webhook = "{receiver.url}"\n'
+    lines = {
+        "webhook": hook,
+        "secret_file": f'{hook}secret_file = "{secret}"\n',
+        "urls_file": f'urls_file = "{secret}"\n',
+    }
     with (root / "alcli.toml").open("a") as stream:
-        stream.write(f'\n[notify]\nwebhook = "{receiver.url}"\n')
-    code, _, err = alcli("cycle", "-w", root)
-    assert code == 4
-    assert "alcli trust" in err
-    assert receiver.received == []
+        stream.write(f"\n[notify]\n{lines[setting]}")
+    once = ("--set", f"notify.webhook={receiver.url}") if setting == "secret_file" else ()
+    code, _, err = alcli("cycle", "-w", root, *once)
+    assert code == 0 and receiver.received == [], err
+    assert "Nobody was notified" in err and f"alcli trust -w {root}" in err and "/hook" not in err
     assert alcli("trust", "-w", root)[0] == 0
-    assert alcli("cycle", "-w", root)[0] == 0
-    assert len(receiver.received) == 1
+    code, _, err = alcli("cycle", "-w", root, "--budget", "2")
+    assert code == 0 and "Nobody was notified" not in err
+    assert len(receiver.received) == (1 if setting != "urls_file" or _has_apprise() else 0)
+
+
+def _has_apprise() -> bool:
+    return importlib.util.find_spec("apprise") is not None

@@ -9,7 +9,7 @@ import pytest
 from tests.support.colours import LAST, SWAPPED, label
 
 BAD = ("--set", "train.epochs=1", "--set", "train.init=scratch", "--set", "train.learning_rate=1e-7")
-EPOCHS = "train.epochs 10 → 1"
+EPOCHS = "train.epochs 30 → 1"
 
 
 @pytest.fixture
