@@ -105,7 +105,7 @@ def test_what_a_failed_run_left_out_is_told_by_the_next_one(alcli, workspace, ph
         raise Diverged
 
     with monkeypatch.context() as broken_training:
-        broken_training.setattr("alcli.cycle.train.run_epochs", diverge)
+        broken_training.setattr("alcli.learners.builtin.run_epochs", diverge)
         code, _, err = alcli("cycle", "-w", workspace)
     assert code == 5
     assert "diverged twice" in err

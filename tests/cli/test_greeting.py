@@ -156,7 +156,7 @@ def test_list_and_help_alone_say_what_there_is(alcli):
     code, out, _ = alcli("list")
     assert code == 0 and "quarantine" in out and "every setting with type" in out
     names = [row["name"] for row in json.loads(alcli("list", "--json")[1])["lists"]]
-    assert names[0] == "strategies" and len(names) == 10
+    assert names[0] == "strategies" and len(names) == 12
     code, out, _ = alcli("help")
     assert code == 0 and "export-csv" in out and out.endswith("Topics: alcli help cron\n")
 
