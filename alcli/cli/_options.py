@@ -43,6 +43,20 @@ class Duration(click.ParamType):
         return seconds
 
 
+class Share(click.ParamType):
+    """``75%``, ``75 %`` or ``0.75`` as 0.75."""
+
+    name = "share"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """The share as a fraction, in whatever range; fails with a usage error if the text is no number."""
+        text = str(value).strip()
+        try:
+            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            self.fail(f"{text!r} is not a share; examples: 75%, 0.75.", parameter, context)
+
+
 class Session:
     """The console and the workspace of one invocation; the workspace is opened on demand."""
 

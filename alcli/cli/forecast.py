@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--target", type=float, help="Metric value to reach, between 0 and 1, such as 0.75.  [report.target]")
+@click.option("--target", type=options.Share(), help="Metric value to reach: 75% or 0.75.  [report.target]")
 @options.budget
 @options.shared
 def command(session: options.Session, target: float | None) -> int:
@@ -26,7 +26,7 @@ def command(session: options.Session, target: float | None) -> int:
 
     \b
     Examples:
-      alcli forecast --target 0.75
+      alcli forecast --target 75%
       alcli forecast --target 0.9 --set cost.seconds_per_item=10 --set cost.seconds_per_object=4
       alcli forecast --json
     """

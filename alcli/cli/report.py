@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     help="Also write the page to this file, which all users may read; the workspace itself is private.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
-@click.option("--target", type=float, help="Metric value to reach, for the forecast, such as 0.75.  [report.target]")
+@click.option(
+    "--target", type=options.Share(), help="Metric value to reach, for the forecast: 75% or 0.75.  [report.target]"
+)
 @options.wait
 @options.shared
 def command(
@@ -47,7 +49,7 @@ def command(
     \b
     Examples:
       alcli report --open
-      alcli report -w W --target 0.75
+      alcli report -w W --target 75%
       alcli report -w W -o /srv/www/cells.html
       alcli report --cycle 3 --set report.gallery=100
     """

@@ -87,7 +87,9 @@ def never_found(rows: Sequence[ClassNumbers]) -> str:
         return ""
     if len(missed) == len(measured) > 1:
         return "The model finds none of its classes yet."
-    parts = [f"{row.name} ({quantity(row.images, 'annotated image')})" for row in missed[:NAMED]]
+    # The unit stands at the first number only.
+    first = f"{missed[0].name} ({quantity(missed[0].images, 'annotated image')})"
+    parts = [first, *(f"{row.name} ({row.images})" for row in missed[1:NAMED])]
     more = f" and {quantity(len(missed) - NAMED, 'more class')}" if len(missed) > NAMED else ""
     return f"The model never finds {', '.join(parts)}{more}."
 

@@ -145,7 +145,7 @@ def check_target(target: float) -> None:
     """Raises UsageError unless 0 < target ≤ 1."""
     if not (math.isfinite(target) and 0 < target <= 1):
         raise UsageError(
-            f"The target {target:g} is impossible: metrics lie between 0 and 1.", do="For 75 % write --target 0.75"
+            f"The target {target:g} is impossible: metrics lie between 0 and 1.", do="For 75 % write --target 75%"
         )
 
 

@@ -80,7 +80,7 @@ class Facts:
 
     Attributes:
         asked: how many images the cycle asks for; the gallery may show fewer. again: annotations to look at again,
-            which stand among them.
+            which stand among them. controls: images asked for that were drawn at random.
         doubts: the most suspicious annotations. doubted: how many there are. credible: whether the model may doubt any.
         classes: the numbers of each class. rare: those in few images. confusions: (true class, predicted class,
             images), the classes as indices.
@@ -117,5 +117,6 @@ class Facts:
     running: str = ""
     put_off: int = 0
     again: int = 0
+    controls: int = 0
     cold_start: str = ""
     colors: Mapping[str, str] = field(default_factory=dict)

@@ -36,7 +36,7 @@ def make_axes(width: float, height: float) -> tuple[Figure, Axes]:
 
 def add_legend(axes: Axes) -> None:
     """Above the chart, where it covers nothing."""
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, fontsize="small")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
 
 
 def plain_name(name: str) -> str:

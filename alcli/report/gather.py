@@ -19,7 +19,7 @@ from alcli.curves.classes import ClassNumbers, class_numbers
 from alcli.curves.history import CycleFacts, history
 from alcli.curves.outlook import Outlook, means_of, outlook
 from alcli.errors import DataError
-from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, Refusal
+from alcli.items import LABELED, RANDOM, RECHECK, UNLABELED, Item, QueryRow, Refusal
 from alcli.report import Card, ClassRow, Doubt, Facts, Neighbour
 from alcli.report.page import page
 from alcli.report.pictures import Picture, class_colors, picture, with_doubts
@@ -117,6 +117,7 @@ class _Material:
             contrast=cards[len(self.asked) :],
             asked=sum(row.asked and row.source != RECHECK for row in self.rows),
             again=sum(row.asked and row.source == RECHECK for row in self.rows),
+            controls=sum(row.asked and row.source == RANDOM for row in self.rows),
             ranked=sum(row.source != RECHECK for row in self.rows),
             pool=self.pool.counts(),
             cycles=cycles,
@@ -211,7 +212,7 @@ class _Material:
     def _neighbour(self, item: Item, path: Path | None, annotation: Annotation | None) -> Neighbour:
         # Relative coordinates need the image's size, which nobody has read: the image is shown without its drawing.
         annotation = None if annotation is None or annotation.relative else annotation
-        shown = self._picture(path, annotation, TINY, f"{item.name}, annotated") if path else None
+        shown = self._picture(path, annotation, TINY, f"{item.name}, annotated", words=False) if path else None
         return Neighbour(item.name, shown if isinstance(shown, Picture) else None)
 
     def _cards(self) -> list[Card]:
@@ -257,12 +258,18 @@ class _Material:
         return next(side for most, side in SIDES if len(self.asked) <= most)
 
     def _picture(
-        self, path: Path, annotation: Annotation | None, side: int, alt: str, instead: Box | None = None
+        self,
+        path: Path,
+        annotation: Annotation | None,
+        side: int,
+        alt: str,
+        instead: Box | None = None,
+        words: bool = True,
     ) -> Picture | str:
         """The picture, or why there is none."""
         share = BYTES // (2 * (len(self.asked) + len(self.contrast) + DOUBTS))
         try:
-            return picture(path, annotation, self.colors, side, min(share, 60_000), alt, instead)
+            return picture(path, annotation, self.colors, side, min(share, 60_000), alt, instead, words)
         except DataError as error:
             return error.what
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alcli.curves.classes import NAMES, ClassNumbers, metric_kinds, never_found
-from alcli.curves.collapse import collapse_in_words, remedy_in_words
+from alcli.curves.collapse import NAMED, collapse_in_words, remedy_in_words
 from alcli.curves.comparison import headline_interval
-from alcli.curves.history import curve
+from alcli.curves.history import CycleFacts, apart, curve
 from alcli.curves.metrics import metric_in_words, percent
-from alcli.curves.outlook import GO_ON, STOP, Outlook
+from alcli.curves.outlook import GO_ON, STOP, WORTH, Outlook
+from alcli.curves.recipe import differences
 from alcli.report import Facts
 from alcli.report.verdict import FEWEST, SURE, compare_arms
 from alcli.system.text import quantity
@@ -53,19 +55,43 @@ def judgement(facts: Facts, ahead: Outlook) -> Judgement:
 
 
 def model_in_words(facts: Facts) -> str:
-    """How good the model is, and whether it has got better since the cycle before."""
+    """How good the model is, and whether it has got better since the model before it, also one of other settings."""
     points = curve(facts.cycles)
     if not points or points[-1].headline is None:
         return ""
     name, value = points[-1].headline
     interval = headline_interval(points[-1])
     text = f"{metric_in_words(name, value)} [90 %: {100 * interval.low:.0f} to {100 * interval.high:.0f}]"
-    if len(points) > 1 and points[-2].headline:
-        before = headline_interval(points[-2])
-        apart = interval.low > before.high or interval.high < before.low
-        gain = 100 * (value - points[-2].headline[1])
-        text += f", {gain:+.1f} points since cycle {points[-2].number}{'' if apart else ' (within the noise)'}"
+    if facts.cycles[-1].collapse:
+        text += f" (cycle {points[-1].number})"
+    before = _model_before(facts.cycles, points[-1])
+    if before is None or before.headline is None:
+        return text
+    earlier = headline_interval(before)
+    clear = interval.low > earlier.high or interval.high < earlier.low
+    gain = 100 * (value - before.headline[1])
+    text += f", {gain:+.1f} points since cycle {before.number}{'' if clear else ' (within the noise)'}"
+    if changes := differences(before.settings, points[-1].settings):
+        more = f" and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
+        text += f"; settings have changed: {', '.join(changes[:NAMED])}{more}"
     return text
+
+
+def _model_before(cycles: Sequence[CycleFacts], newest: CycleFacts) -> CycleFacts | None:
+    """The cycle of the last model before this one that ranked."""
+    earlier = [cycle for cycle in (*curve(cycles), *apart(cycles)) if cycle.number < newest.number]
+    return max((cycle for cycle in earlier if not cycle.collapse), key=lambda cycle: cycle.number, default=None)
+
+
+def stopping_in_words(facts: Facts, ahead: Outlook, target: float | None) -> str:
+    """When the page will say that it is time to stop; empty where it says so already, or names a target."""
+    newest = facts.cycles[-1] if facts.cycles else None
+    if not facts.ranked or ahead.advice == STOP or target is not None or (newest and newest.collapse):
+        return ""
+    return (
+        f"When a whole list would bring less than {quantity(round(100 * WORTH), 'point')}, this page says Stop. "
+        "For a number of images, name a target: alcli report --target 75%"
+    )
 
 
 def weakness_in_words(facts: Facts) -> str:
@@ -86,6 +112,8 @@ def against_random(facts: Facts) -> str:
         return f"{text} {SIMULATE}"
     controls = sum(len(row.control) for row in facts.retrospectives if row.chosen)
     when = f"not known before cycle {KNOWN_FROM}" if facts.cycle < KNOWN_FROM else "not known yet"
+    if facts.controls:
+        when = f"not known before cycle {facts.cycle + math.ceil((FEWEST - controls) / facts.controls)}"
     are = "are" if controls > 1 else "is"
     return f"{when}: {controls or 'none'} of the randomly drawn images {are} annotated, {FEWEST} are needed. {SIMULATE}"
 

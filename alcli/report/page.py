@@ -16,7 +16,14 @@ from alcli.curves.metrics import reliance_in_words
 from alcli.curves.outlook import Outlook
 from alcli.report import Facts, charts, verdict
 from alcli.report.frame import environment
-from alcli.report.judgement import against_random, judgement, model_in_words, weakest_class, weakness_in_words
+from alcli.report.judgement import (
+    against_random,
+    judgement,
+    model_in_words,
+    stopping_in_words,
+    weakest_class,
+    weakness_in_words,
+)
 from alcli.selection.reasons import ON_BOX
 from alcli.system.clock import local
 from alcli.system.redaction import redact
@@ -49,6 +56,7 @@ def page(facts: Facts, ahead: Outlook, target: float | None = None) -> str:
         ranking=f"{verdict.ranking_in_words(facts.retrospectives)} {_reliance(facts)}".strip(),
         arms=verdict.arms_in_words(facts.retrospectives),
         outlook=ahead.text,
+        stopping=stopping_in_words(facts, ahead, target),
         points=points,
         others=others,
         rows_of_curve=sorted([*points, *others], key=lambda row: row.number),

@@ -53,11 +53,13 @@ def picture(
     most_bytes: int,
     alt: str,
     instead: Box | None = None,
+    words: bool = True,
 ) -> Picture:
     """The upright image with its long side at most ``side`` pixels, as WebP of about ``most_bytes`` or less.
 
     Args:
-        instead: a box that somebody else sees, drawn dashed.
+        instead: a box that somebody else sees, drawn dashed. words: whether the boxes bear their class; on a small
+            picture the words would hide it.
 
     Raises:
         DataError: the file cannot be decoded.
@@ -65,7 +67,7 @@ def picture(
     shown = images.load(path, at_least=(side, side))
     shown.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if said is not None:
-        shown = draw_annotation(shown, said, colors)
+        shown = draw_annotation(shown, said, colors, words)
         if instead is not None:
             _draw_dashed(shown, instead, said.size or shown.size)
     content = _encode(shown, most_bytes)
@@ -73,8 +75,8 @@ def picture(
     return Picture(data, shown.width, shown.height, visible(alt, keep=""))
 
 
-def draw_annotation(shown: Image.Image, said: Annotation, colors: Mapping[str, str]) -> Image.Image:
-    """The image with masks shaded, regions and boxes outlined, and joints dotted."""
+def draw_annotation(shown: Image.Image, said: Annotation, colors: Mapping[str, str], words: bool = True) -> Image.Image:
+    """The image with masks shaded, regions and boxes outlined (``words``: and named), and joints dotted."""
     for mask in said.masks:
         if mask.label != IGNORED:
             shown = _shade(shown, mask, _color(colors, mask.label))
@@ -87,7 +89,7 @@ def draw_annotation(shown: Image.Image, said: Annotation, colors: Mapping[str, s
             draw.polygon(points, outline=_color(colors, polygon.label), width=2)
     for box in sorted(said.boxes, key=lambda box: box.score or 0)[-MOST_BOXES:]:
         corners = (box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
-        _draw_box(draw, corners, _label(box), _color(colors, box.label))
+        _draw_box(draw, corners, _label(box) if words else "", _color(colors, box.label))
     for pose in said.poses:
         _draw_joints(draw, pose, colors, across, down)
     return shown
@@ -130,6 +132,8 @@ def _draw_box(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, flo
     # Black around the color: it then shows on any ground.
     draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="black", width=4)
     draw.rectangle(corners, outline=color, width=2)
+    if not label:
+        return
     font = ImageFont.load_default(FONT_SIZE)
     text = visible(label, keep="")
     length = draw.textlength(text, font=font)

@@ -50,14 +50,16 @@ def test_a_target_below_the_current_value_is_reached(alcli, workspace):
     code, out, _ = alcli("forecast", "-w", workspace, "--target", "0.4")
     assert code == 0
     assert out.startswith("40 % mAP is reached: the newest model measures 45.0 %")
+    for same in ("40%", "40 %"):
+        assert alcli("forecast", "-w", workspace, "--target", same)[1] == out
 
 
 def test_bad_targets_are_usage_errors(alcli, workspace):
     write_cycles(workspace, 0.3, 0.45)
-    for target in ("1.5", "0", "-1", "nan", "much"):
+    for target in ("1.5", "0", "-1", "nan", "much", "%", "150%"):
         assert alcli("forecast", "-w", workspace, "--target", target)[0] == 2
     _, _, err = alcli("forecast", "-w", workspace, "--target", "75")
-    assert "For 75 % write --target 0.75" in err
+    assert "For 75 % write --target 75%" in err
 
 
 def test_one_cycle_or_numbers_that_are_none_say_what_is_needed(alcli, workspace):

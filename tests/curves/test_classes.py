@@ -31,7 +31,8 @@ def test_of_many_classes_the_first_are_named():
     names = [f"class {number}" for number in range(9)]
     metrics = {f"recall/{name}": float(name == "class 8") for name in names}
     told = never_found(class_numbers(names, [], metrics, {}))
-    assert told.endswith("class 4 (0 annotated images) and 3 more classes.")
+    assert told.startswith("The model never finds class 0 (0 annotated images), class 1 (0), ")
+    assert told.endswith("class 4 (0) and 3 more classes.")
 
 
 def test_status_shows_the_classes(alcli, workspace):

@@ -51,6 +51,29 @@ def test_before_three_cycles_nobody_says_when_to_stop():
     assert against_random(early).startswith("not known before cycle 3: none of the randomly drawn images")
 
 
+def test_the_comparison_with_random_says_from_which_cycle_on_it_is_known():
+    known = [Retrospective(cycle, 20, None, [1.0] * 19, [1.0]) for cycle in (1, 2)]
+    cycles = [cycle(number, 0.2) for number in (1, 2, 3)]
+    told = against_random(facts(cycles, retrospectives=known, controls=2))
+    assert told.startswith("not known before cycle 5: 2 of the randomly drawn images are annotated, 5 are needed.")
+    assert against_random(facts(cycles, retrospectives=known)).startswith("not known yet: 2 of")
+
+
+def test_without_a_target_the_page_says_when_it_will_say_stop():
+    going = facts([cycle(number, 0.2 * number) for number in (1, 2, 3)])
+    told = "When a whole list would bring less than 1 point, this page says Stop."
+    assert told in page(going, Outlook("So it is.", advice=GO_ON))
+    assert told not in page(going, Outlook("So it is.", advice=GO_ON), target=0.8)
+    assert told not in page(going, Outlook("So it is.", advice=STOP))
+    assert told not in page(dataclasses.replace(going, ranked=0), Outlook("So it is.", advice=GO_ON))
+
+
+def test_a_model_of_other_settings_is_compared_and_the_settings_are_named():
+    cycles = [cycle(1, 0.4), cycle(2, 0.38, settings={"train.epochs": "3"})]
+    told = model_in_words(facts(cycles))
+    assert told.endswith("-2.0 points since cycle 1 (within the noise); settings have changed: train.epochs 40 → 3")
+
+
 @pytest.mark.parametrize(("advice", "word"), [(GO_ON, "Go on"), (STOP, "Stop"), ("unsure", "Hardly worth it")])
 def test_the_verdict_is_the_forecasts(advice, word):
     known = facts([cycle(number, 0.2 * number) for number in (1, 2, 3)])
@@ -68,7 +91,7 @@ def test_a_collapsed_model_is_the_verdict_and_its_point_is_grey():
     known = facts(cycles)
     told = judgement(known, Outlook("", advice=GO_ON))
     assert told.word == "Collapsed model" and "train.epochs 40 → 3" in told.text
-    assert model_in_words(known).startswith("mAP 30.0 %")
+    assert model_in_words(known).startswith("mAP 30.0 % [90 %: 25 to 35] (cycle 3), +10.0 points since cycle 2")
     text = page(known, outlook(cycles, None, Means(60)))
     assert "not comparable" in text and '<tr class="apart">' in text
 

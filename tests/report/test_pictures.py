@@ -76,6 +76,15 @@ def test_a_box_in_doubt_bears_both_classes_and_is_drawn_once():
     assert with_doubts(clear.confident(0.3), clear).boxes == (box("a", 0.7),)
 
 
+def test_a_small_picture_bears_no_words():
+    blank = Image.new("RGB", (160, 120), "white")
+    said = Annotation("x", (Box("cell", 20, 40, 120, 100),))
+    drawn = [draw_annotation(blank.copy(), said, {"cell": "#0000ff"}, words) for words in (False, True)]
+    without, named = map(np.asarray, drawn)
+    assert (without[:38] == 255).all() and not (named[:38] == 255).all()
+    assert without[40, 60].tolist() == [0, 0, 255]
+
+
 def test_masks_are_shaded():
     mask = half_mask("a", True, 0)
     ground = Image.new("RGB", mask.size, "black")

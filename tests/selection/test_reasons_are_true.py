@@ -5,19 +5,75 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alcli.items import AL, Item, QueryRow
-from alcli.selection.reasons import Grounds, add_reasons, rare_classes
+from alcli.selection import rank
+from alcli.selection.reasons import PHRASES, Grounds, Reasoned, add_reasons, rare_classes
 from alcli.signals import Signals
 from alcli.system.tables import read
 
 CLASSES = ("cat", "dog", "emu", "fox")
 IMAGES = {"cat": 50, "dog": 40, "emu": 30, "fox": 3}
 ASKED, POOL, LABELED = 40, 300, 25
+
+
+NUMBER = r"(\d+) %"
+
+
+def check(part: str, position: int, grounds: Grounds, asked: Sequence[int]) -> str:
+    """Fail unless this part of a reason is true of the item at ``position`` of the pool; returns its first word."""
+    compared = {phrase: (name, side) for name, both in PHRASES.items() for side, phrase in enumerate(both)}
+    if (number := re.fullmatch(rf"(.+) {NUMBER} of the images", part)) and number[1] in compared:
+        name, side = compared[number[1]]
+        values = np.nan_to_num(grounds.signals[name], nan=-np.inf)
+        others = values > values[position] if side else values < values[position]
+        assert 100 * others.mean() == pytest.approx(int(number[2]), abs=1.01)
+    elif tie := re.fullmatch(
+        rf"(.+) \({NUMBER}\) or (.+) \({NUMBER}\)\?(?: \(box around {NUMBER} across, .*\))?", part
+    ):
+        _check_tie(tie, position, grounds)
+    elif part.startswith("rare class: "):
+        scores = grounds.signals["class_scores"][position]
+        for name, count in re.findall(r"([^,:]+) \(in (\d+) annotated images?\)", part.removeprefix("rare class: ")):
+            index = grounds.classes.index(name.strip())
+            assert grounds.rare[name.strip()] == int(count)
+            assert scores[index] >= grounds.seen_from or scores.argmax() == index
+    elif number := re.fullmatch(r"stands for (\d+) similar images?", part):
+        pool = grounds.signals["embedding"]
+        others = [row for row in range(len(pool)) if row not in set(asked)]
+        centers = np.concatenate([pool[list(asked)], grounds.signals.labeled["embedding"]])
+        nearest = _distances(pool[others], centers).argmin(axis=1)
+        assert int(number[1]) == (nearest == list(asked).index(position)).sum() > 0
+    elif unlike := re.fullmatch(r"unlike all annotated images: the nearest is (.+)", part):
+        labeled = grounds.signals.labeled
+        distances = _distances(grounds.signals["embedding"], labeled["embedding"])
+        assert grounds.items[labeled.item_ids[int(distances[position].argmin())]].name == unlike[1]
+        assert (distances.min(axis=1) < distances[position].min()).mean() >= 0.74
+    else:
+        pytest.fail(f"nobody knows whether this is true: {part}")
+    return part.split()[0]
+
+
+def _check_tie(tie: re.Match[str], position: int, grounds: Grounds) -> None:
+    """Two classes with their probabilities, of the image or of one box."""
+    if tie[5] is None:
+        scores = grounds.signals["class_scores"][position]
+        pair = np.argsort(scores)[-2:]
+        known = {grounds.classes[index]: 100 * scores[index] for index in pair}
+    else:
+        first, second, margin, across, _, score = np.asarray(grounds.signals["tie"][position], float).tolist()
+        known = {grounds.classes[int(first)]: 100 * score, grounds.classes[int(second)]: 100 * (score - 1 + margin)}
+        assert 100 * across == pytest.approx(int(tie[5]), abs=0.51)
+    assert known == {tie[1]: pytest.approx(int(tie[2]), abs=0.51), tie[3]: pytest.approx(int(tie[4]), abs=0.51)}
+
+
+def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(one[:, None].astype(float) - other[None], axis=2)
 
 
 class Pool:
@@ -27,50 +83,28 @@ class Pool:
         rng = np.random.default_rng(seed)
         scores = rng.dirichlet(np.full(4, 0.4), POOL)
         best = np.sort(scores, axis=1)
-        self.scores, self.margin = scores, 1 - (best[:, -1] - best[:, -2])
-        self.features, self.known = rng.normal(size=(POOL, 8)), rng.normal(size=(LABELED, 8))
+        margin = 1 - (best[:, -1] - best[:, -2])
+        features, features_of_labeled = rng.normal(size=(POOL, 8)), rng.normal(size=(LABELED, 8))
         known = [f"known-{number:02}" for number in range(LABELED)]
         names = [f"i{number:03}" for number in range(POOL)]
         items = {name: Item(name, f"{name}.jpg", "u") for name in (*names, *known)}
-        arrays = {"class_scores": scores, "margin": self.margin, "embedding": self.features}
-        signals = Signals(names, arrays, Signals(known, {"embedding": self.known}))
+        arrays = {"class_scores": scores, "margin": margin, "embedding": features}
+        signals = Signals(names, arrays, Signals(known, {"embedding": features_of_labeled}))
         rows = [QueryRow(n + 1, items[name], 0.0, n < ASKED, AL) for n, name in enumerate(names)]
         needs = frozenset({"margin", "embedding"})
-        grounds = Grounds(needs, signals, items, CLASSES, rare_classes(IMAGES, CLASSES))
-        self.reasons = [row.reason for row in add_reasons(rows, grounds).rows]
-
-    def check(self, row: int, part: str) -> str:
-        """Fail unless this part of a reason is true of the row; returns its kind."""
-        if found := re.fullmatch(r"(less sure|surer) than for (\d+) % of the images", part):
-            others = self.margin < self.margin[row] if found[1] == "less sure" else self.margin > self.margin[row]
-            assert 100 * others.mean() == pytest.approx(int(found[2]), abs=1.01)
-        elif found := re.fullmatch(r"(\w+) \((\d+) %\) or (\w+) \((\d+) %\)\?", part):
-            for name, percent in ((found[1], found[2]), (found[3], found[4])):
-                assert 100 * self.scores[row, CLASSES.index(name)] == pytest.approx(int(percent), abs=0.51)
-            assert {found[1], found[3]} == {CLASSES[index] for index in np.argsort(self.scores[row])[-2:]}
-        elif part == "rare class: fox (in 3 annotated images)":
-            assert self.scores[row].argmax() == CLASSES.index("fox")
-        elif found := re.fullmatch(r"stands for (\d+) similar images?", part):
-            centers = np.concatenate([self.features[:ASKED], self.known])
-            nearest = self._distances(self.features[ASKED:], centers).argmin(axis=1)
-            assert int(found[1]) == (nearest == row).sum() > 0
-        elif found := re.fullmatch(r"unlike all annotated images: the nearest is known-(\d\d)\.jpg", part):
-            distances = self._distances(self.features, self.known)
-            assert distances[row].argmin() == int(found[1])
-            assert (distances.min(axis=1) < distances[row].min()).mean() >= 0.74
-        else:
-            pytest.fail(f"nobody knows whether this is true: {part}")
-        return part.split()[0]
-
-    @staticmethod
-    def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return np.linalg.norm(one[:, None] - other[None], axis=2)
+        self.grounds = Grounds(needs, signals, items, CLASSES, rare_classes(IMAGES, CLASSES))
+        self.reasons = [row.reason for row in add_reasons(rows, self.grounds).rows]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_each_reason_is_true_of_its_image(seed):
     pool = Pool(seed)
-    kinds = {pool.check(row, part) for row, reason in enumerate(pool.reasons) for part in reason.split("; ") if part}
+    kinds = {
+        check(part, row, pool.grounds, range(ASKED))
+        for row, reason in enumerate(pool.reasons)
+        for part in reason.split("; ")
+        if part
+    }
     assert kinds >= {"less", "surer", "rare", "stands", "unlike"} and any(kind in CLASSES for kind in kinds)
 
 
@@ -82,10 +116,35 @@ def most_frequent(workspace: Path) -> tuple[str, float]:
     return reason, count / len(rows)
 
 
+class Watch:
+    """Keeps what reasons were made from, and the rows that got them."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Sequence[QueryRow], Grounds, Reasoned]] = []
+
+    def add_reasons(self, rows: Sequence[QueryRow], grounds: Grounds) -> Reasoned:
+        """The function of that name."""
+        self.given.append((rows, grounds, add_reasons(rows, grounds)))
+        return self.given[-1][2]
+
+    def check(self) -> int:
+        """Fail unless every reason is true of its image; returns how many parts of reasons there are."""
+        ((rows, grounds, reasoned),) = self.given
+        index = {item_id: position for position, item_id in enumerate(grounds.signals.item_ids)}
+        asked = [index[row.item.id] for row in rows if row.asked and not row.reason]
+        told = {index[row.item.id]: row.reason for row in reasoned.rows}
+        parts = [(part, position) for position in asked for part in told[position].split("; ") if part]
+        for part, position in parts:
+            check(part, position, grounds, asked)
+        return len(parts)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("ALCLI_DATA" not in os.environ, reason="ALCLI_DATA does not name a folder of data sets")
 @pytest.mark.parametrize("name", ["bccd", "clothing"])
-def test_no_reason_stands_at_more_than_half_of_the_images(name, alcli, tmp_path):
+def test_reasons_of_photographs_are_true_and_none_stands_at_more_than_half(name, alcli, tmp_path, monkeypatch):
+    watch = Watch()
+    monkeypatch.setattr(rank, "add_reasons", watch.add_reasons)
     images, flags = (bccd if name == "bccd" else clothing)(Path(os.environ["ALCLI_DATA"]), tmp_path)
     weights = os.environ.get("ALCLI_WEIGHTS", "none")
     quick = ("--set", "train.epochs=3", "--set", "model.input_size=128", "--budget", 40)
@@ -93,6 +152,7 @@ def test_no_reason_stands_at_more_than_half_of_the_images(name, alcli, tmp_path)
     assert alcli("cycle", "-w", tmp_path / "W")[0] in (0, 3)
     reason, share = most_frequent(tmp_path / "W")
     assert share <= 0.5, f"{100 * share:.0f} % say: {reason}"
+    assert watch.check() >= 20
 
 
 def bccd(data: Path, folder: Path) -> tuple[Path, tuple[object, ...]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import jaccard_score
 
 from alcli.annotations import Annotation, Polygon
 from alcli.config import ModelOptions
@@ -106,6 +107,28 @@ def test_miou_is_intersection_over_union(tmp_path):
     metrics = task.evaluate(held_out, [said])
     assert metrics == {"miou": pytest.approx(0.25), "iou/a": pytest.approx(0.5), "iou/b": 0.0}
     assert next(iter(metrics)) == "miou"
+
+
+def test_iou_of_each_class_is_scikit_learns(tmp_path):
+    rng, names = np.random.default_rng(0), ("sky", "road", "car")
+    held_out, rows, pixels = [], [], []
+    for example in examples(CASE, tmp_path, 3):
+        true, said = (rng.choice(3, (SIZE[1], SIZE[0]), p=(0.5, 0.4, 0.1)).astype(np.uint8) for _ in range(2))
+        annotation, prediction = (
+            Annotation(example.item.id, size=SIZE, masks=masks(numbers, names)) for numbers in (true, said)
+        )
+        held_out.append(replace(example, annotation=annotation))
+        rows.append(prediction)
+        pixels.append((true.ravel(), said.ravel()))
+    metrics = make_task(replace(CASE, options=CASE.options.model_copy(update={"classes": names}))).evaluate(
+        held_out, rows
+    )
+    ious = jaccard_score(*np.concatenate(pixels, axis=1), average=None)
+    assert len(set(ious.tolist())) == 3
+    assert metrics == {
+        "miou": pytest.approx(ious.mean()),
+        **{f"iou/{name}": pytest.approx(iou) for name, iou in zip(names, ious, strict=True)},
+    }
 
 
 def test_nothing_that_counts_is_said(tmp_path):
