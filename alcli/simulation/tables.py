@@ -27,7 +27,7 @@ def tables(results: Results) -> list[Table]:
     name = metric_name(results.metric)
     gains = Table(
         f"{name} in percent, mean over the budget and at its end",
-        ("strategy", "mean", "at the end", "gain over random", "p"),
+        ("strategy", "gain over random", "p", "mean", "at the end"),
         [_gain_row(arm) for arm in results.arms],
     )
     every = [gains, _saved_table(results), _budget_table(results)]
@@ -48,10 +48,10 @@ def _gain_row(arm: ArmSummary) -> list[str]:
     base = arm.arm == BASELINE
     return [
         arm.arm,
-        _plus_minus(arm.mean),
-        _plus_minus(arm.last),
         "" if base else _difference(arm.gain.difference),
         "" if base or math.isnan(arm.gain.p) else p_in_words(arm.gain.p),
+        _plus_minus(arm.mean),
+        _plus_minus(arm.last),
     ]
 
 
@@ -60,14 +60,21 @@ def _saved_table(results: Results) -> Table:
     if results.targets[-1] <= results.targets[0]:
         return Table("", (), ())
     goals = [f"to {100 * target:.1f} %" for target in results.targets]
-    rows = []
-    for unit, saved in (("images", "saved"), (results.unit, "cost_saved")):
-        if unit == "images" or results.unit != "images":
-            rows += [
-                [f"{arm.arm}, {unit}", *(_share(part.mean) for part in getattr(arm, saved))] for arm in results.others
-            ]
+    images, others = (
+        [[_share(part.mean) for part in getattr(arm, saved)] for arm in results.others]
+        for saved in ("saved", "cost_saved")
+    )
+    # With one label per image, the other unit repeats the images.
+    units = [("images", images), (results.unit, others)] if images != others else [("images", images)]
+    rows = [
+        [f"{arm.arm}, {unit}", *shares]
+        for unit, saved in units
+        for arm, shares in zip(results.others, saved, strict=True)
+    ]
     parts = ", ".join(f"{100 * part:.0f}" for part in TARGETS)
-    return Table(f"Saved, on the way to {parts} % of what random gained", ("strategy", *goals), rows)
+    return Table(
+        f"Saved on the way to {parts} % of what random gained (minus: more were needed)", ("strategy", *goals), rows
+    )
 
 
 def _budget_table(results: Results) -> Table:

@@ -137,11 +137,17 @@ def test_zero_has_no_sign():
 def test_tables_fit_a_terminal_and_have_no_negative_zero():
     results = summarize(curves({"random": 0, "margin": -1e-5, "entropy": 0.05}), ARMS, "boxes")
     gains, saved, budgets, others = tables(results)
-    assert gains.header == ("strategy", "mean", "at the end", "gain over random", "p")
-    assert gains.rows[0][3:] == ["", ""]
+    assert gains.header == ("strategy", "gain over random", "p", "mean", "at the end")
+    assert gains.rows[0][1:3] == ["", ""]
     assert [row[0] for row in saved.rows] == ["margin, images", "entropy, images", "margin, boxes", "entropy, boxes"]
     assert budgets.header[1:] == ("10", "20", "30", "40")
     assert others.header == ("strategy", "macro")
     for table in (gains, saved, budgets, others):
         assert all(len(row) == len(table.header) for row in table.rows)
         assert not any("-0.0" in cell for row in table.rows for cell in row)
+
+
+def test_a_unit_that_repeats_the_images_has_no_rows():
+    each = curves({"random": 0, "margin": 0.05, "entropy": 0.0})
+    results = summarize(each.assign(cost=each["labels"]), ARMS, "labels")
+    assert [row[0] for row in tables(results)[1].rows] == ["margin, images", "entropy, images"]
