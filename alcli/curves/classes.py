@@ -8,13 +8,15 @@ from typing import Any
 
 from alcli.annotations import Annotation, image_counts, object_counts
 from alcli.items import LABELED
-from alcli.system.text import quantity
+from alcli.system.text import quantity, shortened
 from alcli.workspace import Workspace
 from alcli.workspace.records import Scored, Training, measurement_of
 
 NAMES = {"ap50": "AP50", "recall": "accuracy", "iou": "IoU", "pck": "PCK", "ap": "AP"}
 """Metrics of single classes, as they are called in the files → as people read them; the first known one judges."""
 NAMED = 5
+LONGEST = 40
+"""Characters of a class name in a sentence; tables have the whole name."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def never_found(rows: Sequence[ClassNumbers]) -> str:
     if len(missed) == len(measured) > 1:
         return "The model finds none of its classes yet."
     # The unit stands at the first number only.
-    first = f"{missed[0].name} ({quantity(missed[0].images, 'annotated image')})"
-    parts = [first, *(f"{row.name} ({row.images})" for row in missed[1:NAMED])]
+    first = f"{shortened(missed[0].name, LONGEST)} ({quantity(missed[0].images, 'annotated image')})"
+    parts = [first, *(f"{shortened(row.name, LONGEST)} ({row.images})" for row in missed[1:NAMED])]
     more = f" and {quantity(len(missed) - NAMED, 'more class')}" if len(missed) > NAMED else ""
     return f"The model never finds {', '.join(parts)}{more}."
 

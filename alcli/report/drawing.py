@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alcli.system.text import visible
+from alcli.system.text import shortened, visible
 
 INK = "#010203"
 """Stands for the page's own text color; nothing else in a chart has it."""
@@ -41,9 +41,7 @@ def add_legend(axes: Axes) -> None:
 
 def plain_name(name: str) -> str:
     """A name from outside, without what matplotlib would read as mathematics."""
-    name = visible(name, keep="")
-    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    return short.replace("$", r"\$")
+    return shortened(visible(name, keep=""), LONGEST_NAME).replace("$", r"\$")
 
 
 def to_svg(figure: Figure, name: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alcli.curves.classes import NAMES, ClassNumbers, metric_kinds, never_found
+from alcli.curves.classes import LONGEST, NAMES, ClassNumbers, metric_kinds, never_found
 from alcli.curves.collapse import NAMED, collapse_in_words, remedy_in_words
 from alcli.curves.comparison import headline_interval
 from alcli.curves.history import CycleFacts, apart, curve
@@ -15,7 +15,7 @@ from alcli.curves.outlook import GO_ON, STOP, WORTH, Outlook
 from alcli.curves.recipe import differences
 from alcli.report import Facts
 from alcli.report.verdict import FEWEST, SURE, compare_arms
-from alcli.system.text import quantity
+from alcli.system.text import quantity, shortened
 
 KNOWN_FROM = 3
 """Points of the curve, below which nobody can say when to stop."""
@@ -128,4 +128,4 @@ def weakest_class(rows: Sequence[ClassNumbers]) -> str:
         return ""
     worst = min(measured, key=lambda row: row.metrics[kinds[0]])
     number = f"{NAMES[kinds[0]]} {percent(worst.metrics[kinds[0]])}"
-    return f"{worst.name}: {number}, {quantity(worst.images, 'annotated image')}."
+    return f"{shortened(worst.name, LONGEST)}: {number}, {quantity(worst.images, 'annotated image')}."

@@ -37,6 +37,11 @@ def quantity(count: float, noun: str) -> str:
     return f"{f'{count:g}' if isinstance(count, float) else count} {noun}"
 
 
+def shortened(name: str, most: int) -> str:
+    """The name with at most ``most`` characters; what is cut off is an ellipsis."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that suggests similar names, or lists all of them."""
     choices = list(known)

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from alcli.curves.classes import ClassNumbers
+from alcli.curves.outlook import Outlook
+from alcli.report.page import page as page_of
 from tests.report.test_gather import HOSTILE
+from tests.report.test_page import LONG, RIGHT_TO_LEFT, cycle, facts
 from tests.support.chromium import BINARY, Chromium
 
 pytestmark = [
@@ -53,6 +57,19 @@ def test_the_report_in_a_browser(page, width, dark, tmp_path):
         assert browser.complaints() == []
         assert [url for url in browser.requests() if not url.startswith(("data:", "file:"))] == []
         assert [url for url in browser.requests() if url.startswith("file:")] == [page.as_uri()]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_long_names_and_many_classes_stay_inside_the_window(width, tmp_path):
+    names = [LONG, 22 * RIGHT_TO_LEFT, *(f"class {number}" for number in range(198))]
+    for count in (3, 200):
+        rows = [ClassNumbers(name, 2, 3, 1, {"recall": 0.0 if name == LONG else 0.5}) for name in names[:count]]
+        known = facts([cycle(1, 0.2)], names[:count], classes=rows, confusions=[(0, 1, 3), (1, 0, 4)], drawn=True)
+        (tmp_path / "page.html").write_text(page_of(known, Outlook("")), encoding="utf-8")
+        with Chromium(width) as browser:
+            browser.open(tmp_path / "page.html")
+            browser.value("document.querySelectorAll('details').forEach(part => part.open = true)")
+            assert browser.value("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -10,8 +10,8 @@ import pytest
 from alcli.curves.classes import ClassNumbers
 from alcli.curves.history import CycleFacts
 from alcli.curves.outlook import GO_ON, STOP, Means, Outlook, outlook
-from alcli.report import Card, ClassRow, Facts
-from alcli.report.judgement import against_random, judgement, model_in_words, weakness_in_words
+from alcli.report import Card, ClassRow, Facts, Neighbour
+from alcli.report.judgement import against_random, judgement, model_in_words, weakest_class, weakness_in_words
 from alcli.report.page import page
 from alcli.review.retrospective import Retrospective
 from alcli.workspace.measurements import Collapse, Measurement
@@ -132,8 +132,17 @@ def test_long_and_right_to_left_names_stay_whole_in_the_table(name):
     text = page(known, Outlook(""))
     parsed = Page(text)
     assert name.replace("\u202e", "\\u202e") in parsed.text
+    assert len(weakest_class([ClassNumbers(name, 2, 3, None, {"recall": 0.0})])) < 100
     assert "taken for" in parsed.text and "Which classes are confused" in parsed.text
     assert "\u202e" not in text
+
+
+def test_the_nearest_image_is_named_once_and_numbers_keep_their_unit():
+    reason = "unlike all annotated images: the nearest is near.jpg; less sure than for 84 % of the images"
+    card = dataclasses.replace(facts().cards[0], reason=reason, nearest=Neighbour("near.jpg", None))
+    text = Page(page(facts([cycle(1, 0.2)], cards=[card]), Outlook(""))).text
+    assert "unlike all annotated images; less sure than for 84\u00a0% of the images" in text
+    assert text.count("near.jpg") == 1
 
 
 def test_one_class_and_nothing_held_out_is_said():

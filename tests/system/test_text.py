@@ -1,7 +1,7 @@
 import pytest
 
 from alcli.curves.metrics import correlation_in_words, metric_in_words, metric_name
-from alcli.system.text import quantity, similar_names, visible
+from alcli.system.text import quantity, shortened, similar_names, visible
 
 
 def test_control_characters_are_shown_never_obeyed():
@@ -51,3 +51,8 @@ def test_metrics_are_percentages_and_the_correlation_says_whether_it_means_anyth
 def test_only_typing_errors_and_shortened_names_are_similar(typed, near):
     known = ["cycle", "detection", "segmentation", "learned-loss", "json", "help", "entropy"]
     assert similar_names(typed, known) == near
+
+
+def test_a_long_name_is_shortened():
+    assert shortened("c" * 41, 40) == "c" * 39 + "…"
+    assert shortened("c" * 40, 40) == "c" * 40
