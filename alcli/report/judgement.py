@@ -90,7 +90,7 @@ def stopping_in_words(facts: Facts, ahead: Outlook, target: float | None) -> str
         return ""
     return (
         f"When a whole list would bring less than {quantity(round(100 * WORTH), 'point')}, this page says Stop. "
-        "For a number of images, name a target: alcli report --target 75%"
+        "For a number of images, name a target:"
     )
 
 

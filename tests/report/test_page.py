@@ -143,6 +143,9 @@ def test_the_nearest_image_is_named_once_and_numbers_keep_their_unit():
     text = Page(page(facts([cycle(1, 0.2)], cards=[card]), Outlook(""))).text
     assert "unlike all annotated images; less sure than for 84\u00a0% of the images" in text
     assert text.count("near.jpg") == 1
+    alone = dataclasses.replace(card, nearest=None)
+    text = Page(page(facts([cycle(1, 0.2)], cards=[alone]), Outlook(""))).text
+    assert "unlike all annotated images: the nearest is near.jpg; less sure" in text
 
 
 def test_one_class_and_nothing_held_out_is_said():
