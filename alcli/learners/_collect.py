@@ -26,7 +26,8 @@ class Collected:
     """What a file of predictions gave for a project.
 
     Attributes:
-        keys: how many images have each set of keys, and one of them. missing: names of images without a prediction.
+        keys: how many images have each set of keys, and one of them.
+        missing: names of unlabeled images without a prediction.
         extra: names that are of no image, or of several; the first of them. extras: their number.
         reaching: images with a box that reaches out of the image, of ``measured`` whose size is known.
     """
@@ -77,7 +78,8 @@ def collect(context: Context, source: Path, coco: Path | None, rules: Rules, pat
             _check(collected, source, rules)
 
         write_predictions(path, header, counted())
-    collected.missing = [item.name for item in items.values() if item.id not in collected.survey]
+    # Annotated images are not ranked, and those to learn from need no prediction.
+    collected.missing = [item.name for item in pool.in_state(UNLABELED) if item.id not in collected.survey]
     for sentence in foreign_classes(collected.survey, rules):
         context.progress.say(sentence)
     return collected

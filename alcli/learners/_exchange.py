@@ -7,7 +7,7 @@
     labels/            YOLO: one text file per annotated image (detection)
     data.yaml          YOLO: names, train and val as lists of images (detection)
     labels.csv         name,label of the annotated images to learn from (classification)
-    train.txt held_out.txt pool.txt    one image per line, as a path below this folder
+    train.txt held_out.txt pool.txt    one image per line, as ./images/NAME, which Ultralytics finds from anywhere
     settings.json      task, classes, cycle, seed, predictions (the file to write), previous_weights
     weights/           yours: kept, and given to the next cycle as previous_weights
     predictions.jsonl  to be written: a line for every image of pool.txt and held_out.txt
@@ -55,7 +55,7 @@ def write_exchange(context: Context, folder: Path, cycle: int, examples: Example
         "pool": pool,
     }
     for name, items in lists.items():
-        _write(folder / f"{name}.txt", "".join(f"images/{places[i.id]}\n" for i in items if i.id in places))
+        _write(folder / f"{name}.txt", "".join(f"./images/{places[i.id]}\n" for i in items if i.id in places))
     _write_annotations(context, folder, examples, places)
     settings = {
         "task": context.config.task.name,

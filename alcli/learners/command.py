@@ -26,6 +26,7 @@ from alcli.learners._exchange import PREDICTIONS, WEIGHTS, write_exchange
 from alcli.learners.predictions import Sources, keep_predictions, load_predictions
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of, sha256_of_text
+from alcli.system.redaction import without_secrets
 from alcli.workspace.records import StepRecord, Training
 
 if TYPE_CHECKING:
@@ -134,8 +135,9 @@ class Command:
         with (folder / LOG).open("wb") as log:
             try:
                 process = subprocess.Popen(
-                    words, cwd=where, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
+                    words, cwd=where, env=without_secrets(os.environ), stdin=subprocess.DEVNULL, stdout=log,
+                    stderr=log, start_new_session=True,
+                )  # fmt: skip
             except OSError as error:
                 raise DataError(
                     f"The command cannot be started: {words[0]}: {error.strerror}.",

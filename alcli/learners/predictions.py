@@ -18,9 +18,10 @@ from alcli.learners import Learned
 from alcli.learners._collect import Collected, collect
 from alcli.learners._predictions_options import PredictionsOptions, hash_of
 from alcli.predictions import Problem, Rules
-from alcli.predictions.survey import PoolNames
+from alcli.predictions.survey import PoolNames, names_in_words
 from alcli.predictions.tables import read_embeddings
 from alcli.system.hashing import sha256_of_text
+from alcli.system.text import quantity
 from alcli.workspace.records import StepRecord, Training
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ def keep_predictions(
     context.workspace.store.drop_step(cycle, Training.step)
     collected = collect(context, sources.predictions, sources.coco, _rules(context, examples), path)
     collected.say(context)
+    unjudged = [example.item.name for example in examples.held_out if example.item.id not in collected.survey]
+    if unjudged:
+        count, first = quantity(len(unjudged), "held-out image"), names_in_words(unjudged, len(unjudged))
+        context.progress.say(f"No prediction for {count} ({first}): not evaluated.")
     classes = tuple(examples.classes) or tuple(collected.survey.classes)
     if not classes:
         raise DataError(NO_CLASSES, do="Name them: --set task.classes=cat,dog")

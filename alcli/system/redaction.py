@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from urllib.parse import quote
 
 HIDDEN = "[secret]"
 SHORTEST = 8
 """Minimum length of a secret; anything shorter would match ordinary words."""
+OWN = ("ALCLI_", "SA_")
+"""Variables that begin so are alcli's own: settings, addresses with passwords, tokens."""
+PUBLIC = ("ALCLI_OFFLINE",)
 _SECRETS: set[str] = set()
 
 
@@ -23,6 +27,12 @@ def redact(text: str) -> str:
     for secret in sorted(_SECRETS, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program of the user: without alcli's own settings and tokens."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(OWN) or name in PUBLIC}
+    return {name: value for name, value in kept.items() if redact(value) == value}
 
 
 class Redaction(logging.Filter):

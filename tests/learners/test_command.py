@@ -21,7 +21,7 @@ GOOD = """
 import json, pathlib, sys
 folder = pathlib.Path(sys.argv[-1])
 settings = json.loads((folder / "settings.json").read_text())
-names = [line.split("/", 1)[1] for f in ("pool.txt", "held_out.txt") for line in (folder / f).read_text().split()]
+names = [line.split("images/", 1)[1] for f in ("pool.txt", "held_out.txt") for line in (folder / f).read_text().split()]
 (folder / settings["weights"] / "w.bin").write_text("weights of " + str(settings["cycle"]))
 with open("runs.txt", "a") as runs:
     runs.write(str(settings["previous_weights"]) + "\\n")

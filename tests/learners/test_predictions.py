@@ -124,6 +124,17 @@ def test_missing_images_are_said_and_last_and_extra_ones_are_said(given, photos,
     assert ranking(workspace)[-1] == unlabeled[1] and sorted(ranking(workspace)) == unlabeled
 
 
+def test_a_held_out_image_without_a_prediction_is_named_and_not_ranked_last(given, photos, alcli, tmp_path):
+    path = write(tmp_path / "p.jsonl", *(boxes(name, 0.9) for name in names_of(photos)))
+    workspace = given(path, "--set", "strategy.name=entropy")
+    assert alcli("pull", "-w", workspace)[0] == 0
+    held_out = json.loads(alcli("list", "held-out", "-w", workspace, "--json")[1])["held_out"][0]
+    write(path, *(boxes(name, 0.9) for name in names_of(photos) if name not in str(held_out)))
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 0 and "No prediction for 1 held-out image (photo_" in err and "not evaluated" in err
+    assert "ranked last" not in err
+
+
 def test_a_signal_that_cannot_be_had_names_its_key(given, photos, alcli, tmp_path):
     path = write(tmp_path / "p.jsonl", *(boxes(name, 0.9) for name in names_of(photos)))
     workspace = given(path, "--set", "strategy.name=core-set")
@@ -157,6 +168,10 @@ def test_embeddings_come_from_a_file_of_their_own(given, photos, alcli, tmp_path
         (lambda lines: [*lines, lines[0]], "a second prediction for one image"),
         (lambda lines: [{**line, "name": "no/" + line["name"] + "x"} for line in lines], "None of the 12 predictions"),
         (lambda lines: [{**line, "boxes": [[1, 2, 2000, 3000]]} for line in lines], "images of another size"),
+        (lambda lines: [{**line, "size": [960, 800]} for line in lines], "predicted for 960×800 pixels, but"),
+        (lambda lines: [{**line, "scores": [float("nan")]} for line in lines], "line 1: NaN is not a number"),
+        (lambda lines: [{"name": line["name"], "probabilities": [3.1, -2.0, 0.5]} for line in lines], "logits"),
+        (lambda lines: [{"name": line["name"], "probabilities": [0.6, 0.6, 0.6]} for line in lines], "sum to 1"),
         (lambda lines: [{**line, "boxes": [[0.1, 0.2, 0.3, 0.4]]} for line in lines], "fractions of the image"),
         (lambda lines: [], "holds no prediction"),
     ],
