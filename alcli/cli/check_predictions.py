@@ -12,7 +12,7 @@ from alcli.cli import _options as options
 from alcli.errors import DataError
 
 if TYPE_CHECKING:
-    from alcli.predictions import ImagePrediction, Problem, Rules
+    from alcli.predictions import Rules
     from alcli.predictions.survey import PoolNames, Survey
 
 MOST_SHOWN = 20
@@ -80,21 +80,18 @@ def _project(session: options.Session) -> tuple[Rules, PoolNames | None]:
 
 def _look(file: Path, rules: Rules, coco: Path | None, names: PoolNames | None) -> tuple[Survey, int]:
     """Survey the file; also the number of predictions that belong to no image of the project."""
+    from alcli.predictions import ImagePrediction
     from alcli.predictions.sources import read_predictions
     from alcli.predictions.survey import Survey
 
     survey, extra = Survey(), 0
     for entry in read_predictions(file, rules, coco):
-        item_ids = names.find(entry.name) if names is not None and _is_usable(entry) else []
+        item_ids = []
+        if names is not None and isinstance(entry, ImagePrediction):
+            item_ids = names.find(entry.name)
+            extra += not item_ids
         survey.add(entry, item_ids[0] if len(item_ids) == 1 else None)
-        extra += names is not None and _is_usable(entry) and not item_ids
     return survey, extra
-
-
-def _is_usable(entry: ImagePrediction | Problem) -> bool:
-    from alcli.predictions import ImagePrediction
-
-    return isinstance(entry, ImagePrediction)
 
 
 def _verdict(survey: Survey, rules: Rules, file: Path) -> tuple[Sequence[str], bool]:
