@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from alcli.errors import DataError
-from alcli.system.hashing import sha256_of_text
+from alcli.system.hashing import sha256_of_texts
 from alcli.system.text import is_text
 
 LABELED = "labeled"
@@ -22,7 +22,7 @@ PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
 """Only these images and masks are decoded: for some others (PostScript), Pillow would start external programs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a pool holds a million of them
 class Item:
     """One image a person can annotate.
 
@@ -47,9 +47,10 @@ class Item:
     def __post_init__(self) -> None:
         if not self.id or not self.name:
             raise DataError(f"An item needs an id and a name, got id={self.id!r} name={self.name!r}.")
-        for text in (self.id, self.name, self.uri, self.folder, self.version, self.assignees):
-            if not text.isascii() and not is_text(text):
-                raise DataError(f"An item cannot store {text!r}, which is not valid text.")
+        if not f"{self.id}{self.name}{self.uri}{self.folder}{self.version}{self.assignees}".isascii():
+            for text in (self.id, self.name, self.uri, self.folder, self.version, self.assignees):
+                if not is_text(text):
+                    raise DataError(f"An item cannot store {text!r}, which is not valid text.")
         if self.state not in STATES:
             raise DataError(f"{self.name!r}: unknown state {self.state!r}; allowed: {', '.join(STATES)}.")
 
@@ -120,7 +121,7 @@ class Pool:
         return counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QueryRow:
     """One line of the priority list.
 
@@ -142,7 +143,7 @@ class QueryRow:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QueuedItem:
     """One item in the platform's queue, at the position at which annotators will receive it."""
 
@@ -152,7 +153,7 @@ class QueuedItem:
     asked: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Whether the platform accepted a row, and if not, the reason."""
 
@@ -164,4 +165,4 @@ class Receipt:
 
 def fingerprint(items: Iterable[Item]) -> str:
     """A hash that changes with the items, their versions and their order."""
-    return sha256_of_text(*(part for item in items for part in (item.id, item.version)))
+    return sha256_of_texts(part for item in items for part in (item.id, item.version))

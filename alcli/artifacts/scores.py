@@ -8,15 +8,17 @@ from pathlib import Path
 
 from alcli.context import Context
 from alcli.errors import UsageError
-from alcli.items import AL, LABELED, RANDOM, RECHECK, UNLABELED, QueryRow
+from alcli.items import AL, LABELED, RANDOM, RECHECK, UNLABELED, Pool, QueryRow
 from alcli.selection.query import CONTROL, Query
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.system.files import atomic_write
-from alcli.system.tables import plain, read, write_rows
+from alcli.system.tables import plain, read, read_columns, write_rows
 from alcli.workspace.records import Scored, StepRecord
 
 OLD_CONTROL = "random control"
 """The reason of rows chosen at random in lists of an earlier alcli."""
+LIST_COLUMNS = ("rank", "id", "score", "score_percentile", "asked", "arm", "reason")
+SOURCES = {source: source for source in (AL, RANDOM, RECHECK)}
 COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked", "arm", "reason")
 
 
@@ -65,8 +67,7 @@ def read_scores(path: Path) -> list[ScoreRow]:
 
 
 def _score_row(line: Mapping[str, str]) -> ScoreRow:
-    # Lists of an earlier alcli have no ``arm`` column, but their reason marks rows chosen at random.
-    source = line.get("arm") or (RANDOM if line.get("reason") in (CONTROL, OLD_CONTROL) else AL)
+    source = line.get("arm") or _source_of(line.get("reason", ""))
     signals = {name: float(text) for name, text in line.items() if text and name not in COLUMNS}
     return ScoreRow(
         int(line["rank"]),
@@ -81,6 +82,16 @@ def _score_row(line: Mapping[str, str]) -> ScoreRow:
     )
 
 
+def _source_of(reason: str) -> str:
+    """The source in lists of an earlier alcli: they have no ``arm`` column, but a reason for rows chosen at random."""
+    return RANDOM if reason in (CONTROL, OLD_CONTROL) else AL
+
+
+def _shared(source: str) -> str:
+    """The same text, once for a whole list."""
+    return SOURCES.get(source, source)
+
+
 def last_scores(context: Context, cycle: int | None = None) -> StepRecord[Scored]:
     """The newest finished score step, or that of one cycle; raises UsageError when there is none."""
     workspace = context.workspace
@@ -92,12 +103,23 @@ def last_scores(context: Context, cycle: int | None = None) -> StepRecord[Scored
 
 def read_list(context: Context, record: StepRecord[Scored]) -> list[QueryRow]:
     """The list of a finished score step, best first, without items that have left the pool since."""
-    items = context.workspace.store.pool(forgiving=("image",)).items
-    return [
-        QueryRow(row.rank, items[row.item_id], row.score, row.asked, row.source, row.percentile, row.reason)
-        for row in read_scores(context.workspace.verify_file(record))
-        if row.item_id in items
-    ]
+    return list(_rows(context, record, context.workspace.store.pool()))
+
+
+def _rows(context: Context, record: StepRecord[Scored], pool: Pool) -> Iterator[QueryRow]:
+    path, items = context.workspace.verify_file(record), pool.items
+    for rank, item_id, score, percentile, asked, source, reason in read_columns(path, LIST_COLUMNS):
+        item = items.get(item_id)
+        if item is not None:
+            yield QueryRow(
+                int(rank),
+                item,
+                float(score),
+                asked == "yes",
+                _shared(source) or _source_of(reason),
+                float(percentile or "nan"),
+                reason,
+            )
 
 
 def current_list(context: Context, record: StepRecord[Scored], top: int | None = None) -> list[QueryRow]:
@@ -108,8 +130,11 @@ def current_list(context: Context, record: StepRecord[Scored], top: int | None =
     """
     pool = context.workspace.store.pool()
     wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
-    rows = [row for row in read_list(context, record) if pool.state(row.item) == wanted[row.source]]
-    if top is None:
-        return rows
+    rows = [row for row in _rows(context, record, pool) if pool.state(row.item) == wanted[row.source]]
+    return rows if top is None else first_rows(rows, top)
+
+
+def first_rows(rows: list[QueryRow], top: int) -> list[QueryRow]:
+    """The first ``top`` images of a list, and the re-checks ranked among them."""
     ends = [count for count, row in enumerate(rows, 1) if row.source != RECHECK][:top]
     return rows[: ends[-1]] if ends else []

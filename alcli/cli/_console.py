@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +40,26 @@ class Console:
             click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **run, **document}, indent=2, default=str))
         else:
             self.line(text)
+
+    def rows(self, key: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print texts in rows as ``result({key: [...]})`` would, and each row as it comes; nothing without ``--json``.
+
+        A list of a million rows starts at once, and is never whole in memory.
+        """
+        if not self.as_json:
+            return
+        import json
+
+        run = {"run": self.run_id} if self.run_id else {}
+        start = json.dumps({"schema_version": SCHEMA_VERSION, **run}, indent=2).removesuffix("\n}")
+        names = [f"      {json.dumps(name)}: " for name in header]
+        click.echo(f"{start},\n  {json.dumps(key)}: [", nl=False)
+        separator = "\n"
+        for row in rows:
+            fields = ",\n".join([name + json.dumps(cell) for name, cell in zip(names, row, strict=True)])
+            sys.stdout.write(f"{separator}    {{\n{fields}\n    }}")
+            separator = ",\n"
+        sys.stdout.write("]\n}\n" if separator == "\n" else "\n  ]\n}\n")
 
     def line(self, text: str) -> None:
         """Print text to stdout for people; nothing with ``--json`` or ``--quiet``."""

@@ -14,6 +14,8 @@ WITHOUT_TERMINAL = 120
 """Columns of a table that goes into a file or a pipe."""
 GAP = 2
 """Spaces between two columns of a table."""
+MOST_LAID_OUT = 1000
+"""Rows of a table that is fitted to the width of the terminal; longer ones have columns as wide as their cells."""
 
 
 def echo(text: str, err: bool = False) -> None:
@@ -44,6 +46,9 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
 
     from alcli.system.text import visible
 
+    if len(rows) > MOST_LAID_OUT:
+        _print_plain(title, header, rows)
+        return
     out = RichConsole(width=None if sys.stdout.isatty() else WITHOUT_TERMINAL, highlight=False)
     cells = [[visible(str(cell), keep="") for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -55,6 +60,16 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
         table.add_row(*map(Text, row))
     out.print(Text(title, style="bold"))
     out.print(table if rows else "  none")
+
+
+def _print_plain(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a long table without breaking cells: laying out 100,000 rows takes the library half a minute."""
+    from alcli.system.text import visible
+
+    cells = [[visible(str(cell), keep="") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    lines = ((" " * GAP).join(map(str.ljust, row, widths)).rstrip() for row in (header, *cells))
+    click.echo("\n".join((title, *lines)))
 
 
 def column_widths(lines: Sequence[Sequence[str]], room: int) -> list[int | None]:

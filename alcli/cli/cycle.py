@@ -62,7 +62,7 @@ def command(
         notice.fill(result, describe(result))
         code = session.exit_code(result.problems, result.collapse)
         folder = str(context.workspace.cycle_folder(result.number)) if result.number else None
-        pool = context.workspace.store.pool().counts()
+        pool = context.workspace.store.counts()
     document: dict[str, Any] = {
         "cycle": result.number,
         "nothing_new": result.nothing_new,

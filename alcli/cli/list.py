@@ -46,6 +46,8 @@ def command(session: options.Session, what: str | None) -> int:
     """
     if what is None:
         return _show(session, "lists", ("name", "what it lists"), list(LISTS.items()))
+    if what == "items":
+        return _show_items(session)
     header, rows = _TABLES[what](session)
     return _show_settings(session, header, rows) if what == "settings" else _show(session, what, header, rows)
 
@@ -138,11 +140,14 @@ def _models(session: options.Session) -> Table:
     return ("task", "model", ""), rows
 
 
-def _items(session: options.Session) -> Table:
+def _show_items(session: options.Session) -> int:
+    header = ("name", "state", "folder")
     with session.open_workspace() as workspace:
-        pool = workspace.store.pool()
-    rows = [(item.name, pool.state(item), item.folder) for _, item in sorted(pool.items.items())]
-    return ("name", "state", "folder"), rows
+        if session.console.as_json:
+            session.console.rows("items", header, workspace.store.listing())
+        else:
+            session.console.table("items", header, list(workspace.store.listing()))
+    return 0
 
 
 def _quarantine(session: options.Session) -> Table:
@@ -225,7 +230,6 @@ _TABLES: dict[str, Callable[[options.Session], Table]] = {
     "models": _models,
     "platforms": _plugins("platforms"),
     "formats": _plugins("formats"),
-    "items": _items,
     "held-out": _held_out,
     "quarantine": _quarantine,
     "cycles": _cycles,

@@ -12,12 +12,12 @@ from alcli import plugins
 from alcli.annotations import passed_over_in_words
 from alcli.context import Context, StepResult, describe_problems
 from alcli.errors import UsageError
-from alcli.items import LABELED, UNLABELED, Refusal, fingerprint
+from alcli.items import UNLABELED, Refusal
 from alcli.platforms import FileBased, QueueSharing
 from alcli.strategies import make_strategy
 from alcli.system.clock import local, now
 from alcli.system.files import atomic_write
-from alcli.system.hashing import sha256_of_text
+from alcli.system.hashing import sha256_of_text, sha256_of_texts
 from alcli.workspace.measurements import Collapse
 from alcli.workspace.records import Exported, Kind, Pulled, Scored, Summary, Training
 
@@ -234,13 +234,12 @@ def _steps() -> list[Callable[[Context, int], StepResult[Summary]]]:
 
 def _inputs(context: Context) -> str:
     """Changes when annotations, pool or configuration change; knows nothing of what alcli did."""
-    pool = context.workspace.store.pool()
-    annotations = context.workspace.store.annotations(item.id for item in pool.in_state_of_platform(LABELED))
+    store = context.workspace.store
     # A workspace that was moved is the same workspace.
     inside = json.dumps(f"{context.workspace.root.resolve()}/", ensure_ascii=False)[1:-1]
     return sha256_of_text(
         context.config.model_dump_json(exclude=WITHOUT_EFFECT).replace(inside, ""),
         context.config.options_of("learner").fingerprint(),
-        *(part for annotation in annotations for part in (annotation.item_id, annotation.to_json())),
-        fingerprint(pool.in_state_of_platform(UNLABELED)),
+        *(part for label in store.labels_as_stored() for part in label),
+        sha256_of_texts(part for version in store.versions(UNLABELED) for part in version),
     )

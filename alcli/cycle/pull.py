@@ -33,11 +33,12 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
         PlatformError: it cannot be reached, or its answer is incomplete.
     """
     store = context.workspace.store
-    before = store.pool().items
     listed = list(context.platform.items())
     items = [row for row in listed if isinstance(row, Item)]
     refused = [row for row in listed if isinstance(row, Refusal)]
     _check_any(items)
+    same = store.holds(items)
+    before = {item.id: item for item in items} if same else store.pool().items
     labeled = sum(item.state == LABELED for item in items)
     if not accept_shrink:
         _check_size(len(items), len(before))
@@ -54,7 +55,7 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     for note in getattr(context.platform, "notes", ()):
         context.progress.say(note)
     new_classes = _new_classes(context, annotations)
-    problems = [] if dry_run else _remember(context, items, annotations, refused, unreadable)
+    problems = [] if dry_run else _remember(context, items, same, annotations, refused, unreadable)
     if not dry_run:
         remember_label_folders(context, _sources(context.config), folders)
     ids = {item.id for item in items}
@@ -76,13 +77,15 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
 def _remember(
     context: Context,
     items: Sequence[Item],
+    same: bool,
     annotations: Sequence[tuple[Item, Annotation]],
     refused: Sequence[Refusal],
     unreadable: Sequence[Refusal],
 ) -> list[Refusal]:
     """Write what was read to the workspace; returns the refusals that are new."""
     store = context.workspace.store
-    store.replace_items(items, annotations)
+    if annotations or not same:
+        store.replace_items(items, annotations)
     problems = [*store.quarantine("listing", refused, now(), complete=True)]
     problems += store.quarantine("reading", unreadable, now(), complete=False)
     if any(item.state == LABELED for item in items):

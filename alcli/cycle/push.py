@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from alcli.artifacts.scores import current_list, last_scores
+from alcli.artifacts.scores import current_list, first_rows, last_scores
 from alcli.context import Context, StepResult, logged_step
 from alcli.cycle.handover import Handover, hand_over
 from alcli.errors import PlatformError, QueueDiffers, UsageError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
-from alcli.platforms import Dispatching, QueueSharing
+from alcli.platforms import Dispatching, QueueHashing, QueueSharing
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 from alcli.system.tables import read, write_rows
 from alcli.system.text import quantity
-from alcli.workspace.records import Pushed, QueueRecord, Restored, Scored, StepRecord
+from alcli.workspace.records import Pushed, QueueRecord, QueueStored, Restored
 
 BEFORE = "queue-before.csv"
 BEFORE_COLUMNS = ("position", "id", "name", "asked")
-RECEIPTS_AT_ONCE = 100
+SECONDS_UNSAVED = 5.0
 SHOWN = 5
 RECHECKS = "alcli: re-check"
 """The subset of annotations to look at again."""
@@ -96,13 +97,14 @@ def push(
     """
     scored = last_scores(context, cycle)
     handover.check(context.platform)
-    difference = compare(context, _list_to_push(context, scored, top))
-    _check_loss(context, scored, difference)
+    ranked = current_list(context, scored)
+    difference = compare(context, _list_to_push(context, ranked, top))
+    _check_loss(context, ranked, difference)
     summary = replace(difference.summary(), **asdict(handover))
     if dry_run:
         return StepResult(scored.cycle, summary)
     refused, queue = _apply(context, scored.cycle, difference)
-    context.workspace.store.put_queue(scored.cycle, QueueRecord(_hash(queue), top))
+    _remember_queue(context, scored.cycle, QueueRecord(_hash(queue), top))
     _set_apart(context, difference.again)
     refused_ids = {refusal.id for refusal in refused}
     asked = [row for row in difference.rows if row.asked and row.item.id not in refused_ids]
@@ -129,19 +131,37 @@ def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
     if dry_run:
         return StepResult(scored.cycle, summary)
     refused, queue = _apply(context, scored.cycle, difference, keep_before=True)
-    context.workspace.store.put_queue(scored.cycle, QueueRecord(_hash(queue), restored=True))
+    _remember_queue(context, scored.cycle, QueueRecord(_hash(queue), restored=True))
     return StepResult(scored.cycle, summary, problems=[*difference.left_out, *refused])
 
 
 def queue_differs(context: Context, cycle: int) -> bool:
     """Whether the queue is not as this cycle has left it; read from the last listing, without another one."""
-    queue = context.platform.queue()
     record = context.workspace.store.queue_record(cycle)
+    if record and _is_same_file(context, cycle, record):
+        return False
+    queue = context.platform.queue()
     if record:
         return record.sha256 != _hash(queue) or _was_edited(context)
     # A push by an alcli that did not record the queue.
     pushed = context.workspace.step(cycle, Pushed)
     return pushed is not None and pushed.summary.queued > 0 and not queue
+
+
+def _remember_queue(context: Context, cycle: int, record: QueueRecord) -> None:
+    """Remember how a cycle leaves the queue; if it is a file, also the hash of that file as it was read back."""
+    context.workspace.store.put_queue(cycle, record)
+    platform = context.platform
+    if isinstance(platform, QueueHashing) and platform.queue_sha256 and not _was_edited(context):
+        context.workspace.finish_step(cycle, record.sha256, QueueStored(platform.queue_sha256))
+
+
+def _is_same_file(context: Context, cycle: int, record: QueueRecord) -> bool:
+    """Whether the queue is, byte for byte, the file in which this record was read back."""
+    platform, stored = context.platform, context.workspace.step(cycle, QueueStored)
+    if stored is None or stored.inputs != record.sha256 or not isinstance(platform, QueueHashing):
+        return False
+    return platform.hash_queue() == stored.summary.sha256
 
 
 def put_back(context: Context, cycle: int) -> StepResult[Pushed]:
@@ -156,7 +176,7 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     """Compare the rows with the platform as it is now; raises UsageError if the queue is another workspace's."""
     if isinstance(context.platform, QueueSharing):
         context.platform.check_queue()
-    listed = {row.id: row for row in context.platform.items() if isinstance(row, Item)}
+    listed = {row.id: (row.state, row.assignees) for row in context.platform.items() if isinstance(row, Item)}
     kept: list[QueryRow] = []
     again: list[QueryRow] = []
     left_out, states = [], []
@@ -169,7 +189,8 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
         elif row.source == RECHECK and isinstance(context.platform, Dispatching):
             again.append(row)
         else:
-            kept.append(replace(row, rank=len(kept) + 1))
+            rank = len(kept) + 1
+            kept.append(row if row.rank == rank else replace(row, rank=rank))
     before = context.platform.queue()
     queued = {entry.item_id: entry for entry in before}
     after = {row.item.id for row in kept}
@@ -187,16 +208,18 @@ def _was_edited(context: Context) -> bool:
     return bool(getattr(context.platform, "queue_was_edited", False))
 
 
-def _check_loss(context: Context, scored: StepRecord[Scored], difference: Difference) -> None:
+def _check_loss(context: Context, ranked: Sequence[QueryRow], difference: Difference) -> None:
     """Raise PlatformError if the list lacks more than half of the queued images that still wait for an annotation.
 
     The list ranks the whole pool: what it lacks could not be loaded or scored. Annotators would run out of work.
     """
+    listed = {row.item.id for row in ranked}
+    if all(entry.item_id in listed for entry in difference.before):
+        return
     pool = context.workspace.store.pool(forgiving=("image",)).items
     waiting = [entry for entry in difference.before if entry.item_id in pool]
     waiting = [entry for entry in waiting if pool[entry.item_id].state == UNLABELED]
-    ranked = {row.item.id for row in current_list(context, scored, None)}
-    lost = [entry for entry in waiting if entry.item_id not in ranked]
+    lost = [entry for entry in waiting if entry.item_id not in listed]
     if 2 * len(lost) > len(waiting):
         raise PlatformError(
             f"{len(lost)} of the {len(waiting)} queued images could not be scored, like {lost[0].name}.",
@@ -206,9 +229,9 @@ def _check_loss(context: Context, scored: StepRecord[Scored], difference: Differ
         )
 
 
-def _list_to_push(context: Context, scored: StepRecord[Scored], top: int | None) -> list[QueryRow]:
+def _list_to_push(context: Context, ranked: list[QueryRow], top: int | None) -> list[QueryRow]:
     """The current list, as far as the platform's queue can keep it in order."""
-    rows = current_list(context, scored, top)
+    rows = ranked if top is None else first_rows(ranked, top)
     most: int | None = getattr(context.platform, "most_queued", None)
     count = sum(row.source != RECHECK for row in rows)
     if most is None or count <= most:
@@ -216,7 +239,7 @@ def _list_to_push(context: Context, scored: StepRecord[Scored], top: int | None)
     context.progress.say(
         f"The list has {count:,} images, and the platform keeps {most:,} in order: the last ones are not queued."
     )
-    return current_list(context, scored, most)
+    return first_rows(ranked, most)
 
 
 def _all_rechecked(context: Context, cycle: int, difference: Difference) -> tuple[str, ...]:
@@ -238,12 +261,14 @@ def _has_to_move(entry: QueuedItem, row: QueryRow) -> bool:
     return entry.position != row.rank or entry.asked not in (None, row.asked)
 
 
-def _why_left_out(pulled: Item, now: Item | None) -> str:
+def _why_left_out(pulled: Item, now: tuple[str, str] | None) -> str:
+    """Why an item cannot be queued, by its (state, assignees) in the listing; empty if it can."""
     if now is None:
         return VANISHED
-    if now.state != pulled.state:
-        return now.state
-    return ASSIGNED if now.assignees != pulled.assignees else ""
+    state, assignees = now
+    if state != pulled.state:
+        return state
+    return ASSIGNED if assignees != pulled.assignees else ""
 
 
 def _apply(
@@ -257,14 +282,13 @@ def _apply(
         return [], difference.before
     if not keep_before:
         _save_queue(context, cycle, difference)
-    receipts = _send(context, cycle, difference)
+    reasons = _send(context, cycle, difference)
     refused = [
-        Refusal(row.item.id, row.item.name, receipts[row.item.id].reason or "refused by the platform")
+        Refusal(row.item.id, row.item.name, reasons[row.item.id] or "refused by the platform")
         for row in difference.rows
-        if not receipts[row.item.id].accepted
+        if row.item.id in reasons
     ]
-    gone = {refusal.id for refusal in refused}
-    now = compare(context, [row for row in difference.rows if row.item.id not in gone])
+    now = compare(context, [row for row in difference.rows if row.item.id not in reasons])
     if now.changes:
         raise QueueDiffers(
             f"The queue that was read back is not the one that was pushed: {_differences(now)}.",
@@ -279,22 +303,28 @@ def _hash(queue: Sequence[QueuedItem]) -> str:
     return sha256_of_text(*(text for entry in queue for text in (str(entry.position), entry.item_id, str(entry.asked))))
 
 
-def _send(context: Context, cycle: int, difference: Difference) -> dict[str, Receipt]:
-    """Receipts by item id; kept in the workspace as they come, so that an interrupted push is known."""
-    receipts: dict[str, Receipt] = {}
+def _send(context: Context, cycle: int, difference: Difference) -> dict[str, str]:
+    """Push, and return why items were refused, by their ids.
+
+    Receipts are kept in the workspace as they come, so that an interrupted push is known; those of some seconds at
+    once, because each transaction waits for the disk and writes whole pages.
+    """
+    reasons: dict[str, str] = {}
     unsaved: list[Receipt] = []
+    saved = time.monotonic()
     try:
         with context.progress.track("Pushing", len(difference.rows)) as advance:
             for receipt in context.platform.push(difference.rows):
-                receipts[receipt.item_id] = receipt
                 unsaved.append(receipt)
-                if len(unsaved) == RECEIPTS_AT_ONCE:
+                if not receipt.accepted:
+                    reasons[receipt.item_id] = receipt.reason
+                if time.monotonic() - saved > SECONDS_UNSAVED:
                     context.workspace.store.put_receipts(cycle, unsaved)
-                    unsaved = []
+                    unsaved, saved = [], time.monotonic()
                 advance(1)
     finally:
         context.workspace.store.put_receipts(cycle, unsaved)
-    return receipts
+    return reasons
 
 
 def _differences(now: Difference) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -80,7 +81,11 @@ class ImageNames:
         self._names = names
         self._keep = suffixes
         self._tables: dict[tuple[bool, int], dict[str, list[str]]] = {}
-        self._paths = _group((name if suffixes else _without_suffix(name), name) for name in names)
+
+    @functools.cached_property
+    def _paths(self) -> dict[str, list[str]]:
+        """Images by path; made for the first annotation, because a pool without any needs none."""
+        return _group((name if self._keep else _without_suffix(name), name) for name in self._names)
 
     @property
     def example(self) -> str:

@@ -140,6 +140,21 @@ class QueueSharing(Protocol):
         ...
 
 
+@runtime_checkable
+class QueueHashing(Protocol):
+    """A platform whose queue is a file, so that comparing hashes is enough to know that nobody has changed it.
+
+    Attributes:
+        queue_sha256: of the file that ``queue`` has read last; empty if it read none.
+    """
+
+    queue_sha256: str
+
+    def hash_queue(self) -> str:
+        """SHA-256 of the file as it is now; empty if there is none."""
+        ...
+
+
 class Checking(Protocol):
     """A platform whose options `alcli init` checks before it creates a workspace.
 

@@ -46,7 +46,7 @@ class Listing:
     """The images below a folder.
 
     Attributes:
-        images: (path, version) by relative POSIX path.
+        images: (path, version) by relative POSIX path; paths are strings, because a million ``Path`` take seconds.
         refusals: entries with an image's name that are no readable file.
         overlays: how many drawings of annotations were passed over.
         unread: files of unread kinds, by suffix.
@@ -55,7 +55,7 @@ class Listing:
         closed: folders that were not entered.
     """
 
-    images: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    images: dict[str, tuple[str, str]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     overlays: int = 0
     unread: Counter[str] = field(default_factory=Counter)
@@ -95,7 +95,7 @@ def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
         elif suffix in UNREAD_SUFFIXES:
             listing.unread[suffix] += 1
             listing.unread_names[_stem(entry.name)] = entry.name
-    outside = {os.path.basename(name) for name in listing.images}  # noqa: PTH119 (a million names)
+    outside = {name.rpartition("/")[2] for name in listing.images} if kept_apart else set()
     for folder, each in kept_apart.items():
         for entry in _entries(folder, root, kept_apart, listing) if is_folder(folder) else ():
             if _suffix(entry) not in SUFFIXES:
@@ -162,10 +162,14 @@ def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 def _suffix(entry: os.DirEntry[str]) -> str:
     """Pathlib would say the same, but takes most of the time of a listing of a million files."""
-    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    _, dot, end = entry.name.rpartition(".")
+    return f".{end.lower()}" if dot else ""
 
 
 def _name(entry: os.DirEntry[str], root: Path) -> str:
+    start = len(str(root)) + 1
+    if entry.path.isascii() and entry.path[start - 1] == "/" != entry.path[start]:
+        return entry.path[start:]
     return readable(os.path.relpath(entry.path, root) if str(root) == "." else entry.path[len(str(root)) :].lstrip("/"))
 
 
@@ -183,15 +187,18 @@ def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
         # Opening a pipe would block forever.
         listing.refusals.append(Refusal(name, name, "not a regular file"))
         return
-    listing.images[name] = (Path(entry.path), f"{facts.st_size}-{facts.st_mtime_ns}")
+    listing.images[name] = (entry.path, f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
 def _drop_overlays(listing: Listing) -> None:
     """Drop every overlay whose image is in the listing; without its image a file is an image like any other."""
+    drawings = [name for name in listing.images if name[-4:].lower() == ".png"]
+    if not drawings:
+        return
     stems = {name.rpartition(".")[0] for name in listing.images}
-    masks = {name for name in listing.images if _is_in_mask_folder(name)}
+    masks = {name for name in drawings if _is_in_mask_folder(name)}
     bare = {_stem(name) for name in listing.images if name not in masks} if masks else set()
-    for name in list(listing.images):
+    for name in drawings:
         match = OVERLAY.fullmatch(name)
         overlay = match and (match[1] in listing.images or match[2] in stems)
         if overlay or (name in masks and _stem(name) in bare):

@@ -77,7 +77,7 @@ def missing_images(folder: Path, known: Mapping[str, str]) -> dict[str, Path]:
                 f"Two images would be called {uploaded!r}, {images[uploaded]} and {path}: the server keeps no folders.",
                 do="Rename one of them, or import the images into Label Studio in another way.",
             )
-        images[uploaded] = path
+        images[uploaded] = Path(path)
     return {name: path for name, path in images.items() if name not in known}
 
 

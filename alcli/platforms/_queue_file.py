@@ -7,6 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,7 @@ from alcli.errors import DataError, UsageError
 from alcli.items import QueryRow, QueuedItem, Receipt
 from alcli.priorities import priorities
 from alcli.system.files import SHARED, atomic_write, remove_leftovers
+from alcli.system.hashing import sha256_of
 from alcli.system.tables import write_rows
 from alcli.system.text import quantity
 
@@ -29,6 +31,8 @@ class QueueFile:
 
     queue_was_edited = False
     """Whether the file that ``queue`` has read is not, byte for byte, what ``push`` writes for its rows."""
+    queue_sha256 = ""
+    """SHA-256 of the file that ``queue`` has read; empty if there was none."""
     _queue: Path
     _workspace: Path | None = None
     """The workspace that writes the queue; None: no other one can know the file."""
@@ -70,7 +74,7 @@ class QueueFile:
         columns of somebody's own, which the next push would lose.
         """
         check_target(self._queue)
-        self.queue_was_edited = False
+        self.queue_was_edited, self.queue_sha256 = False, ""
         if not self._queue.is_file():
             return []
         content = self._queue.read_bytes()
@@ -84,7 +88,13 @@ class QueueFile:
         written = io.StringIO(newline="")
         _write(written, ((entry.position, entry.name, bool(entry.asked)) for entry in entries), len(entries))
         self.queue_was_edited = content != written.getvalue().encode()
+        self.queue_sha256 = sha256(content).hexdigest()
         return entries
+
+    def hash_queue(self) -> str:
+        """SHA-256 of the file as it is now; empty if there is none. Raises UsageError for anything but a file."""
+        check_target(self._queue)
+        return sha256_of(self._queue) if self._queue.is_file() else ""
 
     def _own_path(self) -> Path | None:
         return self._workspace.resolve() if self._workspace else None
@@ -132,10 +142,11 @@ def _entries(content: bytes, path: Path) -> list[QueuedItem]:
         return []
     separator = next((mark for mark in ";\t" if mark in text.partition("\n")[0]), ",")
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    rows = [[cell.strip() if number == 0 else cell for cell in line] for number, line in enumerate(lines) if any(line)]
-    header, *rows = rows
+    header, *rows = [line for line in lines if any(line)]
+    header = [cell.strip() for cell in header]
     places = {name: header.index(name) for name in QUEUE_COLUMNS}
-    _check_columns(header, rows, path)
+    if header != list(QUEUE_COLUMNS) or any(len(row) > len(header) for row in rows):
+        _check_columns(header, rows, path)
     entries = []
     for number, row in enumerate(rows, 1):
         cells = [row[place] if place < len(row) else "" for place in places.values()]

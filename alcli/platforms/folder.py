@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -29,8 +30,8 @@ from alcli.platforms._image_files import Apart, has_images, is_folder, list_imag
 from alcli.platforms._queue_file import QueueFile, queue_effects
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
-
-
+UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*")
+"""A path that ``quote`` would return unchanged."""
 NO_IMAGE = ("without an image", "no such image")
 """How reasons end if no image has the annotation's name."""
 WITHOUT_CLASS_FOLDERS = frozenset({"detection", "pose", "segmentation"})
@@ -153,7 +154,8 @@ class Folder(QueueFile):
         self._orphans = () if versions else orphans
         # The setting changes what is read from the same file.
         stamp = "/crowds" if self._crowds else ""
-        for name, (path, version) in sorted(listing.images.items()):
+        for name in names:
+            path, version = listing.images[name]
             state = LABELED if name in versions and not self._is_unopened(name) else UNLABELED
             suffix = stamp if name in versions else ""
             yield Item(name, name, path_to_uri(path), "", state, f"{version}/{versions.get(name, '')}{suffix}")
@@ -235,9 +237,10 @@ def _name_unread(orphan: Refusal, unread: Mapping[str, str]) -> Refusal:
     return replace(orphan, reason=reason) if image and orphan.reason.endswith(NO_IMAGE) else orphan
 
 
-def path_to_uri(path: Path) -> str:
+def path_to_uri(path: Path | str) -> str:
     """A ``file:`` URI that keeps every byte of the path."""
-    return "file://" + quote(os.fsencode(path))
+    text = os.fspath(path)
+    return "file://" + (text if UNQUOTED.fullmatch(text) else quote(os.fsencode(text)))
 
 
 def uri_to_path(uri: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -102,15 +103,15 @@ def _lists(context: Context) -> list[_ScoredList]:
     workspace = context.workspace
     records = [record for record in workspace.all_steps(Scored) if record.file and record.file.is_file()]
     records = records[-MOST_CYCLES - 1 :]
-    rows = [read_scores(record.file) for record in records if record.file]
+    read = functools.cache(read_scores)
     lists = []
     for index, record in enumerate(records):
         training = workspace.step(record.summary.model_cycle, Training)
         # A model trained again since its list was made may have learned what it would be asked about.
         if training is None or training.file is None or not _same_model(record.summary, training):
             continue
-        later = rows[index + 1] if index + 1 < len(records) else []
-        chosen_by = {row.item_id: _chosen_by(row) for row in rows[index] if row.source != RECHECK}
+        later = read(records[index + 1].file) if index + 1 < len(records) else []
+        chosen_by = {row.item_id: _chosen_by(row) for row in read(record.file) if row.source != RECHECK}
         still_unlabeled = frozenset(row.item_id for row in later if row.source != RECHECK)
         lists.append(_ScoredList(record.cycle, training, chosen_by, still_unlabeled))
     return lists

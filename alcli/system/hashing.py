@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
+
+AT_ONCE = 4096
 
 
 def sha256_of(path: Path) -> str:
@@ -23,10 +27,14 @@ def _digest(stream: IO[bytes]) -> str:
 
 def sha256_of_text(*parts: str) -> str:
     """SHA-256 over several strings, in hex; ("ab", "c") and ("a", "bc") differ."""
-    digest = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return sha256_of_texts(parts)
+
+
+def sha256_of_texts(parts: Iterable[str]) -> str:
+    """The same over any number of strings, of which it keeps a few at a time."""
+    digest, rest = hashlib.sha256(), iter(parts)
+    while some := [part.encode("utf-8", "surrogatepass") for part in itertools.islice(rest, AT_ONCE)]:
+        digest.update(b"".join([piece for part in some for piece in (len(part).to_bytes(8, "big"), part)]))
     return digest.hexdigest()
 
 

@@ -92,6 +92,8 @@ def readable(name: str) -> str:
     A byte that is not UTF-8 becomes a private-use character, U+EF80 to U+EFFF (the "OPTU" mapping of MirBSD). Such a
     character in a name is itself written byte by byte, so that two files never get the same name.
     """
+    if name.isascii():
+        return name
     text = os.fsencode(name).decode("utf-8", "surrogateescape")
     return SPECIAL.sub(_escape_bytes, text) if SPECIAL.search(text) else text
 

@@ -197,6 +197,14 @@ class LabelFolders(Summary):
 
 
 @dataclass(frozen=True)
+class QueueStored(Summary):
+    """The file in which a cycle's queue was read back; as a record of its cycle, ``inputs`` is that of the queue."""
+
+    step = "queue-file"
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class StartingWeights(Summary):
     """What ``model.weights = auto`` became at the first training; recorded as a step of cycle 0.
 

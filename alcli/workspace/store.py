@@ -1,33 +1,19 @@
-"""The tables of the workspace and the statements that read and write them; nothing else speaks SQL."""
+"""The tables of the workspace and the statements that read and write them; only ``pool_rows`` speaks SQL, too."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from alcli.annotations import IGNORED, Annotation, PassedOver, sum_by_kind
 from alcli.errors import DataError, WorkspaceDamaged
-from alcli.items import QUARANTINED, SKIPPED, STATES, UNLABELED, ImageFacts, Item, Pool, Receipt, Refusal
-from alcli.workspace.records import CycleRecord, Quarantined, QueueRecord, Skip
+from alcli.items import ImageFacts, Item, Receipt, Refusal
+from alcli.workspace.pool_rows import PoolRows
+from alcli.workspace.records import CycleRecord, Quarantined, QueueRecord
 from alcli.workspace.schema import MIGRATIONS, SCHEMA
+from alcli.workspace.statements import IS_EMPTY, PARTS, PUT_RECEIPT
 
 NO_LIMIT = 2**62
-PARTS = ("boxes", "poses", "polygons", "masks")
-"""Parts of a stored annotation whose entries have a label."""
-
-_IS_EMPTY = " AND ".join(f"json_type(content, '$.{part}') IS NULL" for part in (*PARTS, "labels", "passed_over"))
-_QUARANTINED_ITEMS = """
-SELECT DISTINCT i.id, i.state FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version
-"""
-_SKIPPED_ITEMS = """
-SELECT i.id, i.state FROM items i WHERE i.state = 'unlabeled'
-AND (i.id IN (SELECT item_id FROM skips) OR (i.folder, i.name) IN (SELECT folder, name FROM skips))
-AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.item_id = i.id AND q.version = i.version)
-"""
 
 
 def newest_version() -> int:
@@ -35,11 +21,8 @@ def newest_version() -> int:
     return 1 + len(MIGRATIONS)
 
 
-class Store:
+class Store(PoolRows):
     """Reads and writes the workspace's rows; every method is one transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
 
     # Schema
 
@@ -68,99 +51,7 @@ class Store:
                     execute(statement)
             execute(f"PRAGMA user_version = {version}")
 
-    # Items and annotations
-
-    def pool(self, forgiving: Sequence[str] = ()) -> Pool:
-        """All items as the last pull saw them; quarantine of the stages ``forgiving`` does not count."""
-        rows = self._connection.execute("SELECT id, name, uri, folder, state, version, assignees FROM items")
-        quarantined = self._connection.execute(
-            "SELECT q.item_id FROM quarantine q JOIN items i ON i.id = q.item_id AND i.version = q.version"
-            " WHERE q.stage NOT IN (SELECT value FROM json_each(?))",
-            (json.dumps(forgiving),),
-        )
-        items = {row["id"]: Item(*row) for row in rows}
-        for item_id in self._skip_ids(items.values()):
-            items[item_id] = replace(items[item_id], state=SKIPPED)
-        return Pool(items, frozenset(row["item_id"] for row in quarantined))
-
-    def counts(self) -> dict[str, int]:
-        """Number of items in each state, as ``pool().counts()`` says it, without reading a million items."""
-        totals = ", ".join(f"TOTAL(state = '{state}') AS {state}" for state in STATES)
-        row = self._connection.execute(f"SELECT COUNT(*) AS all_items, {totals} FROM items").fetchone()
-        counts = {state: int(row[state]) for state in STATES}
-        if sum(counts.values()) != row["all_items"]:
-            raise WorkspaceDamaged(
-                "The database is damaged: an item has a state that does not exist.", do="Restore it from a backup."
-            )
-        moved = [(QUARANTINED, _QUARANTINED_ITEMS)]
-        if self.skips():
-            moved.append((SKIPPED, _SKIPPED_ITEMS))
-        for state, query in moved:
-            for group in self._connection.execute(f"SELECT state, COUNT(*) AS count FROM ({query}) GROUP BY state"):
-                counts[group["state"]] -= group["count"]
-                counts[state] += group["count"]
-        return counts
-
-    # Items that nobody wants to be asked for
-
-    def skips(self) -> list[Skip]:
-        """What is skipped, in the order of the names."""
-        rows = self._connection.execute("SELECT item_id, name, folder, since FROM skips ORDER BY name, folder")
-        return [Skip(*row) for row in rows]
-
-    def skip(self, items: Iterable[Item], since: str) -> None:
-        """Never ask for these again, whatever the platform calls them later."""
-        with self._transaction():
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO skips VALUES (?, ?, ?, ?)",
-                ((item.id, item.name, item.folder, since) for item in items),
-            )
-
-    def unskip(self, item_ids: Iterable[str]) -> None:
-        """Ask for these again, by the ids that ``skips`` returns."""
-        with self._transaction():
-            self._connection.executemany("DELETE FROM skips WHERE item_id = ?", ((item_id,) for item_id in item_ids))
-
-    def _skip_ids(self, items: Collection[Item]) -> list[str]:
-        """Ids of unlabeled items that are skipped: by id, or by folder and name, which another platform keeps."""
-        skips = self.skips()
-        if not skips:
-            return []
-        ids = {skip.item_id for skip in skips}
-        names = {(skip.folder, skip.name) for skip in skips}
-        return [
-            item.id
-            for item in items
-            if item.state == UNLABELED and (item.id in ids or (item.folder, item.name) in names)
-        ]
-
-    def replace_items(self, items: Iterable[Item], changed: Iterable[tuple[Item, Annotation]]) -> None:
-        """Make the pool what the platform lists now; annotations of items no longer labeled go."""
-        with self._transaction() as execute:
-            execute("DELETE FROM items")
-            self._connection.executemany(
-                "INSERT INTO items (id, name, uri, folder, state, version, assignees) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                ((i.id, i.name, i.uri, i.folder, i.state, i.version, i.assignees) for i in items),
-            )
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
-                ((item.id, item.version, annotation.to_json()) for item, annotation in changed),
-            )
-            execute("DELETE FROM annotations WHERE item_id NOT IN (SELECT id FROM items WHERE state = 'labeled')")
-            execute("DELETE FROM images WHERE item_id NOT IN (SELECT id FROM items)")
-            # Quarantine of another version of the file is settled: the item was mended or replaced.
-            execute(
-                "DELETE FROM quarantine WHERE stage <> 'listing' AND NOT EXISTS"
-                " (SELECT 1 FROM items i WHERE i.id = quarantine.item_id AND i.version = quarantine.version)"
-            )
-
-    def update_items(self, items: Iterable[Item]) -> None:
-        """Remember the present state and assignees of items that are in the pool; nothing else of them changes."""
-        with self._transaction():
-            self._connection.executemany(
-                "UPDATE items SET state = ?, assignees = ? WHERE id = ?",
-                ((item.state, item.assignees, item.id) for item in items),
-            )
+    # Annotations
 
     def annotation_versions(self) -> dict[str, str]:
         """item id → version of its item when the annotation was read."""
@@ -193,13 +84,13 @@ class Store:
 
     def empty_annotations(self) -> int:
         """Number of stored annotations without any object, used or not."""
-        return int(self._connection.execute(f"SELECT COUNT(*) FROM annotations WHERE {_IS_EMPTY}").fetchone()[0])
+        return int(self._connection.execute(f"SELECT COUNT(*) FROM annotations WHERE {IS_EMPTY}").fetchone()[0])
 
     def items_with_objects(self) -> set[str]:
         """Ids of labeled items whose stored annotation is of their present version, and not empty."""
         rows = self._connection.execute(
             "SELECT a.item_id FROM annotations a JOIN items i ON i.id = a.item_id AND i.version = a.version"
-            f" WHERE i.state = 'labeled' AND NOT ({_IS_EMPTY})"
+            f" WHERE i.state = 'labeled' AND NOT ({IS_EMPTY})"
         )
         return {row[0] for row in rows}
 
@@ -335,11 +226,10 @@ class Store:
 
     def put_receipts(self, cycle: int, receipts: Sequence[Receipt]) -> None:
         """Remember what the platform answered."""
+        # In the order of the index: out of order, each row would touch another of its pages.
+        rows = sorted((cycle, row.item_id, row.position, row.accepted, row.reason) for row in receipts)
         with self._transaction():
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?)",
-                ((cycle, row.item_id, row.position, row.accepted, row.reason) for row in receipts),
-            )
+            self._connection.executemany(PUT_RECEIPT, rows)
 
     def put_queue(self, cycle: int, queue: QueueRecord) -> None:
         """Remember how a cycle has left the platform's queue."""
@@ -351,18 +241,6 @@ class Store:
         """How this cycle has left the platform's queue; None if it has not, or was made by an earlier alcli."""
         row = self._connection.execute("SELECT * FROM queues WHERE cycle = ?", (cycle,)).fetchone()
         return QueueRecord(row["sha256"], row["top"], bool(row["restored"])) if row else None
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection.execute
-        except BaseException:
-            # A full disk makes SQLite take everything back itself.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
 
 def _annotation(item_id: str, text: str) -> Annotation:
