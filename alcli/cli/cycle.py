@@ -49,7 +49,7 @@ def command(
       alcli cycle -w W --wait 30m --metrics-file /var/lib/node_exporter/alcli.prom
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
-    from alcli.curves.metrics import correlation_in_words
+    from alcli.curves.correlation import correlation_in_words
     from alcli.cycle import run_cycle
     from alcli.workspace.records import Training
 

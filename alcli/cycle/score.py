@@ -17,7 +17,7 @@ from alcli.artifacts.trained import newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.curves.collapse import collapse_in_words, remedy_in_words
-from alcli.curves.metrics import reliance_in_words
+from alcli.curves.correlation import reliance_in_words
 from alcli.cycle._calibration import fit_temperature
 from alcli.cycle._guard import find_collapse, model_to_keep
 from alcli.cycle._measure import held_out_signals, measure_with_pool, write_metrics
