@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from alcli.errors import DataError
 from alcli.system.hashing import sha256_of_text
@@ -165,3 +168,13 @@ class Receipt:
 def fingerprint(items: Iterable[Item]) -> str:
     """A hash that changes with the items, their versions and their order."""
     return sha256_of_text(*(part for item in items for part in (item.id, item.version)))
+
+
+def path_to_uri(path: Path | str) -> str:
+    """A ``file:`` URI that keeps every byte of the path."""
+    return "file://" + quote(os.fsencode(path))
+
+
+def uri_to_path(uri: str) -> Path:
+    """The path of a URI from ``path_to_uri``."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))

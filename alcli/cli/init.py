@@ -30,6 +30,16 @@ class Weights(click.ParamType):
         return value if value in ("auto", "none", "imagenet") else FROM_HERE.convert(value, parameter, context)
 
 
+class Images(click.ParamType):
+    """The path of a folder, made absolute, or the address of a store, such as ``s3://bucket/photos``."""
+
+    name = "path"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The address as it stands, or the absolute path."""
+        return value if "://" in value else FROM_HERE.convert(value, parameter, context)
+
+
 @click.command()
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
@@ -44,7 +54,12 @@ class Weights(click.ParamType):
     help="folder (default); `alcli list platforms`.",
     shell_complete=complete_names("platforms"),
 )
-@click.option("--images", "platform__images", type=FROM_HERE, help="Folder of images, searched recursively.")
+@click.option(
+    "--images",
+    "platform__images",
+    type=Images(),
+    help="Folder of images, searched recursively; or where they are: s3://bucket/photos.",
+)
 @click.option(
     "--annotations",
     "platform__annotations",

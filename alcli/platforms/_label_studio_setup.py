@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from alcli.config import TaskOptions
 from alcli.errors import UsageError
+from alcli.items import uri_to_path
 from alcli.platforms._image_files import list_images
 
 FILES_A_CALL = 50
@@ -70,7 +71,8 @@ def missing_images(folder: Path, known: Mapping[str, str]) -> dict[str, Path]:
         UsageError: two images would have one name: the server keeps no folders.
     """
     images: dict[str, Path] = {}
-    for name, (path, _) in sorted(list_images(folder).images.items()):
+    for name, (address, _) in sorted(list_images(folder).images.items()):
+        path = uri_to_path(address)
         uploaded = uploaded_name(PurePosixPath(name).name)
         if uploaded in images:
             raise UsageError(
