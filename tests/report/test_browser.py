@@ -1,7 +1,8 @@
 """The report in a real browser: nothing asked of any network, nothing in the console, nothing wider than the window.
 
-ALCLI_AXE names axe-core's ``axe.min.js`` (``npm pack axe-core``), which then looks for faults of accessibility;
-ALCLI_SHOTS a folder for screenshots.
+ALCLI_CHROMIUM names the browser where it is not called ``chromium`` (see ``tests/support/chromium.py``), ALCLI_AXE
+axe-core's ``axe.min.js`` (``npm pack axe-core``, or in the package ``axe-playwright-python``), which then looks for
+faults of accessibility, ALCLI_SHOTS a folder for screenshots.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from alcli.curves.outlook import Outlook
 from alcli.report.page import page as page_of
 from tests.report.test_gather import HOSTILE
 from tests.report.test_page import LONG, RIGHT_TO_LEFT, cycle, facts
-from tests.support.chromium import BINARY, Chromium
+from tests.support.chromium import BINARY, MISSING, Chromium
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(BINARY is None, reason="there is no Chromium here: apt-get install chromium"),
+    pytest.mark.skipif(BINARY is None, reason=MISSING),
 ]
 WIDTHS = (1280, 390)
 
