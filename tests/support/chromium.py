@@ -106,11 +106,22 @@ class Chromium:
             time.sleep(0.1)
         raise AssertionError("Chromium has no page")
 
-    def open(self, path: Path) -> None:
-        """Load the file and wait until it is all there."""
-        self.call("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+    def open(self, page: Path | str) -> None:
+        """Load a file or an address and wait until it is all there."""
+        known = len(self.events)
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events[known:]):
             self.events.append(self._next())
+
+    def wait_for(self, script: str, seconds: float = SECONDS) -> Any:
+        """The value of a piece of JavaScript as soon as it is true; a page that is just loading has none."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+            if "exceptionDetails" not in answer and (value := answer["result"].get("value")):
+                return value
+            time.sleep(0.2)
+        raise AssertionError(f"{script} has not become true in {seconds} s")
 
     def value(self, script: str) -> Any:
         """What a piece of JavaScript, or the promise it gives, comes to."""
