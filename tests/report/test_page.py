@@ -8,9 +8,10 @@ import math
 import pytest
 
 from alcli.curves.classes import ClassNumbers
+from alcli.curves.forecast import fit
 from alcli.curves.history import CycleFacts
 from alcli.curves.outlook import GO_ON, STOP, Means, Outlook, outlook
-from alcli.report import Card, ClassRow, Facts, Neighbour
+from alcli.report import Card, ClassRow, Facts, Neighbour, charts
 from alcli.report.frame import isolated
 from alcli.report.judgement import against_random, judgement, model_in_words, weakest_class, weakness_in_words
 from alcli.report.page import page
@@ -151,6 +152,19 @@ def test_a_name_from_right_to_left_leaves_the_rest_of_a_sentence_in_place():
     )
     # Nothing but names in Latin letters: nothing is added.
     assert isolated("cat (31 %)") == "cat (31 %)"
+
+
+@pytest.mark.parametrize("target", [None, 0.9])
+def test_no_word_of_a_legend_is_cut_off(target, monkeypatch):
+    figures = []
+    monkeypatch.setattr(charts, "to_svg", lambda figure, name: figures.append(figure) or "")
+    points = [cycle(number, 0.1 * number) for number in (1, 2, 3, 4)]
+    bundle = fit([each.labels for each in points], [0.1, 0.2, 0.3, 0.4], [40] * 4)
+    charts.learning_curve(points, [cycle(5, 0.1)], bundle, target, 600)
+    (figure,) = figures
+    legend = figure.axes[0].get_legend()
+    assert len(legend.get_texts()) == (4 if target else 3)
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_the_nearest_image_is_named_once_and_numbers_keep_their_unit():
