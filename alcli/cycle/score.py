@@ -67,7 +67,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         return StepResult(cycle, done.summary, already_done=True)
     look = _look(context, cycle, training, plan, name)
     measurement = look.measure(context)
-    collapse = find_collapse(context, training, measurement, earlier)
+    collapse = find_collapse(context, look.predictor, look.held_out, measurement, earlier)
     measured = measurement
     if collapse and earlier:
         context.progress.say(f"{collapse_in_words(collapse)} {remedy_in_words(collapse)}")
