@@ -109,8 +109,9 @@ def append_rows(query: Query, items: Sequence[Item], reason: str) -> Query:
 
 def number_rows(rows: Sequence[QueryRow], asked: int) -> list[QueryRow]:
     """Give rows that are in their final order their ranks and percentiles; the first ``asked`` are asked for."""
+    # Not by ``replace``, which takes longer than all else that is done to a row of a large pool.
     return [
-        replace(row, rank=rank, asked=rank <= asked, percentile=_percentile(rank, len(rows)))
+        QueryRow(rank, row.item, row.score, rank <= asked, row.source, _percentile(rank, len(rows)), row.reason)
         for rank, row in enumerate(rows, 1)
     ]
 
@@ -118,14 +119,13 @@ def number_rows(rows: Sequence[QueryRow], asked: int) -> list[QueryRow]:
 def _rank(items: Sequence[Item], scores: np.ndarray, budget: int, control: np.ndarray) -> list[QueryRow]:
     # Items come in the order of their ids: a stable sort makes the id the tie-break.
     order = _mix_in_control(np.argsort(-scores, kind="stable"), control, budget)
-    chosen = set(control.tolist())
-    rows = [
-        QueryRow(0, items[index], float(scores[index]), False, RANDOM, reason=CONTROL)
+    chosen, count = set(control.tolist()), len(order)
+    return [
+        QueryRow(rank, items[index], score, rank <= budget, RANDOM, _percentile(rank, count), CONTROL)
         if index in chosen
-        else QueryRow(0, items[index], float(scores[index]), False, AL)
-        for index in order.tolist()
+        else QueryRow(rank, items[index], score, rank <= budget, AL, _percentile(rank, count))
+        for rank, (index, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True), 1)
     ]
-    return number_rows(rows, budget)
 
 
 def _draw_control(count: int, budget: int, share: float, seed: int) -> np.ndarray:
