@@ -99,11 +99,11 @@ def remove_rows(query: Query, item_ids: Collection[str]) -> Query:
 
 
 def append_rows(query: Query, items: Sequence[Item], reason: str) -> Query:
-    """Append items that could not be scored at the end, in the order of their ids; as many as before are asked for."""
+    """Append items that could not be scored at the end, in the given order; as many as before are asked for."""
     if not items:
         return query
     last = min((row.score for row in query.rows), default=0.0)
-    rows = [QueryRow(0, item, last - 1, False, AL, reason=reason) for item in sorted(items, key=lambda item: item.id)]
+    rows = [QueryRow(0, item, last - 1, False, AL, reason=reason) for item in items]
     return replace(query, rows=number_rows([*query.rows, *rows], sum(row.asked for row in query.rows)))
 
 
