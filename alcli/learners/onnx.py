@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcli import images
-from alcli.artifacts.examples import Examples, ask_again, check_reachable, fetch_images
+from alcli.artifacts.examples import Examples, check_reachable, inspect_images
 from alcli.context import Context
 from alcli.errors import DataError, Unreadable, UsageError
 from alcli.items import LABELED, UNLABELED, Item, Refusal
@@ -129,7 +129,8 @@ class Onnx:
         items = self._items()
         done = _resume(path, header, inputs)
         todo = [item for item in items if _path_of(item) not in done]
-        paths, refusals = fetch_images(self.context, todo)
+        # Decoded there in a process of its own first: a file that crashes a decoder must not take the run with it.
+        paths, facts, refusals = inspect_images(self.context, todo)
         check_reachable(items, refusals)
         start = len(items) - len(todo)
         with (
@@ -137,13 +138,13 @@ class Onnx:
             path.open("a", encoding="utf-8") as stream,
         ):
             for item in todo:
-                picture = _load(item, paths[item.id]) if item.id in paths else None
+                picture = _load(item, paths[item.id]) if item.id in facts else None
                 if isinstance(picture, Refusal):
                     refusals.append(picture)
                 elif picture is not None:
                     stream.write(to_line(model.predict(picture, _path_of(item)), header.classes) + "\n")
                 advance(1)
-        return ask_again(self.context, refusals)
+        return refusals
 
 
 def _load(item: Item, path: Path) -> Image.Image | Refusal:
