@@ -111,20 +111,21 @@ def number_rows(rows: Sequence[QueryRow], asked: int) -> list[QueryRow]:
     """Give rows that are in their final order their ranks and percentiles; the first ``asked`` are asked for."""
     # Not by ``replace``, which takes longer than all else that is done to a row of a large pool.
     return [
-        QueryRow(rank, row.item, row.score, rank <= asked, row.source, _percentile(rank, len(rows)), row.reason)
-        for rank, row in enumerate(rows, 1)
+        QueryRow(rank, row.item, row.score, rank <= asked, row.source, percentile, row.reason)
+        for rank, (row, percentile) in enumerate(zip(rows, _percentiles(len(rows)), strict=True), 1)
     ]
 
 
 def _rank(items: Sequence[Item], scores: np.ndarray, budget: int, control: np.ndarray) -> list[QueryRow]:
     # Items come in the order of their ids: a stable sort makes the id the tie-break.
     order = _mix_in_control(np.argsort(-scores, kind="stable"), control, budget)
-    chosen, count = set(control.tolist()), len(order)
+    chosen = set(control.tolist())
+    sorted_rows = zip(order.tolist(), scores[order].tolist(), _percentiles(len(order)), strict=True)
     return [
-        QueryRow(rank, items[index], score, rank <= budget, RANDOM, _percentile(rank, count), CONTROL)
+        QueryRow(rank, items[index], score, rank <= budget, RANDOM, percentile, CONTROL)
         if index in chosen
-        else QueryRow(rank, items[index], score, rank <= budget, AL, _percentile(rank, count))
-        for rank, (index, score) in enumerate(zip(order.tolist(), scores[order].tolist(), strict=True), 1)
+        else QueryRow(rank, items[index], score, rank <= budget, AL, percentile)
+        for rank, (index, score, percentile) in enumerate(sorted_rows, 1)
     ]
 
 
@@ -152,9 +153,10 @@ def _even(count: int, length: int) -> np.ndarray:
     return ((np.arange(count) + 0.5) * length / count).astype(np.int64)
 
 
-def _percentile(rank: int, count: int) -> float:
-    """The share of the other rows that come later, in percent, to two decimals."""
-    return round(100 * (count - rank) / max(count - 1, 1), 2)
+def _percentiles(count: int) -> list[float]:
+    """For each rank, the share of the other rows that come later, in percent, to two decimals."""
+    others = max(count - 1, 1)
+    return [round(100 * later / others, 2) for later in range(count - 1, -1, -1)]
 
 
 def _refuse_unscored(items: Mapping[str, Item], signals: Signals, index: int) -> Refusal:
