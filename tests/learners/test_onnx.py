@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
@@ -148,6 +149,26 @@ def not_finite(path: Path) -> Path:
     return onnx_models.constant(path, {"o": np.full((1, 300, 6), np.nan, np.float32)}, facts=ULTRALYTICS)
 
 
+def of_a_library(path: Path) -> Path:
+    """An operator that only a library of somebody's own would have."""
+    node = helper.make_node("Run", ["images"], ["output0"], domain="somebody")
+    return onnx_models.save(path, [node], {"output0": TensorProto.FLOAT}, {}, facts=ULTRALYTICS)
+
+
+def of_a_file_outside(path: Path) -> Path:
+    """Weights that lie in a file outside the model's folder."""
+    (path.parent.parent / "private").write_bytes(bytes(7200))
+    content = onnx.load(
+        str(onnx_models.constant(path, {"output0": np.zeros((1, 300, 6), np.float32)}, facts=ULTRALYTICS))
+    )
+    weights = content.graph.initializer[0]
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="../private")
+    path.write_bytes(content.SerializeToString())
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -159,6 +180,8 @@ def not_finite(path: Path) -> Path:
         (lambda path: three(path, names="{0: 'red', 1: 'blue'}"), "has 3 classes, but its notes name 2: red, blue"),
         (lambda path: three(path, names="['red', 'red', 'blue']"), "names a class twice"),
         (lambda path: three(path, names="{0: 'cat', 1: 'dog', 2: 'cow'}"), "are of other classes: cat"),
+        (of_a_library, "cannot be loaded as an ONNX model"),
+        (of_a_file_outside, "cannot be loaded as an ONNX model"),
         (text, "cannot be loaded as an ONNX model"),
         (of_two_inputs, "does not take one image in color: its inputs are images 1×9×64×64"),
         (not_finite, "outputs are not finite"),
