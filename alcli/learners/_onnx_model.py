@@ -85,7 +85,7 @@ class OnnxModel:
             boxes = layouts.read_boxes(self._layout, outputs, self.classes, limits)
         except ValueError as error:
             raise DataError(f"{self._path} cannot be used for {name}: {error}.", do="Export it again.") from None
-        boxes = _rounded(boxes, placement.to_image(boxes.corners))
+        boxes = _clip_boxes(boxes, placement.to_image(boxes.corners))
         return ImagePrediction(name, classes=self.classes, size=image.size, boxes=boxes)
 
     def _run(self, pixels: np.ndarray) -> list[np.ndarray]:
@@ -214,7 +214,7 @@ def _literal(text: str) -> Any:
     return None
 
 
-def _rounded(boxes: Boxes, corners: np.ndarray) -> Boxes:
+def _clip_boxes(boxes: Boxes, corners: np.ndarray) -> Boxes:
     """With corners in the image; what rounding or clipping leaves empty is dropped."""
     corners = corners.round(3)
     kept = np.flatnonzero((corners[:, 0] < corners[:, 2]) & (corners[:, 1] < corners[:, 3]))

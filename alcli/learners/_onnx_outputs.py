@@ -73,19 +73,19 @@ def read_boxes(layout: str, outputs: Sequence[np.ndarray], names: Sequence[str],
         raise ValueError("the model's outputs are not finite")
     if layout == FINAL:
         table = outputs[0][0].astype(np.float64)
-        return _listed(table[:, :4], table[:, 4], table[:, 5].round().astype(np.int64), names, limits)
+        return _select_boxes(table[:, :4], table[:, 4], table[:, 5].round().astype(np.int64), names, limits)
     if layout == LISTS:
         corners = next(array for array in outputs if array.ndim == 2).astype(np.float64)
         scores = next(array for array in outputs if array.ndim == 1 and array.dtype.kind == "f").astype(np.float64)
         # Label 0 is the background, whether the names count it or not.
         first = 0 if names[0] in BACKGROUND else 1
         numbers = next(array for array in outputs if array.dtype.kind == "i").astype(np.int64)
-        return _listed(corners, scores, numbers - first, names, limits)
+        return _select_boxes(corners, scores, numbers - first, names, limits)
     table = outputs[0][0].astype(np.float64)
     table = table.T if layout == RAW else table  # (k, 4 + classes)
     scores = table[:, PER_BOX:] if layout == RAW else table[:, PER_BOX : PER_BOX + 1] * table[:, PER_BOX + 1 :]
     middle, half = table[:, :2], table[:, 2:4] / 2
-    return _suppressed(np.concatenate([middle - half, middle + half], axis=1), scores, names, limits)
+    return _suppress(np.concatenate([middle - half, middle + half], axis=1), scores, names, limits)
 
 
 def read_probabilities(outputs: Sequence[np.ndarray], several_labels: bool) -> np.ndarray:
@@ -106,7 +106,7 @@ def read_probabilities(outputs: Sequence[np.ndarray], several_labels: bool) -> n
     return np.asarray(powers / powers.sum())
 
 
-def _listed(
+def _select_boxes(
     corners: np.ndarray, scores: np.ndarray, numbers: np.ndarray, names: Sequence[str], limits: Limits
 ) -> Boxes:
     """Boxes that the model has selected itself."""
@@ -119,7 +119,7 @@ def _listed(
     return Boxes([names[number] for number in numbers[kept].tolist()], corners[kept], scores[kept])
 
 
-def _suppressed(corners: np.ndarray, scores: np.ndarray, names: Sequence[str], limits: Limits) -> Boxes:
+def _suppress(corners: np.ndarray, scores: np.ndarray, names: Sequence[str], limits: Limits) -> Boxes:
     """The best box of each heap of one class, with the probabilities of all classes and the size of its heap.
 
     Args:

@@ -58,17 +58,17 @@ def test_the_raw_layout_is_suppressed_and_keeps_probabilities_and_support(tmp_pa
     scores = [[0.8, 0.3, 0], [0.6, 0, 0], [0, 0.01, 0.04], [0.1, 1.2, 1.2]]
     path = onnx_models.raw(tmp_path / "m.onnx", boxes, scores)
     answer = model(path).predict(GRAY, "a.jpg")
-    found = answer.boxes
-    assert answer.classes == NAMES and answer.size == (96, 80) and found is not None
+    kept = answer.boxes
+    assert answer.classes == NAMES and answer.size == (96, 80) and kept is not None
     # The second is suppressed by the first; the third is below the threshold; the last is of another class.
-    assert list(found.labels) == ["green", "red"]
-    assert found.scores.tolist() == pytest.approx([1.2 * LETTERBOXED, 0.8 * LETTERBOXED], abs=2e-5)
+    assert list(kept.labels) == ["green", "red"]
+    assert kept.scores.tolist() == pytest.approx([1.2 * LETTERBOXED, 0.8 * LETTERBOXED], abs=2e-5)
     # x: 24 to 40 of 64 → 36 to 60 of 96; y: (31.5 ∓ 13.25 − 5) of 53 → of 80.
-    assert found.corners[1].tolist() == pytest.approx([36, 20, 60, 60], abs=1e-3)
-    assert found.support.tolist() == [0, 1]
-    assert found.probabilities[1].tolist() == pytest.approx([0.8 * LETTERBOXED, 0.3 * LETTERBOXED, 0], abs=2e-5)
+    assert kept.corners[1].tolist() == pytest.approx([36, 20, 60, 60], abs=1e-3)
+    assert kept.support.tolist() == [0, 1]
+    assert kept.probabilities[1].tolist() == pytest.approx([0.8 * LETTERBOXED, 0.3 * LETTERBOXED, 0], abs=2e-5)
     # Scores of their own per class that sum to more than 1 are scaled to it.
-    assert found.probabilities[0].tolist() == pytest.approx([0.1 / 2.5, 1.2 / 2.5, 1.2 / 2.5], abs=2e-5)
+    assert kept.probabilities[0].tolist() == pytest.approx([0.1 / 2.5, 1.2 / 2.5, 1.2 / 2.5], abs=2e-5)
 
 
 def test_the_layouts_of_other_exports_give_the_same_boxes(tmp_path):
