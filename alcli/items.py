@@ -50,8 +50,9 @@ class Item:
     def __post_init__(self) -> None:
         if not self.id or not self.name:
             raise DataError(f"An item needs an id and a name, got id={self.id!r} name={self.name!r}.")
-        for text in (self.id, self.name, self.uri, self.folder, self.version, self.assignees):
-            if not text.isascii() and not is_text(text):
+        texts = (self.id, self.name, self.uri, self.folder, self.version, self.assignees)
+        for text in () if "".join(texts).isascii() else texts:
+            if not is_text(text):
                 raise DataError(f"An item cannot store {text!r}, which is not valid text.")
         if self.state not in STATES:
             raise DataError(f"{self.name!r}: unknown state {self.state!r}; allowed: {', '.join(STATES)}.")

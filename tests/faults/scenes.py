@@ -18,8 +18,8 @@ from tests.support.label_studio_server import LEGACY, LabelStudioServer
 from tests.support.scenes import Photos, scene
 from tests.support.superannotate_server import TOKEN, Server
 
-SETTINGS = ("train.epochs=2", "train.min_steps=0", "train.batch_size=3", "train.workers=0", "score.workers=0", "score.shard=2",
-            "model.input_size=64", "train.checkpoint_every=1", "train.validation=0.25")  # fmt: skip
+SETTINGS = ("train.epochs=2", "train.min_steps=0", "train.batch_size=3", "train.workers=0", "score.workers=0",
+            "score.shard=2", "model.input_size=64", "train.checkpoint_every=1", "train.validation=0.25")  # fmt: skip
 OUTCOME = ("model.safetensors", "scores.csv", "priorities.csv", "priorities.wide.csv", "metrics.json")
 NOTHING: Mapping[str, str] = {}
 
