@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from alcli.errors import DataError
 from alcli.system.hashing import sha256_of_texts
@@ -47,10 +50,10 @@ class Item:
     def __post_init__(self) -> None:
         if not self.id or not self.name:
             raise DataError(f"An item needs an id and a name, got id={self.id!r} name={self.name!r}.")
-        if not f"{self.id}{self.name}{self.uri}{self.folder}{self.version}{self.assignees}".isascii():
-            for text in (self.id, self.name, self.uri, self.folder, self.version, self.assignees):
-                if not is_text(text):
-                    raise DataError(f"An item cannot store {text!r}, which is not valid text.")
+        texts = (self.id, self.name, self.uri, self.folder, self.version, self.assignees)
+        for text in () if "".join(texts).isascii() else texts:
+            if not is_text(text):
+                raise DataError(f"An item cannot store {text!r}, which is not valid text.")
         if self.state not in STATES:
             raise DataError(f"{self.name!r}: unknown state {self.state!r}; allowed: {', '.join(STATES)}.")
 
@@ -166,3 +169,13 @@ class Receipt:
 def fingerprint(items: Iterable[Item]) -> str:
     """A hash that changes with the items, their versions and their order."""
     return sha256_of_texts(part for item in items for part in (item.id, item.version))
+
+
+def path_to_uri(path: Path | str) -> str:
+    """A ``file:`` URI that keeps every byte of the path."""
+    return "file://" + quote(os.fsencode(path))
+
+
+def uri_to_path(uri: str) -> Path:
+    """The path of a URI from ``path_to_uri``."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))

@@ -113,9 +113,9 @@ class Signals:
         """Select rows by (k,) integer positions or an (n,) mask, in that order; ``labeled`` is unchanged."""
         if rows.dtype == bool and rows.all():
             return self
-        positions = (np.flatnonzero(rows) if rows.dtype == bool else rows).tolist()
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
         return Signals(
-            [self.item_ids[row] for row in positions],
+            [self.item_ids[row] for row in positions.tolist()],
             {name: array[positions] for name, array in self.arrays.items()},
             self.labeled,
             self.class_counts,

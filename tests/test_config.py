@@ -159,6 +159,9 @@ def test_a_flags_value_is_not_parsed_again(tmp_path):
             "platform.annotations belongs to the platform folder or oracle; this workspace has "
             "platform.name = superannotate.",
         ),
+        (["task.input_size=160"], "Unknown key 'task.input_size'. Did you mean model.input_size?"),
+        (["score.epochs=3"], "Unknown key 'score.epochs'. Did you mean train.epochs?"),
+        (["model.batch_size=3"], "Unknown key 'model.batch_size'. Did you mean train.batch_size or score.batch_size?"),
         (["platform.image=x"], "Unknown key 'platform.image'. Did you mean images?"),
         (["platform.images=x", "platform.fromat=y"], "Unknown key 'platform.fromat'. Did you mean format?"),
     ],

@@ -45,8 +45,8 @@ class Predictor(Protocol):
         """The error for signals that cannot be had: which, and what to do."""
         ...
 
-    def unknown(self, items: Sequence[Item]) -> Sequence[Item]:
-        """The items that nothing is known about; they are ranked last."""
+    def unknown(self, items: Sequence[Item], names: frozenset[str]) -> Sequence[Item]:
+        """The items about which none of these signals is known; they are ranked last."""
         ...
 
     def needs_images(self, names: frozenset[str]) -> bool:

@@ -58,7 +58,7 @@ class TrainedModel:
             do=f"{tasks_with_signals(missing)} Or choose another strategy: `alcli list strategies`.",
         )
 
-    def unknown(self, items: Sequence[Item]) -> Sequence[Item]:
+    def unknown(self, items: Sequence[Item], names: frozenset[str]) -> Sequence[Item]:
         """None: the network looks at every image."""
         return ()
 

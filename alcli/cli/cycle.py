@@ -49,7 +49,7 @@ def command(
       alcli cycle -w W --wait 30m --metrics-file /var/lib/node_exporter/alcli.prom
       0 2 * * *  alcli cycle -w /srv/alcli/cells -q        (crontab: every night at two)
     """
-    from alcli.curves.metrics import correlation_in_words
+    from alcli.curves.correlation import correlation_in_words
     from alcli.cycle import run_cycle
     from alcli.workspace.records import Training
 
@@ -153,7 +153,8 @@ def _training_in_words(training: Training, scored: Scored) -> str:
     metrics = metrics_in_words(measured.metrics or training.metrics, measured.interval)
     text = f"trained on {quantity(training.trained_on, 'image')}"
     if training.learner != BUILTIN:
-        text = f"{training.learner} of {quantity(training.predicted, 'image')}"
+        by = "" if training.learner == "predictions" else f" by the learner {training.learner}"
+        text = f"predictions of {quantity(training.predicted, 'image')}{by}"
     if metrics:
         text += f" ({metrics} on {measured.images or training.held_out} held out)"
     if training.reused_from is not None:

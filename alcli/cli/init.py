@@ -30,6 +30,16 @@ class Weights(click.ParamType):
         return value if value in ("auto", "none", "imagenet") else FROM_HERE.convert(value, parameter, context)
 
 
+class Images(click.ParamType):
+    """The path of a folder, made absolute, or the address of a store, such as ``s3://bucket/photos``."""
+
+    name = "path"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The address as it stands, or the absolute path."""
+        return value if "://" in value else FROM_HERE.convert(value, parameter, context)
+
+
 @click.command()
 @click.argument("workspace", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
@@ -44,7 +54,12 @@ class Weights(click.ParamType):
     help="folder (default); `alcli list platforms`.",
     shell_complete=complete_names("platforms"),
 )
-@click.option("--images", "platform__images", type=FROM_HERE, help="Folder of images, searched recursively.")
+@click.option(
+    "--images",
+    "platform__images",
+    type=Images(),
+    help="Folder of images, searched recursively; or where they are: s3://bucket/photos.",
+)
 @click.option(
     "--annotations",
     "platform__annotations",
@@ -65,10 +80,13 @@ class Weights(click.ParamType):
     "--predictions", "learner__predictions", type=FROM_HERE, help="Learner predictions: file or folder of predictions."
 )
 @click.option("--command", "learner__command", help="Learner command: your own program, run in each cycle.")
-@click.option("--embeddings", "learner__embeddings", type=FROM_HERE, help="Learner predictions: .npz of embeddings.")
+@click.option("--embeddings", "learner__embeddings", type=FROM_HERE, help="Other learners: .npz of embeddings.")
 @click.option("--model", "model__name", help="Network; `alcli list models`.")
 @click.option(
-    "--weights", "model__weights", type=Weights(), help="auto (default), none, imagenet, or a safetensors file."
+    "--weights",
+    "model__weights",
+    type=Weights(),
+    help="auto (default), none, imagenet, or a safetensors file; learner onnx: the exported model.",
 )
 @click.option("--budget", "selection__budget", type=click.IntRange(1), help="Images to annotate per cycle.")
 @click.option("--classes", "task__classes", help="Class names, comma-separated; default: the annotated ones.")
@@ -95,6 +113,7 @@ def command(workspace: Path, settings: tuple[str, ...], create: bool, as_json: b
             --model ssd-mobilenet-v2 --weights mobilenet_v2.safetensors --budget 50 --set train.epochs=20
       alcli init W --platform superannotate --project "Cells/pool" --task detection
       alcli init W --images photos --annotations labels --learner predictions --predictions preds.jsonl
+      alcli init W --images photos --annotations labels --learner onnx --weights best.onnx
       alcli init W --platform label-studio --url http://127.0.0.1:8080 --project Cells --token-file token
       alcli init W --platform label-studio --url http://127.0.0.1:8080 --project Cells --token-file token \\
             --create --classes cat,dog --images photos
@@ -122,6 +141,7 @@ def _create(
     if "learner.command" in requested:
         # Typed here, so it means files of this folder, wherever cron starts alcli.
         requested.setdefault("learner.directory", str(Path.cwd()))
+    _give_weights_to_learner(requested)
     checked, resolved = _check_settings(requested, workspace)
     if create:
         _check_creating(resolved)
@@ -146,6 +166,17 @@ def _create(
         {"workspace": str(workspace), "settings": chosen, "found": inventory and inventory.document()},
         f"Created workspace {title}. Settings: {workspace / config.FILE_NAME}\n{end}",
     )
+
+
+def _give_weights_to_learner(requested: dict[str, Any]) -> None:
+    """A file named by ``--weights`` is the learner's, if it has weights of its own."""
+    from alcli import config, plugins
+
+    learner = requested.get("learner.name")
+    if "/" in str(requested.get("model.weights", "")) and learner in plugins.names("learners"):
+        own = config.own_options("learner", learner).model_fields
+        if "weights" in own and "learner.weights" not in requested:
+            requested["learner.weights"] = requested.pop("model.weights")
 
 
 def _check_creating(resolved: Config) -> None:

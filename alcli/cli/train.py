@@ -24,7 +24,7 @@ def command(session: options.Session, wait: float) -> int:
       alcli train
       alcli train --epochs 50 --set train.optimizer=sgd --set train.learning_rate=0.01
     """
-    from alcli.curves.metrics import correlation_in_words
+    from alcli.curves.correlation import correlation_in_words
     from alcli.cycle import open_cycle
     from alcli.cycle.train import train
     from alcli.system.text import quantity

@@ -323,7 +323,9 @@ def _complaint(section: str, options: type[Section], table: Any, detail: Any) ->
     key = str(detail["loc"][0])
     if owners := _owners(section, key):
         return _belongs(setting, owners, _name_in(section, table))
-    return f"Unknown key {setting!r}. {did_you_mean(key, options.model_fields)}"
+    elsewhere = [f"{name}.{key}" for name in Config.model_fields if key in shared_options(name).model_fields]
+    suggestion = f"Did you mean {' or '.join(elsewhere)}?" if elsewhere else did_you_mean(key, options.model_fields)
+    return f"Unknown key {setting!r}. {suggestion}"
 
 
 def _owners(section: str, key: str) -> list[str]:

@@ -76,13 +76,6 @@ def headline_interval(cycle: CycleFacts) -> Estimate:
     return share_interval(name_and_value[1], cycle.held_out, 0.9)
 
 
-def rank_correlation_interval(value: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of Spearman's correlation over ``count`` pairs (Bonett & Wright, Psychometrika 2000)."""
-    reach = 1.96 * math.sqrt((1 + value**2 / 2) / max(count - 3, 1))
-    middle = math.atanh(min(max(value, -0.999), 0.999))
-    return math.tanh(middle - reach), math.tanh(middle + reach)
-
-
 def compare(values: np.ndarray, baseline: np.ndarray) -> Comparison:
     """Compare (runs,) values with the baseline's, run i with run i."""
     differences = np.asarray(values) - np.asarray(baseline)

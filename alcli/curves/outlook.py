@@ -23,6 +23,8 @@ WORTH = 0.01
 """Gain of the next cycle, in the metric's unit, below which annotating is hardly worthwhile."""
 STABLE = 0.95
 """Agreement between two models that counts as stable for any metric."""
+SETTLED = 0.8
+"""Agreement below which nobody would call a model settled, even if it is a weak one and agrees with people no more."""
 NEWEST, FEWEST_TIMES = 500, 5
 """Newest annotations that costs are estimated from, and how many of them must have a time."""
 LIKELY = 0.5
@@ -240,6 +242,8 @@ def _agreement_in_words(outlook: Outlook) -> str:
     if outlook.agreement is None:
         return ""
     agreement = f"{100 * outlook.agreement:.0f} %"
+    if outlook.stable and outlook.agreement < SETTLED:
+        return f"The last two models agree with each other to {agreement}, as far as with the annotations."
     if outlook.stable:
         return f"The model has settled: its predictions agree with the last cycle's to {agreement}."
     return f"The model still changes its mind a lot: its predictions agree with the last cycle's to {agreement}."

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from alcli.context import Context
-from alcli.curves.metrics import FEWEST_FOR_TRUST
+from alcli.curves.correlation import FEWEST_FOR_TRUST
 from alcli.signals import Signals
 from alcli.strategies.calibrated import at_temperature, is_distribution
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import spearmanr
 
-from alcli.curves.metrics import FEWEST_FOR_TRUST, trust_of
+from alcli.curves.correlation import FEWEST_FOR_TRUST, trust_of
 from alcli.engine.stratified import UNCERTAINTIES, uncertainty
 from alcli.signals import Signals
 from alcli.workspace.measurements import Reliance

@@ -17,8 +17,9 @@ from alcli.artifacts.trained import newest_training
 from alcli.config import Config
 from alcli.context import Context, StepResult, logged_step
 from alcli.curves.collapse import collapse_in_words, remedy_in_words
-from alcli.curves.metrics import reliance_in_words
+from alcli.curves.correlation import reliance_in_words
 from alcli.cycle._calibration import fit_temperature
+from alcli.cycle._coverage import order_by_coverage
 from alcli.cycle._guard import find_collapse, model_to_keep
 from alcli.cycle._measure import held_out_signals, measure_with_pool, write_metrics
 from alcli.cycle._reliance import measure_reliance
@@ -67,7 +68,7 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         return StepResult(cycle, done.summary, already_done=True)
     look = _look(context, cycle, training, plan, name)
     measurement = look.measure(context)
-    collapse = find_collapse(context, training, measurement, earlier)
+    collapse = find_collapse(context, look.predictor, look.held_out, measurement, earlier)
     measured = measurement
     if collapse and earlier:
         context.progress.say(f"{collapse_in_words(collapse)} {remedy_in_words(collapse)}")
@@ -115,7 +116,7 @@ class _Look:
 
 def _look(context: Context, cycle: int, training: StepRecord[Training], plan: ScorePlan, name: str) -> _Look:
     predictor = load_predictor(context, training)
-    unknown = predictor.unknown(plan.pool) if plan.pool_signals else ()
+    unknown = predictor.unknown(plan.pool, plan.needs) if plan.pool_signals else ()
     plan = replace(plan, pool=_without(plan.pool, unknown))
     signals, refusals = ScoringPass(context, cycle, predictor).run(plan)
     _say_limits(context, plan, signals)
@@ -131,7 +132,10 @@ def _look(context: Context, cycle: int, training: StepRecord[Training], plan: Sc
 def _list(context: Context, cycle: int, name: str, look: _Look) -> tuple[Query, Sequence[Refusal]]:
     """The ranked images, those that the model knows nothing about last, and the images that could not be read."""
     query = _rank(context, cycle, look.predictor, name, look.plan, look.signals)
-    query, refusals = append_rows(query, look.unknown, NO_PREDICTION), look.refusals
+    unknown = order_by_coverage(
+        context, cycle, look.predictor, look.unknown, [row.item for row in query.rows if row.asked]
+    )
+    query, refusals = append_rows(query, unknown, NO_PREDICTION), look.refusals
     if not look.plan.pool_signals or not look.predictor.needs_images(look.plan.pool_signals):
         query, further = _without_broken_images(context, query)
         refusals = [*refusals, *further]

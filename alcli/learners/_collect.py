@@ -40,12 +40,17 @@ class Collected:
     reaching: list[str] = field(default_factory=list)
     measured: int = 0
 
-    def say(self, context: Context) -> None:
-        """Name what has no prediction, what fits no image, and what reaches out of its image."""
+    def say(self, context: Context, embedded: bool) -> None:
+        """Name what has no prediction, what fits no image, and what reaches out of its image.
+
+        Args:
+            embedded: images without a prediction have embeddings all the same.
+        """
         if self.missing:
             count, names = len(self.missing), names_in_words(self.missing, len(self.missing))
             last = "it is ranked last" if count == 1 else "they are ranked last"
-            context.progress.say(f"No prediction for {quantity(count, 'image')} ({names}); {last}.")
+            rather = ", or by coverage where the strategy reads embeddings alone" if embedded else ""
+            context.progress.say(f"No prediction for {quantity(count, 'image')} ({names}); {last}{rather}.")
         if self.extras:
             names = names_in_words(self.extra, self.extras)
             context.progress.say(

@@ -67,9 +67,14 @@ class GivenPredictions:
             do=f"Write the key into each line ({keys}){hint}, or choose another strategy: `alcli list strategies`.",
         )
 
-    def unknown(self, items: Sequence[Item]) -> Sequence[Item]:
-        """The items without a prediction."""
-        return [item for item in items if item.id not in self._kept]
+    def unknown(self, items: Sequence[Item], names: frozenset[str]) -> Sequence[Item]:
+        """The items without a prediction; where only embeddings count, those without an embedding."""
+        missing = [item for item in items if item.id not in self._kept]
+        if names != {EMBEDDING}:
+            return missing
+        if self._uses_trunk:
+            return []
+        return [item for item in missing if item.id not in (self._embeddings or {})]
 
     def needs_images(self, names: frozenset[str]) -> bool:
         """Only where the pretrained network computes embeddings."""

@@ -106,12 +106,11 @@ def keep_predictions(
     Raises:
         DataError: the file cannot be used.
     """
-    from alcli.learners._given import GivenPredictions
+    from alcli.learners._given import TRUNK, GivenPredictions
 
     path = context.workspace.cycle_folder(cycle) / FILE_NAME
     context.workspace.store.drop_step(cycle, Training.step)
     collected = collect(context, sources.predictions, sources.coco, _rules(context, examples), path)
-    collected.say(context)
     unjudged = [example.item.name for example in examples.held_out if example.item.id not in collected.survey]
     if unjudged:
         count, first = quantity(len(unjudged), "held-out image"), names_in_words(unjudged, len(unjudged))
@@ -134,6 +133,7 @@ def keep_predictions(
     record = StepRecord(cycle, inputs, path, None, summary, "")
     predictor = GivenPredictions(context, task, record, path, embeddings)
     names = _signals(context, predictor, collected, embeddings)
+    collected.say(context, embeddings is not None or TRUNK in names)
     summary = replace(summary, signals=tuple(sorted(names)))
     predictor.record = StepRecord(cycle, inputs, path, None, summary, "")
     return Learned(summary, path, predictor)

@@ -215,7 +215,7 @@ def _checked(response: requests.Response, clock: Clock) -> Iterator[bytes]:
         raise too_large
     pieces = iter(limited(response.iter_content(PIECE), LARGEST_IMAGE, too_large, clock))
     first = next(pieces, b"")
-    _check_start(first, response.headers.get("Content-Type", ""))
+    check_start(first, response.headers.get("Content-Type", ""))
     size = len(first)
     yield first
     for piece in pieces:
@@ -235,7 +235,7 @@ def _check_status(status: int) -> None:
         raise Unreadable(f"it cannot be downloaded: status {status}")
 
 
-def _check_start(start: bytes, kind: str) -> None:
+def check_start(start: bytes, kind: str) -> None:
     """Raise Unreadable or Refused unless a body begins like an image."""
     if start.startswith(STARTS) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP"):
         return

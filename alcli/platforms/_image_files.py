@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alcli.errors import PlatformError
-from alcli.items import Refusal
+from alcli.items import Refusal, path_to_uri
 from alcli.system.folders import KEPT, LEFT_BY_SYSTEMS, NOTHING_THERE, closed_folder
 from alcli.system.text import quantity, readable
 
@@ -46,7 +46,7 @@ class Listing:
     """The images below a folder.
 
     Attributes:
-        images: (path, version) by relative POSIX path; paths are strings, because a million ``Path`` take seconds.
+        images: (address, version) by relative POSIX path.
         refusals: entries with an image's name that are no readable file.
         overlays: how many drawings of annotations were passed over.
         unread: files of unread kinds, by suffix.
@@ -62,6 +62,36 @@ class Listing:
     unread_names: dict[str, str] = field(default_factory=dict)
     apart: Counter[str] = field(default_factory=Counter)
     closed: list[str] = field(default_factory=list)
+
+    def add(self, name: str, address: str, version: str) -> None:
+        """Add an object of a store: an image, or a file to be counted; hidden names are passed over."""
+        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
+        if any(part.startswith(".") or part in LEFT_BY_SYSTEMS for part in name.split("/")):
+            return
+        if suffix in SUFFIXES:
+            self.images[readable(name)] = (address, version)
+        elif suffix in UNREAD_SUFFIXES:
+            self.add_unread(name.rpartition("/")[2], suffix)
+
+    def add_unread(self, name: str, suffix: str) -> None:
+        """Count a picture of a kind that is not read."""
+        self.unread[suffix] += 1
+        self.unread_names[_stem(name)] = name
+
+    def drop_overlays(self) -> None:
+        """Drop every overlay whose image is in the listing; without its image a file is an image like any other."""
+        drawings = [name for name in self.images if name[-4:].lower() == ".png"]
+        if not drawings:
+            return
+        stems = {name.rpartition(".")[0] for name in self.images}
+        masks = {name for name in drawings if _is_in_mask_folder(name)}
+        bare = {_stem(name) for name in self.images if name not in masks} if masks else set()
+        for name in drawings:
+            match = OVERLAY.fullmatch(name)
+            overlay = match and (match[1] in self.images or match[2] in stems)
+            if overlay or (name in masks and _stem(name) in bare):
+                del self.images[name]
+                self.overlays += 1
 
     @property
     def notes(self) -> list[str]:
@@ -93,8 +123,7 @@ def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
         if suffix in SUFFIXES:
             _add_image(entry, root, listing)
         elif suffix in UNREAD_SUFFIXES:
-            listing.unread[suffix] += 1
-            listing.unread_names[_stem(entry.name)] = entry.name
+            listing.add_unread(entry.name, suffix)
     outside = {name.rpartition("/")[2] for name in listing.images} if kept_apart else set()
     for folder, each in kept_apart.items():
         for entry in _entries(folder, root, kept_apart, listing) if is_folder(folder) else ():
@@ -104,7 +133,7 @@ def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
                 _add_image(entry, root, listing)
             else:
                 listing.apart[each.what] += 1
-    _drop_overlays(listing)
+    listing.drop_overlays()
     return listing
 
 
@@ -167,9 +196,6 @@ def _suffix(entry: os.DirEntry[str]) -> str:
 
 
 def _name(entry: os.DirEntry[str], root: Path) -> str:
-    start = len(str(root)) + 1
-    if entry.path.isascii() and entry.path[start - 1] == "/" != entry.path[start]:
-        return entry.path[start:]
     return readable(os.path.relpath(entry.path, root) if str(root) == "." else entry.path[len(str(root)) :].lstrip("/"))
 
 
@@ -187,23 +213,7 @@ def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
         # Opening a pipe would block forever.
         listing.refusals.append(Refusal(name, name, "not a regular file"))
         return
-    listing.images[name] = (entry.path, f"{facts.st_size}-{facts.st_mtime_ns}")
-
-
-def _drop_overlays(listing: Listing) -> None:
-    """Drop every overlay whose image is in the listing; without its image a file is an image like any other."""
-    drawings = [name for name in listing.images if name[-4:].lower() == ".png"]
-    if not drawings:
-        return
-    stems = {name.rpartition(".")[0] for name in listing.images}
-    masks = {name for name in drawings if _is_in_mask_folder(name)}
-    bare = {_stem(name) for name in listing.images if name not in masks} if masks else set()
-    for name in drawings:
-        match = OVERLAY.fullmatch(name)
-        overlay = match and (match[1] in listing.images or match[2] in stems)
-        if overlay or (name in masks and _stem(name) in bare):
-            del listing.images[name]
-            listing.overlays += 1
+    listing.images[name] = (path_to_uri(entry.path), f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
 def _is_in_mask_folder(name: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from alcli.config import TaskOptions
 from alcli.errors import UsageError
+from alcli.items import uri_to_path
 from alcli.platforms._image_files import list_images
 
 FILES_A_CALL = 50
@@ -70,14 +71,15 @@ def missing_images(folder: Path, known: Mapping[str, str]) -> dict[str, Path]:
         UsageError: two images would have one name: the server keeps no folders.
     """
     images: dict[str, Path] = {}
-    for name, (path, _) in sorted(list_images(folder).images.items()):
+    for name, (address, _) in sorted(list_images(folder).images.items()):
+        path = uri_to_path(address)
         uploaded = uploaded_name(PurePosixPath(name).name)
         if uploaded in images:
             raise UsageError(
                 f"Two images would be called {uploaded!r}, {images[uploaded]} and {path}: the server keeps no folders.",
                 do="Rename one of them, or import the images into Label Studio in another way.",
             )
-        images[uploaded] = Path(path)
+        images[uploaded] = path
     return {name: path for name, path in images.items() if name not in known}
 
 

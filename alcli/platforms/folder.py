@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions, TaskOptions
@@ -25,13 +23,14 @@ from alcli.formats import (
     one_look,
     recognize_format,
 )
-from alcli.items import LABELED, UNLABELED, Item, Refusal
-from alcli.platforms._image_files import Apart, has_images, is_folder, list_images
+from alcli.items import LABELED, UNLABELED, Item, Refusal, uri_to_path
+from alcli.platforms._buckets import Bucket, as_address, check_address
+from alcli.platforms._image_files import Apart, Listing, has_images, is_folder, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
-UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*")
-"""A path that ``quote`` would return unchanged."""
+Address = Annotated[str, AfterValidator(as_address)]
+"""Where images are in a store."""
 NO_IMAGE = ("without an image", "no such image")
 """How reasons end if no image has the annotation's name."""
 WITHOUT_CLASS_FOLDERS = frozenset({"detection", "pose", "segmentation"})
@@ -49,7 +48,9 @@ class Folder(QueueFile):
     class Options(PlatformOptions):
         """Where the images and annotations are, and in which format."""
 
-        images: Path | None = Field(None, description="folder of images, searched recursively")
+        images: Annotated[Address | Path | None, Field(union_mode="left_to_right")] = Field(
+            None, description="folder of images, searched recursively, or its address: s3://bucket/photos"
+        )
         annotations: Path | None = Field(None, description="folder or file of annotations")
         format: str = Field("auto", description="annotation format, `alcli list formats`; auto recognizes it")
         queue: Path | None = Field(None, description="where push writes; default: queue.csv next to the annotations")
@@ -65,7 +66,10 @@ class Folder(QueueFile):
             # Behind a closed door it counts as a folder; the listing says that the door is closed.
             is_file = self.annotations is not None and os.path.isfile(self.annotations)  # noqa: PTH113
             labels = self.annotations.parent if self.annotations and is_file else self.annotations
-            return queue_effects(self.queue, workspace, self.images, labels)
+            if isinstance(self.images, Path) or self.images is None:
+                return queue_effects(self.queue, workspace, self.images, labels)
+            store = {"images": f"{self.images} would be read with this machine's credentials."}
+            return queue_effects(self.queue, workspace, labels) | store
 
     @classmethod
     def check(cls, options: Options) -> None:
@@ -77,18 +81,21 @@ class Folder(QueueFile):
                     do="alcli init W --images photos --annotations labels. If nothing is annotated yet, name an empty "
                     "folder.",
                 )
-            if not path.exists():
+            if isinstance(path, Path) and not path.exists():
                 raise UsageError(f"--{key}: there is no {path}.", do="Check the path, or make the folder first.")
-        if options.images and options.annotations:
+        if isinstance(options.images, str):
+            check_address(options.images)
+        elif options.images and options.annotations:
             _check_images(options.images, options.annotations)
 
     def __init__(self, options: Options, cache: Path) -> None:
         if options.images is None:
             raise UsageError("The folder platform needs a folder of images.", do="Set platform.images.")
-        self._images = options.images
+        self._images = options.images if isinstance(options.images, Path) else None
+        self._bucket = Bucket(options.images, cache / "images") if isinstance(options.images, str) else None
         self._annotations = options.annotations
         self._format = options.format
-        self._queue = options.queue or _beside(options.annotations or options.images)
+        self._queue = options.queue or _beside(options.annotations or self._images or cache.parent)
         self._empty = options.empty
         self._crowds = options.crowds == "objects"
         self._workspace = self._own = cache.parent
@@ -145,7 +152,7 @@ class Folder(QueueFile):
 
     def items(self) -> Iterator[Item | Refusal]:
         """Every image in the folder; raises PlatformError if it does not exist, or a folder in it cannot be read."""
-        listing = list_images(self._images, self._kept_apart())
+        listing = self._list_images()
         self._passed_over = listing.notes
         names = sorted(listing.images)
         with one_look():
@@ -155,10 +162,10 @@ class Folder(QueueFile):
         # The setting changes what is read from the same file.
         stamp = "/crowds" if self._crowds else ""
         for name in names:
-            path, version = listing.images[name]
+            address, version = listing.images[name]
             state = LABELED if name in versions and not self._is_unopened(name) else UNLABELED
             suffix = stamp if name in versions else ""
-            yield Item(name, name, path_to_uri(path), "", state, f"{version}/{versions.get(name, '')}{suffix}")
+            yield Item(name, name, address, "", state, f"{version}/{versions.get(name, '')}{suffix}")
         yield from listing.refusals
         yield from orphans
 
@@ -176,12 +183,24 @@ class Folder(QueueFile):
                 yield Refusal(item.id, item.name, error.what, item.version, isinstance(error, Unreadable))
 
     def image(self, item: Item) -> Path:
-        """The image file itself."""
-        return uri_to_path(item.uri)
+        """The image file itself, or its download."""
+        if self._bucket is None:
+            return uri_to_path(item.uri)
+        return self._bucket.file(item.uri, item.version.partition("/")[0])
 
-    def _kept_apart(self) -> list[Apart]:
+    def drop_image(self, item: Item) -> bool:
+        """Drop a download that cannot be decoded; a local file stays."""
+        return self._bucket is not None and self._bucket.drop(item.uri, item.version.partition("/")[0])
+
+    def _list_images(self) -> Listing:
+        if self._bucket is not None:
+            return self._bucket.list_images()
+        assert self._images is not None
+        return list_images(self._images, self._kept_apart(self._images))
+
+    def _kept_apart(self, images: Path) -> list[Apart]:
         """The folders below the images that hold masks, sorted copies and alcli's own files."""
-        root, workspace = self._images.resolve(), self._own.resolve()
+        root, workspace = images.resolve(), self._own.resolve()
         own = [workspace / name for name in ("cache", "cycles", "logs")] if workspace == root else [workspace]
         apart = [Apart(folder, f"the workspace {workspace}") for folder in own]
         if self._annotations and is_folder(self._annotations):
@@ -235,17 +254,6 @@ def _name_unread(orphan: Refusal, unread: Mapping[str, str]) -> Refusal:
     image = next((unread[stem] for stem in (path.stem, PurePosixPath(path.stem).stem) if stem in unread), "")
     reason = f"{image} is of a kind that alcli does not read; convert it to JPEG or PNG"
     return replace(orphan, reason=reason) if image and orphan.reason.endswith(NO_IMAGE) else orphan
-
-
-def path_to_uri(path: Path | str) -> str:
-    """A ``file:`` URI that keeps every byte of the path."""
-    text = os.fspath(path)
-    return "file://" + (text if UNQUOTED.fullmatch(text) else quote(os.fsencode(text)))
-
-
-def uri_to_path(uri: str) -> Path:
-    """The path of a URI from ``path_to_uri``."""
-    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
 def _check_images(images: Path, annotations: Path) -> None:

@@ -239,8 +239,12 @@ class LabelStudio:
 
         A request whose answer is lost may have been carried out. So it is never repeated blindly.
         """
+        new = not self._client.versions().get(version)
         for attempt in range(PASSES):
-            there = self._scored(version) if attempt or self._client.versions().get(version) else set()
+            # Each task was sent once: as many scores as tasks are one for each, and need not be listed.
+            if attempt == 1 and new and self._client.versions().get(version) == len(wanted):
+                return
+            there = self._scored(version) if attempt or not new else set()
             missing = [task for task in wanted if task not in there]
             if not missing:
                 return

@@ -14,9 +14,8 @@ from pydantic import Field
 from alcli.annotations import Annotation
 from alcli.config import PlatformOptions
 from alcli.errors import DataError, UsageError, WorkspaceDamaged
-from alcli.items import LABELED, UNLABELED, Item, Refusal
+from alcli.items import LABELED, UNLABELED, Item, Refusal, path_to_uri, uri_to_path
 from alcli.platforms._queue_file import QueueFile, queue_effects
-from alcli.platforms.folder import path_to_uri, uri_to_path
 from alcli.system.files import atomic_write
 from alcli.system.hashing import sha256_of_text
 

@@ -35,8 +35,16 @@ def make_axes(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def add_legend(axes: Axes) -> None:
-    """Above the chart, where it covers nothing."""
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
+    """Above the chart, where it covers nothing, in as few lines as fit into the figure."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # the axes have just been made
+    for columns in (3, 2, 1):
+        legend = axes.legend(
+            frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0, columnspacing=1.2
+        )
+        figure.draw_without_rendering()
+        if legend.get_window_extent().x1 <= figure.bbox.x1:
+            return
 
 
 def plain_name(name: str) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from alcli.curves.metrics import metric_name
 from alcli.system.text import visible
 
 FOLDER = Path(__file__).parent
 STYLE, SCRIPT = "style.css", "page.js"
+RIGHT_TO_LEFT = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]+"
+"""Letters of Hebrew, Arabic, Syriac, Thaana, N'Ko and the like."""
+NAMES = re.compile(rf"{RIGHT_TO_LEFT}(?:[ \d'’_.-]{{1,8}}{RIGHT_TO_LEFT})*")
 
 
 def environment(package: str) -> jinja2.Environment:
@@ -33,5 +37,12 @@ def environment(package: str) -> jinja2.Environment:
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     )
     made.filters["shown"] = lambda text: visible(str(text), keep="")
+    made.filters["isolated"] = isolated
     made.filters["metric"] = metric_name
     return made
+
+
+def isolated(text: object) -> Markup:
+    """A sentence as HTML, in which a name from right to left does not move the words and numbers around it."""
+    whole = str(escape(visible(str(text), keep="")))
+    return Markup(NAMES.sub(lambda name: f"<bdi>{name[0]}</bdi>", whole))

@@ -39,7 +39,6 @@
   const dialog = document.getElementById("zoom");
   if (dialog) {
     const large = document.createElement("img");
-    dialog.append(large);
     for (const image of all(".frame img")) {
       const button = document.createElement("button");
       button.type = "button";
@@ -49,6 +48,7 @@
       button.addEventListener("click", () => {
         large.src = image.src;
         large.alt = image.alt;
+        dialog.append(large);
         dialog.showModal();
       });
     }

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from alcli.curves.classes import NAMES, metric_kinds, never_found
 from alcli.curves.comparison import headline_interval
+from alcli.curves.correlation import reliance_in_words
 from alcli.curves.forecast import Bundle
 from alcli.curves.history import apart, curve
-from alcli.curves.metrics import reliance_in_words
 from alcli.curves.outlook import Outlook
 from alcli.report import Facts, charts, verdict
 from alcli.report.frame import environment

@@ -19,6 +19,8 @@ from alcli.system.text import visible
 
 QUALITIES = (72, 55, 40, 25)
 FONT_SIZE = 11
+LINES_OF_A_PICTURE = 35
+"""Lines of text that a large picture would hold: its words can be read in the gallery, where it is shown smaller."""
 SHADE = 0.3
 DOUBTFUL, NEARLY = 0.2, 0.3
 """Least score of the second class of a box in doubt, and how far the first may be ahead of it."""
@@ -134,15 +136,16 @@ def _draw_box(draw: ImageDraw.ImageDraw, corners: tuple[float, float, float, flo
     draw.rectangle(corners, outline=color, width=2)
     if not label:
         return
-    font = ImageFont.load_default(FONT_SIZE)
     text = visible(label, keep="")
-    length = draw.textlength(text, font=font)
-    if length + 4 > x2 - x1 and text.endswith(DOUBT):
-        text, length = DOUBT, draw.textlength(DOUBT, font=font)
-    if length + 4 <= x2 - x1:
-        top = y1 - FONT_SIZE - 2 if y1 >= FONT_SIZE + 2 else y1
-        draw.rectangle((x1, top, x1 + length + 4, top + FONT_SIZE + 3), fill="black")
-        draw.text((x1 + 2, top), text, fill="white", font=font)
+    large = max(FONT_SIZE, max(draw.im.size) // LINES_OF_A_PICTURE)
+    for size, words in ((large, text), (FONT_SIZE, text), (FONT_SIZE, DOUBT)):
+        font = ImageFont.load_default(size)
+        length = draw.textlength(words, font=font)
+        if length + 4 <= x2 - x1 and (words == text or text.endswith(DOUBT)):
+            top = y1 - size - 2 if y1 >= size + 2 else y1
+            draw.rectangle((x1, top, x1 + length + 4, top + size + 3), fill="black")
+            draw.text((x1 + 2, top), words, fill="white", font=font)
+            return
 
 
 def _label(box: Box) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from alcli.curves.comparison import rank_correlation_interval
+from alcli.curves.correlation import rank_correlation_interval
 from alcli.report import Facts
 from alcli.review.retrospective import Retrospective
 from alcli.system.text import quantity

@@ -99,19 +99,20 @@ def remove_rows(query: Query, item_ids: Collection[str]) -> Query:
 
 
 def append_rows(query: Query, items: Sequence[Item], reason: str) -> Query:
-    """Append items that could not be scored at the end, in the order of their ids; as many as before are asked for."""
+    """Append items that could not be scored at the end, in the given order; as many as before are asked for."""
     if not items:
         return query
     last = min((row.score for row in query.rows), default=0.0)
-    rows = [QueryRow(0, item, last - 1, False, AL, reason=reason) for item in sorted(items, key=lambda item: item.id)]
+    rows = [QueryRow(0, item, last - 1, False, AL, reason=reason) for item in items]
     return replace(query, rows=number_rows([*query.rows, *rows], sum(row.asked for row in query.rows)))
 
 
 def number_rows(rows: Sequence[QueryRow], asked: int) -> list[QueryRow]:
     """Give rows that are in their final order their ranks and percentiles; the first ``asked`` are asked for."""
+    # Not by ``replace``, which takes longer than all else that is done to a row of a large pool.
     return [
-        replace(row, rank=rank, asked=rank <= asked, percentile=_percentile(rank, len(rows)))
-        for rank, row in enumerate(rows, 1)
+        QueryRow(rank, row.item, row.score, rank <= asked, row.source, percentile, row.reason)
+        for rank, (row, percentile) in enumerate(zip(rows, _percentiles(len(rows)), strict=True), 1)
     ]
 
 
@@ -119,13 +120,13 @@ def _rank(items: Sequence[Item], scores: np.ndarray, budget: int, control: np.nd
     # Items come in the order of their ids: a stable sort makes the id the tie-break.
     order = _mix_in_control(np.argsort(-scores, kind="stable"), control, budget)
     chosen = set(control.tolist())
-    rows = [
-        QueryRow(0, items[index], float(scores[index]), False, RANDOM, reason=CONTROL)
+    sorted_rows = zip(order.tolist(), scores[order].tolist(), _percentiles(len(order)), strict=True)
+    return [
+        QueryRow(rank, items[index], score, rank <= budget, RANDOM, percentile, CONTROL)
         if index in chosen
-        else QueryRow(0, items[index], float(scores[index]), False, AL)
-        for index in order.tolist()
+        else QueryRow(rank, items[index], score, rank <= budget, AL, percentile)
+        for rank, (index, score, percentile) in enumerate(sorted_rows, 1)
     ]
-    return number_rows(rows, budget)
 
 
 def _draw_control(count: int, budget: int, share: float, seed: int) -> np.ndarray:
@@ -152,9 +153,10 @@ def _even(count: int, length: int) -> np.ndarray:
     return ((np.arange(count) + 0.5) * length / count).astype(np.int64)
 
 
-def _percentile(rank: int, count: int) -> float:
-    """The share of the other rows that come later, in percent, to two decimals."""
-    return round(100 * (count - rank) / max(count - 1, 1), 2)
+def _percentiles(count: int) -> list[float]:
+    """For each rank, the share of the other rows that come later, in percent, to two decimals."""
+    others = max(count - 1, 1)
+    return [round(100 * later / others, 2) for later in range(count - 1, -1, -1)]
 
 
 def _refuse_unscored(items: Mapping[str, Item], signals: Signals, index: int) -> Refusal:

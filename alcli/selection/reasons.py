@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -87,16 +87,17 @@ def add_reasons(rows: Sequence[QueryRow], grounds: Grounds) -> Reasoned:
     causes = _causes(grounds, asked)
     shared = _shared(causes, len(asked))
     causes = {position: [text for text in texts if text not in shared] for position, texts in causes.items()}
-    reasons = {
-        row.item.id: _reason(causes.get(index[row.item.id], []), index[row.item.id], tops)
-        for row in rows
-        if not row.reason
-    }
-    numbers = _shared({index[row.item.id]: [reasons[row.item.id]] for row in rows if row.asked and not row.reason},
-                      len(asked))  # fmt: skip
-    reasons = {item_id: "" if reason in numbers else reason for item_id, reason in reasons.items()}
-    named = [row if row.reason else replace(row, reason=reasons[row.item.id]) for row in rows]
+    # Without numbers, only images asked for have a reason.
+    told = [row for row in rows if not row.reason and (tops or row.asked)]
+    reasons = {row.item.id: _reason(causes.get(index[row.item.id], []), index[row.item.id], tops) for row in told}
+    numbers = _shared({index[row.item.id]: [reasons[row.item.id]] for row in told if row.asked}, len(asked))
+    reasons = {item_id: reason for item_id, reason in reasons.items() if reason and reason not in numbers}
+    named = [_with_reason(row, reasons[row.item.id]) if row.item.id in reasons else row for row in rows]
     return Reasoned(named, [*shared, *numbers])
+
+
+def _with_reason(row: QueryRow, reason: str) -> QueryRow:
+    return QueryRow(row.rank, row.item, row.score, row.asked, row.source, row.percentile, reason)
 
 
 def _causes(grounds: Grounds, positions: Sequence[int]) -> dict[int, list[str]]:

@@ -13,9 +13,9 @@ from alcli.config import SelectionOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import Item
 from alcli.selection.query import select
-from alcli.selection.reasons import Grounds, add_reasons
+from alcli.selection.reasons import Grounds, Reasoned, add_reasons
 from alcli.signals import DESCRIPTIONS, Signals
-from alcli.strategies import make_strategy, needs_labeled
+from alcli.strategies import QueryStrategy, make_strategy, needs_labeled
 from alcli.system.text import did_you_mean, quantity
 
 if TYPE_CHECKING:
@@ -63,8 +63,6 @@ def rank(
             occurs twice or is not known.
         UsageError: an unknown strategy, one whose input is missing, or a budget beyond the unlabeled images.
     """
-    import pandas as pd
-
     known = _check_names(names)
     arrays = _check_arrays(known, embeddings, probabilities, signals)
     is_labeled = _mask(known, labeled)
@@ -72,17 +70,34 @@ def rank(
     name = _suited(strategy, arrays)
     chosen = make_strategy(name)
     _check_needs(name, chosen.needs | needs_labeled(chosen), arrays)
-    used = {key: arrays[key] for key in chosen.needs | needs_labeled(chosen) | _telling(arrays)}
-    everything = Signals(known, used)
-    theirs = everything.only(needs_labeled(chosen)).take(is_labeled) if needs_labeled(chosen) else None
-    pool = everything.take(~is_labeled)
-    pool = Signals(pool.item_ids, pool.arrays, theirs)
+    pool = _split(Signals(known, arrays), is_labeled, chosen)
     items = {each: Item(each, each, "") for each in known}
     query = select(chosen, pool.only(chosen.needs), items, budget, seed)
-    classes = [f"class {number}" for number in range(used["class_scores"].shape[1])] if "class_scores" in used else []
-    reasoned = add_reasons(query.rows, Grounds(frozenset(chosen.needs), pool, items, classes))
-    rows = [(row.item.name, row.rank, row.score, row.reason) for row in reasoned.rows]
-    table = pd.DataFrame(rows, columns=["name", "rank", "score", "reason"])
+    count = pool["class_scores"].shape[1] if "class_scores" in pool.arrays else 0
+    classes = [f"class {number}" for number in range(count)]
+    return _table(add_reasons(query.rows, Grounds(frozenset(chosen.needs), pool, items, classes)))
+
+
+def _split(everything: Signals, is_labeled: np.ndarray, strategy: QueryStrategy) -> Signals:
+    """The pool's signals that the strategy and the reasons read, with those of the labeled images that it reads."""
+    theirs = needs_labeled(strategy)
+    labeled = everything.only(theirs).take(is_labeled) if theirs else None
+    pool = everything.only(strategy.needs | theirs | _telling(everything.arrays)).take(~is_labeled)
+    return Signals(pool.item_ids, pool.arrays, labeled)
+
+
+def _table(reasoned: Reasoned) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = reasoned.rows
+    table = pd.DataFrame(
+        {
+            "name": [row.item.name for row in rows],
+            "rank": [row.rank for row in rows],
+            "score": [row.score for row in rows],
+            "reason": [row.reason for row in rows],
+        }
+    )
     table.attrs["shared_reasons"] = list(reasoned.shared)
     return table
 

@@ -20,8 +20,7 @@ from alcli.artifacts.trained import newest_training
 from alcli.context import Context
 from alcli.cycle import CycleResult, run_cycle
 from alcli.formats import voc
-from alcli.items import ImageFacts, Item
-from alcli.platforms.folder import path_to_uri
+from alcli.items import ImageFacts, Item, path_to_uri
 from alcli.system.progress import Progress
 from alcli.system.text import quantity
 from alcli.tasks import Example, Task

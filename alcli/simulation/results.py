@@ -129,7 +129,7 @@ def verdict(results: Results) -> str:
     better.sort(key=lambda arm: -arm.gain.difference.mean)
     unsure = [arm.arm for arm in results.others if arm not in better and arm not in worse]
     if not better and not worse:
-        sentence = f"No strategy differs from random here ({results.runs} paired runs, 5 % level, Holm-corrected)."
+        sentence = f"No strategy differs from random order here, as far as {results.runs} runs can tell."
         return " ".join([sentence, *_limits(results)])
     sentences = [f"{_saves(better[0])}: {_points(better[0].gain)}."] if better else []
     if not better:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from alcli.curves.comparison import Estimate, estimate
 from alcli.curves.metrics import metric_name
 from alcli.simulation.plan import BASELINE
-from alcli.simulation.results import TARGETS, ArmSummary, Results, p_in_words
+from alcli.simulation.results import SURE, TARGETS, ArmSummary, Results, p_in_words
 from alcli.system.text import quantity
 
 
@@ -40,7 +40,7 @@ def notes(results: Results) -> list[str]:
     """What the numbers mean."""
     return [
         f"{results.runs} paired runs. ± and […]: 95 % intervals. p: paired t-test against random, corrected for "
-        f"{quantity(len(results.others), 'comparison')} (Holm)."
+        f"{quantity(len(results.others), 'comparison')} (Holm); below {SURE:g} counts as a difference."
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import tomlkit
 import tomlkit.exceptions
@@ -33,7 +33,7 @@ def read_value(kind: Any, value: Any) -> Any:
         written = value.strip()
         if not written or (written == "none" and not any(map(_is_text, kinds))):
             return None
-    return _read(kinds[0], value) if len(kinds) == 1 else _read(Any, value)
+    return _read(kinds[0], value) if len(kinds) == 1 or all(map(_is_text, kinds)) else _read(Any, value)
 
 
 def type_in_words(kind: Any) -> str:
@@ -50,6 +50,7 @@ def type_in_words(kind: Any) -> str:
         return f"[{', '.join(map(type_in_words, arguments))}]"
     if origin in LISTS:
         return f"list of {type_in_words(arguments[0])}"
+    kind = _bare(kind)
     return "path" if _is_path(kind) else WORDS.get(kind, getattr(kind, "__name__", str(kind)))
 
 
@@ -112,7 +113,12 @@ def _toml_or_text(text: Text) -> Any:
 def _is_text(kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return all(isinstance(choice, str) for choice in get_args(kind))
-    return kind is str or _is_path(kind)
+    return _bare(kind) is str or _is_path(kind)
+
+
+def _bare(kind: Any) -> Any:
+    """The type without its checks."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _is_path(kind: Any) -> bool:

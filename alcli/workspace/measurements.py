@@ -27,6 +27,16 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class SameImages:
+    """The main metric of a new model and the one before it on the same held-out images, and the p value of a loss."""
+
+    images: int
+    new: float
+    before: float
+    p: float
+
+
+@dataclass(frozen=True)
 class Collapse:
     """A new model that is clearly worse than the one before it, which therefore ranked in its place.
 
@@ -34,6 +44,7 @@ class Collapse:
         cycle: of the new model's training. model_sha256: of its file. measurement: of it.
         kept: the cycle of the training whose model ranked. before: the measurement of that model.
         differences: of the settings of both trainings, as in "train.epochs 40 → 3".
+        same_images: where only these show that it is worse, because the intervals of both measurements overlap.
     """
 
     cycle: int
@@ -42,6 +53,7 @@ class Collapse:
     kept: int
     before: Measurement
     differences: tuple[str, ...] = ()
+    same_images: SameImages | None = None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """What happens to alcli when it is killed, refused, told to stop, run twice at once, lied to, or left alone for a year.
 
-Real cycles on small projects, with the folder platform and with a local server that speaks SuperAnnotate's protocol,
-are disturbed where it hurts, run again with the same command, and compared, byte for byte, with undisturbed ones. Needs
-a C compiler (a library that counts and refuses system calls is built and preloaded), and one core for an hour and a
-half; ``--share 0.05`` takes a seeded twentieth of everything. Prints a line for each figure, and before it each instant
-at which something was wrong. Of the last two parts what counts is that nothing happened: no traceback, no file outside
-the workspace, no code executed, no flipped bit unnoticed.
+Real cycles on small projects, with the folder platform and with local servers that speak the protocols of SuperAnnotate
+and Label Studio, are disturbed where it hurts, run again with the same command, and compared, byte for byte, with
+undisturbed ones. Needs a C compiler (a library that counts and refuses system calls is built and preloaded), and one
+core for two hours; ``--share 0.05`` takes a seeded twentieth of everything. Prints a line for each figure, and before
+it each instant at which something was wrong. Of the last two parts what counts is that nothing happened: no traceback,
+no file outside the workspace, no code executed, no flipped bit unnoticed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from tests.faults import hardships, overlaps, resumes, schedules, soak
 from tests.faults.fork_server import TORN, ForkServer
-from tests.faults.scenes import Folder, Remote
+from tests.faults.scenes import SCENES, Folder, Remote
 from tests.faults.sweeps import Point, Sweep
 from tests.fuzz import counts
 
@@ -56,7 +56,7 @@ class Run:
         count = max(math.ceil(self.share * len(rows)), 1)
         return sorted(random.Random(self.seed).sample(rows, count)) if rows else []
 
-    def sweep(self, kind: type[Folder] | type[Remote]) -> Sweep:
+    def sweep(self, kind: type[Folder | Remote]) -> Sweep:
         """The sweep of a platform, made once."""
         if kind.__name__ not in self._sweeps:
             place = self.folder(kind.__name__.lower())
@@ -88,7 +88,7 @@ class Run:
 
 def kills(run: Run) -> None:
     """SIGKILL before every state-changing call, within every write, and at random instants."""
-    for kind in (Folder, Remote):
+    for kind in SCENES:
         sweep = run.sweep(kind)
         name = f"{kind.__name__.lower()} cycle of {len(sweep.calls)} state-changing calls"
         run.tell(f"{name}: killed before a call", sweep.kills(run.some(range(1, len(sweep.calls) + 1))))
@@ -108,7 +108,7 @@ def signals(run: Run) -> None:
 
 def refusals(run: Run) -> None:
     """ENOSPC and EIO from every call on a file, once and from then on."""
-    for kind in (Folder, Remote):
+    for kind in SCENES:
         sweep = run.sweep(kind)
         calls = [place for place, letter in enumerate(sweep.calls, 1) if letter != "n"]
         for error in ("ENOSPC", "EIO"):

@@ -51,6 +51,14 @@ def test_a_flat_curve_is_no_reason_to_stop_while_predictions_change(agreement, a
     assert words in found.text
 
 
+def test_a_weak_model_that_agrees_with_itself_as_far_as_with_people_has_not_settled():
+    flat = cycles(0.45, 0.451, 0.45, 0.451, 0.45, 0.451, held_out=100000)
+    flat[-1] = replace(flat[-1], agreement=0.6)
+    words = outlook(flat, None, Means(100)).text
+    assert "The last two models agree with each other to 60 %, as far as with the annotations." in words
+    assert "settled" not in words
+
+
 def test_a_model_near_perfection_is_stable_although_its_last_errors_move():
     rows = cycles(0.985, 0.99, 0.99, 0.991, 0.99, held_out=100000)
     rows[-1] = replace(rows[-1], agreement=0.97)

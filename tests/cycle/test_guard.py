@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
 
 from tests.support.colours import LAST, SWAPPED, label
 
@@ -82,3 +83,63 @@ def test_a_model_with_the_same_settings_is_held_back_as_well(alcli, colours, col
     code, out, _ = alcli("cycle", "-w", colours, *BAD, "--json")
     assert code == 3
     assert json.loads(out)["steps"]["score"]["collapse"]["kept"] == 2
+
+
+@pytest.fixture
+def predicted(alcli, tmp_path):
+    """Run cycles on predictions that are right on all but some images: ``code, out, err = predicted(wrong)``."""
+    names = [f"img_{number:03}.png" for number in range(125)]
+    (tmp_path / "images").mkdir()
+    for number, name in enumerate(names):
+        Image.new("RGB", (8, 8), (number, 2 * number, 99)).save(tmp_path / "images" / name)
+    truth = {name: ("cat", "dog")[number % 2] for number, name in enumerate(names)}
+    lines = [f"{name},{truth[name]}" for name in names[:120]]
+    (tmp_path / "labels.csv").write_text("\n".join(["name,label", *lines, ""]))
+    write_predictions(tmp_path / "p.jsonl", truth, ())
+    code, _, err = alcli(
+        "init", tmp_path / "G", "--task", "classification", "--images", tmp_path / "images", "--annotations",
+        tmp_path / "labels.csv", "--learner", "predictions", "--predictions", tmp_path / "p.jsonl", "--budget", 2,
+        "--set", "train.validation=0.25", "--set", "strategy.name=entropy",
+    )  # fmt: skip
+    assert code == 0, err
+
+    def run(wrong, *flags):
+        write_predictions(tmp_path / "p.jsonl", truth, wrong)
+        return alcli("cycle", "-w", tmp_path / "G", "--json", *flags)
+
+    run.root = tmp_path / "G"
+    return run
+
+
+def write_predictions(path, truth, wrong):
+    def line(name):
+        right = 0.9 if name not in wrong else 0.1
+        other = {"cat": "dog", "dog": "cat"}[truth[name]]
+        return json.dumps({"name": name, "probabilities": {truth[name]: right, other: round(1 - right, 3)}})
+
+    path.write_text("".join(line(name) + "\n" for name in truth))
+
+
+def test_a_loss_on_the_same_images_is_noticed_although_the_intervals_overlap(alcli, predicted):
+    assert predicted(())[0] == 0
+    held_out = json.loads(alcli("list", "held-out", "-w", predicted.root, "--json")[1])["held_out"]
+    images = [each["name"] for each in held_out]
+    hard, lost = set(images[:8]), set(images[8:16])
+    assert 25 <= len(images) <= 40
+
+    # Better where the last model was wrong, and worse elsewhere: nobody can tell.
+    assert predicted(hard)[0] == 3, "the first loss is so large that the intervals do not overlap"
+    code, out, err = predicted(hard, "--set", "train.accept_worse=true")
+    assert code == 0, err
+    code, out, err = predicted(lost)
+    assert code == 0 and "collapse" not in json.loads(out)["steps"]["score"], err
+
+    code, out, err = predicted(lost | hard)
+    assert code == 3, err
+    collapse = json.loads(out)["steps"]["score"]["collapse"]
+    assert collapse["measurement"]["interval"][1] > collapse["before"]["interval"][0]
+    pair = collapse["same_images"]
+    assert pair["images"] == len(images) and pair["p"] <= 0.005
+    assert pair["before"] - pair["new"] == pytest.approx(8 / len(images))
+    assert f"on the same {len(images)} held-out images), so the list was made by the model of cycle" in err
+    assert "clearly below that of cycle" in alcli("status", "-w", predicted.root)[1]

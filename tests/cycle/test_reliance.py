@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from alcli.curves.metrics import FEWEST_FOR_TRUST, reliance_in_words, trust_of
+from alcli.curves.correlation import FEWEST_FOR_TRUST, reliance_in_words, trust_of
 from alcli.cycle._reliance import correlate
 from alcli.workspace.measurements import Reliance
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.fork_server import ForkServer, Order
-from tests.faults.scenes import OUTCOME, Folder, Remote, Trial
+from tests.faults.scenes import OUTCOME, Folder, SuperAnnotate, Trial
 from tests.faults.sweeps import Point
 from tests.support.hashes import hashes
 from tests.support.scenes import Photos
@@ -127,7 +127,7 @@ def made(root: Path) -> dict[str, str]:
 
 def bad_hosts(runs: ForkServer, place: Path, kinds: list[str]) -> Iterator[Point]:
     """A first night before a broken host pushes nothing; the second night ends as a calm one."""
-    scene = Remote.make(place, runs)
+    scene = SuperAnnotate.make(place, runs)
     calm = scene.fresh(place / "calm")
     assert runs.run(calm.order()).code == 0
     expected = _queue(calm)

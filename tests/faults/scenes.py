@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections import Counter
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from alcli.annotations import Box
 from alcli.system.files import TEMPORARY_PREFIX
 from tests.faults.fork_server import ForkServer, Order
 from tests.support.hashes import hashes
+from tests.support.label_studio_server import LEGACY, LabelStudioServer
 from tests.support.scenes import Photos, scene
 from tests.support.superannotate_server import TOKEN, Server
 
-SETTINGS = ("train.epochs=2", "train.batch_size=3", "train.workers=0", "score.workers=0", "score.shard=2",
-            "model.input_size=64", "train.checkpoint_every=1", "train.validation=0.25")  # fmt: skip
+SETTINGS = ("train.epochs=2", "train.min_steps=0", "train.batch_size=3", "train.workers=0", "score.workers=0",
+            "score.shard=2", "model.input_size=64", "train.checkpoint_every=1", "train.validation=0.25")  # fmt: skip
 OUTCOME = ("model.safetensors", "scores.csv", "priorities.csv", "priorities.wide.csv", "metrics.json")
 NOTHING: Mapping[str, str] = {}
 
@@ -45,8 +48,8 @@ class Folder:
 
 
 @dataclass
-class Remote:
-    """A project on a local SuperAnnotate server; each trial has a server of its own."""
+class Remote(ABC):
+    """A project on a local server of a service; each trial has a server of its own."""
 
     blank: Path
     images: int
@@ -55,28 +58,118 @@ class Remote:
     @classmethod
     def make(cls, base: Path, runs: ForkServer, images: int = 9, annotated: int = 6) -> Remote:
         """Make the workspace; the servers come later."""
-        flags = ["--platform", "superannotate", "--project", "Cells/*", "--set", "platform.backoff=0.001"]
-        with Server() as server:
-            _init(runs, base / "blank/W", flags, {"SA_URL": server.url, "SA_TOKEN": TOKEN})
+        with cls.service() as server:
+            flags = [*cls.flags(), "--set", "platform.backoff=0.001"]
+            _init(runs, base / "blank/W", flags, cls.environment(server))
         return cls(base / "blank", images, annotated)
 
     def fresh(self, place: Path) -> Trial:
         """One more copy before a server that starts from the beginning."""
         shutil.copytree(self.blank, place)
-        server = Server()
+        server = self.service()
         server.__enter__()
         for number in range(self.images):
             picture, boxes = scene(number)
-            item_id = server.add(f"photo_{number:02d}.png", "ab"[number % 2])
             stream = io.BytesIO()
             picture.save(stream, "PNG")
-            server.images[f"{item_id}.jpg"] = stream.getvalue()
-            if number < self.annotated:
-                points = [{"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2} for box in boxes]
-                kinds = [box.label for box in boxes]
-                rows = [{"type": "bbox", "className": k, "points": p} for k, p in zip(kinds, points, strict=True)]
-                server.annotate(item_id, rows)
-        return Trial(place, {"SA_URL": server.url, "SA_TOKEN": TOKEN}, server)
+            self.add(server, number, stream.getvalue(), picture.size, boxes if number < self.annotated else None)
+        return Trial(place, self.environment(server), server)
+
+    @staticmethod
+    @abstractmethod
+    def service() -> Server:
+        """A server without images."""
+
+    @staticmethod
+    @abstractmethod
+    def flags() -> list[str]:
+        """Of ``alcli init``."""
+
+    @staticmethod
+    @abstractmethod
+    def environment(server: Server) -> dict[str, str]:
+        """What leads a run to this server."""
+
+    @staticmethod
+    @abstractmethod
+    def add(server: Any, number: int, content: bytes, size: tuple[int, int], boxes: Sequence[Box] | None) -> None:
+        """Put one image there, with what an annotator has drawn on it."""
+
+
+class SuperAnnotate(Remote):
+    """A project in SuperAnnotate."""
+
+    @staticmethod
+    def service() -> Server:
+        """A server without images."""
+        return Server()
+
+    @staticmethod
+    def flags() -> list[str]:
+        """Of ``alcli init``."""
+        return ["--platform", "superannotate", "--project", "Cells/*"]
+
+    @staticmethod
+    def environment(server: Server) -> dict[str, str]:
+        """What leads a run to this server."""
+        return {"SA_URL": server.url, "SA_TOKEN": TOKEN}
+
+    @staticmethod
+    def add(server: Server, number: int, content: bytes, size: tuple[int, int], boxes: Sequence[Box] | None) -> None:
+        """Put one image there, with what an annotator has drawn on it."""
+        item_id = server.add(f"photo_{number:02d}.png", "ab"[number % 2])
+        server.images[f"{item_id}.jpg"] = content
+        if boxes is not None:
+            points = [{"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2} for box in boxes]
+            kinds = [box.label for box in boxes]
+            rows = [{"type": "bbox", "className": k, "points": p} for k, p in zip(kinds, points, strict=True)]
+            server.annotate(item_id, rows)
+
+
+class LabelStudio(Remote):
+    """A project in Label Studio."""
+
+    @staticmethod
+    def service() -> LabelStudioServer:
+        """A server without images."""
+        return LabelStudioServer()
+
+    @staticmethod
+    def flags() -> list[str]:
+        """Of ``alcli init``."""
+        return ["--platform", "label-studio", "--project", "7", "--task", "detection"]
+
+    @staticmethod
+    def environment(server: Server) -> dict[str, str]:
+        """What leads a run to this server."""
+        return {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": LEGACY}
+
+    @staticmethod
+    def add(
+        server: LabelStudioServer, number: int, content: bytes, size: tuple[int, int], boxes: Sequence[Box] | None
+    ) -> None:
+        """Put one image there, with what an annotator has drawn on it."""
+        name = f"photo_{number:02d}.png"
+        server.images[name] = content
+        task = server.add_task(name)
+        if boxes is not None:
+            server.answer_task(task, [_rectangle(box, size) for box in boxes])
+
+
+def _rectangle(box: Box, size: tuple[int, int]) -> dict[str, Any]:
+    """A result of Label Studio: percent of width and height."""
+    width, height = size
+    value = {
+        "x": 100 * box.x1 / width, "y": 100 * box.y1 / height, "rotation": 0, "rectanglelabels": [box.label],
+        "width": 100 * (box.x2 - box.x1) / width, "height": 100 * (box.y2 - box.y1) / height,
+    }  # fmt: skip
+    return {
+        "from_name": "label", "to_name": "image", "type": "rectanglelabels", "original_width": width,
+        "original_height": height, "value": value,
+    }  # fmt: skip
+
+
+SCENES: tuple[type[Folder | Remote], ...] = (Folder, SuperAnnotate, LabelStudio)
 
 
 @dataclass
@@ -102,7 +195,7 @@ class Trial:
         files = [*(self.root / "cycles/0001" / name for name in OUTCOME), self.root / "queue.csv"]
         found = hashes(file for file in files if file.exists())
         if self.server is not None:
-            found["queue"] = self.server.state()
+            found["queue"] = self.server.seen()
         return found
 
     def leftovers(self) -> list[str]:
@@ -114,7 +207,7 @@ class Trial:
         """Priorities that were sent though the platform had them already."""
         if self.server is None:
             return 0
-        return sum(count - 1 for count in Counter(self.server.given).values())
+        return self.server.given_twice()
 
     def close(self) -> None:
         """Stop the server and remove the copy."""

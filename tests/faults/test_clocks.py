@@ -14,7 +14,7 @@ from alcli.platforms._answers import retry_after
 from alcli.system import crash_reports
 from tests.faults import hardships
 from tests.faults.fork_server import ForkServer
-from tests.faults.scenes import Remote
+from tests.faults.scenes import SuperAnnotate
 from tests.support.superannotate_server import Fault
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to set a process's clock")
@@ -40,7 +40,7 @@ def test_nights_with_other_clocks_and_zones_make_the_same_lists(runs, tmp_path):
 @needs_compiler
 @pytest.mark.parametrize("skew", [-hardships.YEAR, hardships.YEAR])
 def test_deadlines_hold_while_the_clock_jumps(runs, tmp_path, skew):
-    trial = Remote.make(tmp_path, runs).fresh(tmp_path / "trial")
+    trial = SuperAnnotate.make(tmp_path, runs).fresh(tmp_path / "trial")
     try:
         trial.server.faults = [Fault("drip", "/photos/", 10**6)]
         ended = runs.run(trial.order({"ALCLI_PLATFORM_DEADLINE": "3"}, skew=skew, jumping=True))

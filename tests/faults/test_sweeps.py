@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults import hardships, overlaps
 from tests.faults.fork_server import TORN, ForkServer
-from tests.faults.scenes import Folder, Remote
+from tests.faults.scenes import SCENES, Folder, Remote
 from tests.faults.sweeps import Sweep
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to count system calls")
@@ -22,7 +22,7 @@ def runs(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="module", params=[Folder, Remote], ids=["folder", "superannotate"])
+@pytest.fixture(scope="module", params=SCENES, ids=["folder", "superannotate", "label-studio"])
 def sweep(request, runs, tmp_path_factory):
     place = tmp_path_factory.mktemp("sweep")
     return Sweep(request.param.make(place, runs), runs, place)

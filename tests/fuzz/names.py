@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 from alcli import priorities
-from alcli.items import Item, QueryRow
-from alcli.platforms.folder import Folder, uri_to_path
+from alcli.items import Item, QueryRow, uri_to_path
+from alcli.platforms.folder import Folder
 from alcli.system import tables
 from alcli.workspace import Workspace
 

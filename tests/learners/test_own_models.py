@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.contracts.test_learners import PROGRAM
+from tests.support import onnx_models
 from tests.support.scenes import Photos
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ def here(photos: Photos, monkeypatch) -> Path:
     Path("preds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     np.savez("vectors.npz", names=names, embeddings=np.random.default_rng(0).normal(size=(len(names), 8)))
     Path("yolo.py").write_text(PROGRAM)
+    onnx_models.raw(Path("best.onnx"), [[32, 32, 16, 16]], [[0.9, 0.1, 0]])
     return photos.root
 
 

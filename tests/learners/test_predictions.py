@@ -124,6 +124,24 @@ def test_missing_images_are_said_and_last_and_extra_ones_are_said(given, photos,
     assert ranking(workspace)[-1] == unlabeled[1] and sorted(ranking(workspace)) == unlabeled
 
 
+def test_images_without_a_prediction_are_covered_where_they_have_embeddings(given, photos, alcli, tmp_path):
+    names = names_of(photos)
+    # The pool is 8 to 11; 9, 10 and 11 have no prediction, and 11 has no embedding either.
+    path = write(tmp_path / "p.jsonl", *(boxes(name, 0.9) for name in names[:9]))
+    vectors = np.zeros((11, 4), dtype=np.float32)
+    vectors[:, 0], vectors[9, 1], vectors[10, 1] = 1, 1, 3  # 10 is further from all others than 9
+    np.savez(tmp_path / "e.npz", names=names[:11], embeddings=vectors)
+    flags = ("--embeddings", tmp_path / "e.npz", "--set", "strategy.name=entropy")
+    workspace = given(path, *flags, "--set", "strategy.random_share=0")
+    code, _, err = alcli("cycle", "-w", workspace)
+    assert code == 0 and "they are ranked last, or by coverage where the strategy reads embeddings alone." in err, err
+    assert ranking(workspace) == [names[8], names[10], names[9], names[11]]
+    code, _, err = alcli("cycle", "-w", workspace, "--strategy", "core-set")
+    assert code == 0, err
+    # By coverage alone the one with a prediction, which equals the annotated ones, is the last that can be covered.
+    assert ranking(workspace, 2) == [names[10], names[9], names[8], names[11]]
+
+
 def test_a_held_out_image_without_a_prediction_is_named_and_not_ranked_last(given, photos, alcli, tmp_path):
     path = write(tmp_path / "p.jsonl", *(boxes(name, 0.9) for name in names_of(photos)))
     workspace = given(path, "--set", "strategy.name=entropy")

@@ -9,8 +9,8 @@ from PIL import Image
 from alcli.annotations import Annotation
 from alcli.config import TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
-from alcli.items import Item, QueryRow, Refusal
-from alcli.platforms.folder import Folder, path_to_uri, uri_to_path
+from alcli.items import Item, QueryRow, Refusal, path_to_uri, uri_to_path
+from alcli.platforms.folder import Folder
 from tests.support.scenes import Photos
 
 

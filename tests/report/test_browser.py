@@ -1,11 +1,13 @@
 """The report in a real browser: nothing asked of any network, nothing in the console, nothing wider than the window.
 
-ALCLI_AXE names axe-core's ``axe.min.js`` (``npm pack axe-core``), which then looks for faults of accessibility;
-ALCLI_SHOTS a folder for screenshots.
+ALCLI_CHROMIUM names the browser where it is not called ``chromium`` (see ``tests/support/chromium.py``), ALCLI_AXE
+axe-core's ``axe.min.js`` (``npm pack axe-core``, or in the package ``axe-playwright-python``), which then looks for
+faults of accessibility, ALCLI_SHOTS a folder for screenshots.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -14,13 +16,16 @@ import pytest
 from alcli.curves.classes import ClassNumbers
 from alcli.curves.outlook import Outlook
 from alcli.report.page import page as page_of
+from alcli.simulation.plot import write_pictures
+from alcli.simulation.results import summarize
 from tests.report.test_gather import HOSTILE
 from tests.report.test_page import LONG, RIGHT_TO_LEFT, cycle, facts
-from tests.support.chromium import BINARY, Chromium
+from tests.simulation.test_results import ARMS, curves
+from tests.support.chromium import BINARY, MISSING, Chromium
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(BINARY is None, reason="there is no Chromium here: apt-get install chromium"),
+    pytest.mark.skipif(BINARY is None, reason=MISSING),
 ]
 WIDTHS = (1280, 390)
 
@@ -72,6 +77,14 @@ def test_long_names_and_many_classes_stay_inside_the_window(width, tmp_path):
             assert browser.value("document.documentElement.scrollWidth") <= width
 
 
+def find_faults(browser: Chromium) -> list[str]:
+    """What axe says about the page."""
+    browser.value(Path(os.environ["ALCLI_AXE"]).read_text(encoding="utf-8") + "; 0")
+    return browser.value(
+        "axe.run().then(result => result.violations.map(v => v.impact + ' ' + v.id + ': ' + v.nodes[0].html))"
+    )
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.skipif("ALCLI_AXE" not in os.environ, reason="ALCLI_AXE does not name axe-core's axe.min.js")
@@ -79,15 +92,51 @@ def test_axe_finds_no_fault_of_accessibility(page, width, dark):
     with Chromium(width, dark=dark) as browser:
         browser.open(page)
         browser.value("document.querySelectorAll('details').forEach(part => part.open = true)")
-        browser.value(Path(os.environ["ALCLI_AXE"]).read_text(encoding="utf-8") + "; 0")
-        found = browser.value(
-            "axe.run().then(found => found.violations.map(v => v.impact + ' ' + v.id + ': ' + v.nodes[0].html))"
-        )
-        assert [fault for fault in found if fault.startswith(("serious", "critical"))] == []
-        assert found == []
+        assert find_faults(browser) == []
 
 
 def test_the_report_prints_on_paper(page):
     with Chromium(1280) as browser:
         browser.open(page)
         assert len(browser.call("Page.printToPDF", printBackground=False)["data"]) > 10_000
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_name_from_right_to_left_stands_before_its_number(width, tmp_path):
+    """Without isolation a browser moves the number to the left of the name."""
+    rows = [ClassNumbers(RIGHT_TO_LEFT, 2, 3, 1, {"recall": 0.0}), ClassNumbers("cat", 4, 5, 1, {"recall": 0.5})]
+    known = facts([cycle(1, 0.2)], (RIGHT_TO_LEFT, "cat"), classes=rows)
+    card = dataclasses.replace(known.cards[0], reason=f"{RIGHT_TO_LEFT} (31 %) or cat (30 %)?")
+    (tmp_path / "page.html").write_text(page_of(dataclasses.replace(known, cards=[card]), Outlook("")))
+    script = """(() => {
+      const name = [...document.querySelectorAll('.card bdi')].find(part => part.nextSibling?.data.includes('31'));
+      const number = document.createRange(), text = name.nextSibling;
+      number.setStart(text, text.data.indexOf('31'));
+      number.setEnd(text, text.data.indexOf('31') + 2);
+      return [name.getBoundingClientRect().right, number.getBoundingClientRect().left];
+    })()"""
+    with Chromium(width) as browser:
+        browser.open(tmp_path / "page.html")
+        end_of_name, start_of_number = browser.value(script)
+        assert end_of_name <= start_of_number
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_of_a_simulation_in_a_browser(width, dark, tmp_path):
+    write_pictures(
+        tmp_path,
+        summarize(curves({"random": 0, "margin": 0.05, "entropy": 0.0}), ARMS, "boxes"),
+        "cells: 200 images, 60 to test on",
+    )
+    path = tmp_path / "curves.html"
+    with Chromium(width, dark=dark) as browser:
+        browser.open(path)
+        if folder := os.environ.get("ALCLI_SHOTS"):
+            browser.screenshot(Path(folder) / f"simulation-{width}-{'dark' if dark else 'light'}.png")
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        assert browser.value("document.querySelector('.verdict .word').getBoundingClientRect().bottom") < 300
+        assert browser.complaints() == []
+        assert browser.requests() in ([path.as_uri()], [path.as_uri(), "data:,"])
+        if "ALCLI_AXE" in os.environ:
+            assert find_faults(browser) == []

@@ -8,9 +8,11 @@ import math
 import pytest
 
 from alcli.curves.classes import ClassNumbers
+from alcli.curves.forecast import fit
 from alcli.curves.history import CycleFacts
 from alcli.curves.outlook import GO_ON, STOP, Means, Outlook, outlook
-from alcli.report import Card, ClassRow, Facts, Neighbour
+from alcli.report import Card, ClassRow, Facts, Neighbour, charts
+from alcli.report.frame import isolated
 from alcli.report.judgement import against_random, judgement, model_in_words, weakest_class, weakness_in_words
 from alcli.report.page import page
 from alcli.review.retrospective import Retrospective
@@ -135,6 +137,34 @@ def test_long_and_right_to_left_names_stay_whole_in_the_table(name):
     assert len(weakest_class([ClassNumbers(name, 2, 3, None, {"recall": 0.0})])) < 100
     assert "taken for" in parsed.text and "Which classes are confused" in parsed.text
     assert "\u202e" not in text
+
+
+def test_a_name_from_right_to_left_leaves_the_rest_of_a_sentence_in_place():
+    other = "كلب 2 صغير"
+    rows = [ClassNumbers(name, 2, 3, 1, {"recall": 0.0}) for name in (RIGHT_TO_LEFT, other)]
+    rows.append(ClassNumbers("cat", 4, 5, 1, {"recall": 0.5}))
+    card = dataclasses.replace(facts().cards[0], reason=f"{RIGHT_TO_LEFT} (31 %) or {other} (30 %)?; rare class: <b>")
+    text = page(facts([cycle(1, 0.2)], (RIGHT_TO_LEFT, other, "cat"), classes=rows, cards=[card]), Outlook(""))
+    sentence = f"The model never finds <bdi>{RIGHT_TO_LEFT}</bdi> (2 annotated images), <bdi>{other}</bdi> (2)."
+    assert text.count(sentence) == 2
+    assert (
+        f"<bdi>{RIGHT_TO_LEFT}</bdi> (31\u00a0%) or <bdi>{other}</bdi> (30\u00a0%)? <br>rare class: &lt;b&gt;" in text
+    )
+    # Nothing but names in Latin letters: nothing is added.
+    assert isolated("cat (31 %)") == "cat (31 %)"
+
+
+@pytest.mark.parametrize("target", [None, 0.9])
+def test_no_word_of_a_legend_is_cut_off(target, monkeypatch):
+    figures = []
+    monkeypatch.setattr(charts, "to_svg", lambda figure, name: figures.append(figure) or "")
+    points = [cycle(number, 0.1 * number) for number in (1, 2, 3, 4)]
+    bundle = fit([each.labels for each in points], [0.1, 0.2, 0.3, 0.4], [40] * 4)
+    charts.learning_curve(points, [cycle(5, 0.1)], bundle, target, 600)
+    (figure,) = figures
+    legend = figure.axes[0].get_legend()
+    assert len(legend.get_texts()) == (4 if target else 3)
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_the_nearest_image_is_named_once_and_numbers_keep_their_unit():

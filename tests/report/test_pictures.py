@@ -109,3 +109,16 @@ def test_words():
 def test_each_class_has_a_color():
     assert len(set(class_colors([str(n) for n in range(20)]).values())) == 20
     assert len(class_colors([str(n) for n in range(50)])) == 50
+
+
+def test_words_on_a_large_picture_are_large_unless_the_box_is_narrow():
+    def height_of_words(side, width):
+        ground = Image.new("RGB", (side, side), (128, 128, 128))
+        box = Box("a", side / 2, side / 2, side / 2 + width, side - 10, score=0.75)
+        pixels = np.array(draw_annotation(ground, Annotation("x", (box,), (side, side)), COLOURS)).astype(int)
+        above = pixels[: side // 2 - 2]
+        return int((above.sum(axis=2) < 30).any(axis=1).sum())
+
+    small, large = height_of_words(300, 120), height_of_words(700, 120)
+    assert small == height_of_words(700, 45) < large
+    assert 1.5 * small < large < 2 * small

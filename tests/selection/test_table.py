@@ -180,3 +180,10 @@ def test_the_example_runs(alcli, workspace: Path) -> None:
     rates = {line.split(":")[0]: float(line.split()[1].rstrip("%")) for line in lines if "% right" in line}
     assert rates["alcli"] > rates["chance"] > 60
     assert any("labeled" in line and line.split()[-1] == "8" for line in lines)
+
+
+def test_only_numbers_speak_for_images_below_the_budget() -> None:
+    by_place = alcli.rank(**BOTH, labeled=NAMES[:10], budget=5, strategy="core-set")
+    assert (by_place["reason"][5:] == "").all() and (by_place["reason"][:5] != "").any()
+    by_doubt = alcli.rank(**BOTH, labeled=NAMES[:10], budget=5, strategy="entropy")
+    assert by_doubt["reason"][5:].str.contains("% of the images").all()

@@ -1,4 +1,8 @@
-"""Headless Chromium through its debugging pipe: opens a file and says what happened in it."""
+"""Headless Chromium through its debugging pipe: opens a page and says what happened in it.
+
+ALCLI_CHROMIUM names its executable, or the Python of an environment with PyQt6-WebEngine, which has a Chromium inside
+(``pip install PyQt6-WebEngine``).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-BINARY = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAMES = (os.environ.get("ALCLI_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+BINARY = next((path for path in map(shutil.which, NAMES) if path), None)
+MISSING = "there is no Chromium here: apt-get install chromium, or see tests/support/chromium.py"
 SECONDS = 60
+
+
+def command_line(profile: str) -> list[str]:
+    """How the browser starts."""
+    assert BINARY is not None
+    if Path(BINARY).name.startswith("python"):
+        return [BINARY, str(Path(__file__).with_name("qt_chromium.py"))]
+    return [BINARY, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars",
+            f"--user-data-dir={profile}", "about:blank"]  # fmt: skip
 
 
 class Chromium:
@@ -34,17 +49,20 @@ class Chromium:
             os.dup2(write, 4)
 
         self._process = subprocess.Popen(
-            [BINARY, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars",
-             f"--user-data-dir={self._profile}", "about:blank"],
-            preexec_fn=pipes, close_fds=False, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            command_line(self._profile),
+            preexec_fn=pipes,
+            close_fds=False,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         os.close(ours[0])
         os.close(theirs[1])
         self._write, self._read = ours[1], theirs[0]
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        target = self._page()
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call(
             "Emulation.setEmulatedMedia",
@@ -78,11 +96,32 @@ class Chromium:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, path: Path) -> None:
-        """Load the file and wait until it is all there."""
-        self.call("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+    def _page(self) -> str:
+        """The page that is there from the start."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            targets = self.call("Target.getTargets")["targetInfos"]
+            if pages := [target["targetId"] for target in targets if target["type"] == "page"]:
+                return pages[0]
+            time.sleep(0.1)
+        raise AssertionError("Chromium has no page")
+
+    def open(self, page: Path | str) -> None:
+        """Load a file or an address and wait until it is all there."""
+        known = len(self.events)
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events[known:]):
             self.events.append(self._next())
+
+    def wait_for(self, script: str, seconds: float = SECONDS) -> Any:
+        """The value of a piece of JavaScript as soon as it is true; a page that is just loading has none."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+            if "exceptionDetails" not in answer and (value := answer["result"].get("value")):
+                return value
+            time.sleep(0.2)
+        raise AssertionError(f"{script} has not become true in {seconds} s")
 
     def value(self, script: str) -> Any:
         """What a piece of JavaScript, or the promise it gives, comes to."""

@@ -17,6 +17,7 @@ from tests.support.label_studio_server import LEGACY
 
 SECOND = "1" * 40
 """The token of the second annotator."""
+PASSWORD = "pass1234word"
 SECONDS_TO_START = 400
 PEOPLE = {"ann@example.com": LEGACY, "bob@example.com": SECOND}
 
@@ -45,8 +46,12 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def run_label_studio(program: str, folder: Path) -> Iterator[RunningServer]:
-    """Start the server with its data in a folder, which may hold those of an earlier start, and end it."""
+def run_label_studio(program: str, folder: Path, lock: int = 1) -> Iterator[RunningServer]:
+    """Start the server with its data in a folder, which may hold those of an earlier start, and end it.
+
+    Args:
+        lock: seconds for which a task before somebody is given to nobody else; the server's own default is a day.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -54,8 +59,8 @@ def run_label_studio(program: str, folder: Path) -> Iterator[RunningServer]:
         "PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
         "COLLECT_ANALYTICS": "false", "SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": "", "LATEST_VERSION_CHECK": "false",
         "CONVERTER_DOWNLOAD_RESOURCES": "false", "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder), "TASK_LOCK_TTL": "1",
-        "LABEL_STUDIO_USERNAME": "ann@example.com", "LABEL_STUDIO_PASSWORD": "pass1234word",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder), "TASK_LOCK_TTL": str(lock),
+        "LABEL_STUDIO_USERNAME": "ann@example.com", "LABEL_STUDIO_PASSWORD": PASSWORD,
         "LABEL_STUDIO_USER_TOKEN": LEGACY, "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
     }  # fmt: skip
     start = [program, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)]
@@ -72,7 +77,7 @@ def run_label_studio(program: str, folder: Path) -> Iterator[RunningServer]:
                 "--username",
                 "bob@example.com",
                 "--password",
-                "pass1234word",
+                PASSWORD,
                 "--user-token",
                 SECOND,
             ]

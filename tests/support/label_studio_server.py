@@ -92,6 +92,15 @@ class LabelStudioServer(FaultyServer):
         scores = sorted((each["model_version"], each["task"], each["score"]) for each in self.predictions.values())
         return json.dumps([self.settings_of_project, self.served(), scores], sort_keys=True)
 
+    def seen(self) -> str:
+        """The settings and the order; scores that no task is served by, which a killed run leaves, are not seen."""
+        return json.dumps([self.settings_of_project, self.served()], sort_keys=True)
+
+    def given_twice(self) -> int:
+        """Scores of one task under one version, after the first."""
+        scores = [(each["task"], each["model_version"]) for each in self.predictions.values()]
+        return len(scores) - len(set(scores))
+
 
 def counted(task: dict[str, Any]) -> dict[str, Any]:
     """A task as lists show it."""

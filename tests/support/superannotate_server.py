@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -128,6 +129,14 @@ class Server(ThreadingHTTPServer):
         """Everything annotators would notice, for comparison."""
         kept = ("id", "annotation_status", "entropy_value", "assignments")
         return json.dumps([{key: item[key] for key in kept} for item in self.items.values()])
+
+    def seen(self) -> str:
+        """What annotators see, however it came about."""
+        return self.state()
+
+    def given_twice(self) -> int:
+        """Priorities that were sent though they were there already."""
+        return sum(count - 1 for count in Counter(self.given).values())
 
     def tick(self) -> str:
         """The server's own time, which never repeats."""

@@ -1,6 +1,7 @@
 import pytest
 
-from alcli.curves.metrics import correlation_in_words, metric_in_words, metric_name
+from alcli.curves.correlation import correlation_in_words
+from alcli.curves.metrics import metric_in_words, metric_name
 from alcli.system.text import quantity, shortened, similar_names, visible
 
 

@@ -22,9 +22,8 @@ from alcli.cli._options import Duration
 from alcli.engine import training_state
 from alcli.errors import AlcliError, UsageError
 from alcli.formats._names import ImageNames
-from alcli.items import LABELED, Item
+from alcli.items import LABELED, Item, path_to_uri, uri_to_path
 from alcli.models import storage, weights
-from alcli.platforms.folder import path_to_uri, uri_to_path
 from alcli.signals import Signals
 from alcli.system import clock, tables
 from alcli.system.arrays import is_intact
