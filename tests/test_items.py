@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
+
 import pytest
 
 from alcli.errors import DataError
-from alcli.items import Item, Pool
+from alcli.items import Item, Pool, QueryRow, QueuedItem, Receipt, fingerprint
+from alcli.system.hashing import sha256_of_text
 
 
 @pytest.mark.parametrize(
@@ -23,3 +28,27 @@ def test_quarantine_overrides_the_platforms_state():
     pool = Pool(items, frozenset({"b"}))
     assert [item.id for item in pool.in_state("labeled")] == ["a", "c"]
     assert pool.counts() == {"labeled": 2, "unlabeled": 0, "skipped": 0, "quarantined": 1}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Item("i", "n", "u", "f", "labeled", "1", "7"),
+        QueryRow(1, Item("i", "n", "u"), 0.5, True, "al", 0.9, "why"),
+        QueuedItem(1, "i", "n", True),
+        Receipt("i", 1, False, "why"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_records_can_be_pickled_copied_and_replaced(value):
+    assert pickle.loads(pickle.dumps(value)) == copy.copy(value) == copy.deepcopy(value) == dataclasses.replace(value)
+    assert hash(pickle.loads(pickle.dumps(value))) == hash(value)
+    first = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, first, None)
+
+
+def test_a_fingerprint_is_what_it_always_was():
+    items = [Item("i", "n", "u", version="v"), Item("ü", "n", "u", version="")]
+    assert fingerprint(items) == sha256_of_text("i", "v", "ü", "")
+    assert fingerprint(items) == "e771110804e719e5cf9c89094906248284352f65b966d04daca7f66f04ac1439"

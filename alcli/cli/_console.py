@@ -44,7 +44,8 @@ class Console:
     def rows(self, key: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print texts in rows as ``result({key: [...]})`` would, and each row as it comes; nothing without ``--json``.
 
-        A list of a million rows starts at once, and is never whole in memory.
+        A list of a million rows starts at once, and is never whole in memory. If reading one fails, stderr says that
+        what stdout has is no whole document.
         """
         if not self.as_json:
             return
@@ -55,10 +56,17 @@ class Console:
         names = [f"      {json.dumps(name)}: " for name in header]
         click.echo(f"{start},\n  {json.dumps(key)}: [", nl=False)
         separator = "\n"
-        for row in rows:
-            fields = ",\n".join([name + json.dumps(cell) for name, cell in zip(names, row, strict=True)])
-            sys.stdout.write(f"{separator}    {{\n{fields}\n    }}")
-            separator = ",\n"
+        try:
+            for row in rows:
+                fields = ",\n".join([name + json.dumps(cell) for name, cell in zip(names, row, strict=True)])
+                sys.stdout.write(f"{separator}    {{\n{fields}\n    }}")
+                separator = ",\n"
+        except BrokenPipeError:
+            raise
+        except BaseException:
+            click.echo()
+            click.echo(f"alcli: the list of {key} on stdout ends in the middle: do not use it.", err=True)
+            raise
         sys.stdout.write("]\n}\n" if separator == "\n" else "\n  ]\n}\n")
 
     def line(self, text: str) -> None:

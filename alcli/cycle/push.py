@@ -279,6 +279,7 @@ def _apply(
     Returns the items that the platform refused, or that were taken meanwhile, and the queue as it is now.
     """
     if not difference.changes and not difference.rewritten:
+        _complete_receipts(context, cycle, difference.rows)
         return [], difference.before
     if not keep_before:
         _save_queue(context, cycle, difference)
@@ -316,7 +317,9 @@ def _send(context: Context, cycle: int, difference: Difference) -> dict[str, str
         with context.progress.track("Pushing", len(difference.rows)) as advance:
             for receipt in context.platform.push(difference.rows):
                 unsaved.append(receipt)
-                if not receipt.accepted:
+                if receipt.accepted:
+                    reasons.pop(receipt.item_id, None)
+                else:
                     reasons[receipt.item_id] = receipt.reason
                 if time.monotonic() - saved > SECONDS_UNSAVED:
                     context.workspace.store.put_receipts(cycle, unsaved)
@@ -325,6 +328,13 @@ def _send(context: Context, cycle: int, difference: Difference) -> dict[str, str
     finally:
         context.workspace.store.put_receipts(cycle, unsaved)
     return reasons
+
+
+def _complete_receipts(context: Context, cycle: int, rows: Sequence[QueryRow]) -> None:
+    """Remember what the queue holds, if a push of this cycle was killed after the platform had taken everything."""
+    store = context.workspace.store
+    if _saved_queues(context, cycle) and store.count_receipts(cycle) < len(rows):
+        store.put_receipts(cycle, [Receipt(row.item.id, row.rank, True) for row in rows])
 
 
 def _differences(now: Difference) -> str:

@@ -43,7 +43,9 @@ class PoolRows:
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         stamp = (version, self._connection.total_changes)
         if self._read[0] != stamp:
-            rows = self._connection.execute("SELECT id, name, uri, folder, state, version, assignees FROM items")
+            rows = self._connection.execute(
+                "SELECT id, name, uri, folder, state, version, assignees FROM items ORDER BY id"
+            )
             items = {row[0]: _item(*row) for row in rows}
             for item_id in self._skip_ids(items.values()):
                 items[item_id] = replace(items[item_id], state=SKIPPED)
@@ -132,7 +134,6 @@ class PoolRows:
             twice = next(name for name, count in Counter(item.id for item in items).items() if count > 1)
             raise DataError(f"The platform lists {twice!r} twice.", kept="What was pulled before is kept.")
         with self._transaction() as execute:
-            before = self._connection.total_changes
             self._connection.executemany(PUT_ITEM, map(_values, items))
             if execute("SELECT COUNT(*) FROM items").fetchone()[0] > len(ids):
                 gone = [row for row in execute("SELECT id FROM items").fetchall() if row[0] not in ids]
@@ -141,9 +142,8 @@ class PoolRows:
                 "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
                 ((item.id, item.version, annotation.to_json()) for item, annotation in changed),
             )
-            if self._connection.total_changes > before:
-                execute("DELETE FROM annotations WHERE item_id NOT IN (SELECT id FROM items WHERE state = 'labeled')")
-                execute("DELETE FROM images WHERE item_id NOT IN (SELECT id FROM items)")
+            execute("DELETE FROM annotations WHERE item_id NOT IN (SELECT id FROM items WHERE state = 'labeled')")
+            execute("DELETE FROM images WHERE item_id NOT IN (SELECT id FROM items)")
             # Quarantine of another version of the file is settled: the item was mended or replaced.
             execute(
                 "DELETE FROM quarantine WHERE stage <> 'listing' AND NOT EXISTS"

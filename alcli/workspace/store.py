@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from alcli.annotations import IGNORED, Annotation, PassedOver, sum_by_kind
 from alcli.errors import DataError, WorkspaceDamaged
@@ -226,10 +227,17 @@ class Store(PoolRows):
 
     def put_receipts(self, cycle: int, receipts: Sequence[Receipt]) -> None:
         """Remember what the platform answered."""
-        # In the order of the index: out of order, each row would touch another of its pages.
-        rows = sorted((cycle, row.item_id, row.position, row.accepted, row.reason) for row in receipts)
+        # In the order of the index: out of order, each row would touch another of its pages. The last answer counts.
+        ordered = sorted(receipts, key=attrgetter("item_id"))
         with self._transaction():
-            self._connection.executemany(PUT_RECEIPT, rows)
+            self._connection.executemany(
+                PUT_RECEIPT, ((cycle, row.item_id, row.position, row.accepted, row.reason) for row in ordered)
+            )
+
+    def count_receipts(self, cycle: int) -> int:
+        """Number of items of which the platform's answer to this cycle's push is known."""
+        count = self._connection.execute("SELECT COUNT(*) FROM receipts WHERE cycle = ?", (cycle,)).fetchone()
+        return int(count[0])
 
     def put_queue(self, cycle: int, queue: QueueRecord) -> None:
         """Remember how a cycle has left the platform's queue."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from contextlib import closing
 
 import pytest
 
@@ -58,3 +59,44 @@ def test_a_shell_completes_the_names_of_plug_ins():
 
     assert complete_names("strategies")(None, None, "co") == ["core-set", "cost-normalised"]
     assert complete_names("tasks")(None, None, "") == ["classification", "detection", "pose", "segmentation"]
+
+
+def test_items_are_streamed_as_the_document_that_they_were(alcli, workspace):
+    from alcli.workspace import Workspace
+
+    empty = alcli("list", "items", "--json", "-w", workspace)[1]
+    assert empty == json.dumps({"schema_version": 1, "items": []}, indent=2) + "\n"
+    assert alcli("pull", "-w", workspace)[0] == 0
+    with closing(Workspace.open(workspace)) as opened:
+        pool = opened.store.pool()
+    rows = [(item.name, pool.state(item), item.folder) for _, item in sorted(pool.items.items())]
+    items = [dict(zip(("name", "state", "folder"), row, strict=True)) for row in rows]
+    assert len(items) == 12
+    out = alcli("list", "items", "--json", "-w", workspace)[1]
+    assert out == json.dumps({"schema_version": 1, "items": items}, indent=2) + "\n"
+
+
+def test_a_list_that_fails_halfway_is_no_document_and_says_so(alcli, workspace, monkeypatch):
+    from alcli.errors import WorkspaceDamaged
+    from alcli.workspace.store import Store
+
+    def listing(self):
+        yield "a", "labeled", ""
+        raise WorkspaceDamaged("The database is damaged.")
+
+    monkeypatch.setattr(Store, "listing", listing)
+    code, out, err = alcli("list", "items", "--json", "-w", workspace)
+    assert code == WorkspaceDamaged("").exit_code
+    assert "the list of items on stdout ends in the middle" in err and "The database is damaged." in err
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(out)
+
+
+def test_a_long_table_keeps_every_cell_whole(capsys):
+    from alcli.cli._tables import MOST_LAID_OUT, print_table
+
+    rows = [(f"{'long/' * 40}img_{n}.jpg", "unlabeled", "a\nb") for n in range(MOST_LAID_OUT + 1)]
+    print_table("items", ("name", "state", "folder"), rows)
+    title, header, *lines = capsys.readouterr().out.splitlines()
+    assert (title, header.split(), len(lines)) == ("items", ["name", "state", "folder"], len(rows))
+    assert lines[7].split()[:2] == [rows[7][0], "unlabeled"] and "\\n" in lines[7]
