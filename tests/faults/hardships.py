@@ -17,8 +17,8 @@ from tests.support.hashes import hashes
 from tests.support.scenes import Photos
 from tests.support.superannotate_server import Fault
 
-SETTINGS = ("train.epochs=1", "train.batch_size=2", "train.workers=8", "score.workers=8", "score.batch_size=2",
-            "model.input_size=64", "train.validation=0", "report.enabled=false")  # fmt: skip
+SETTINGS = ("train.epochs=1", "train.min_steps=0", "train.batch_size=2", "train.workers=8", "score.workers=8",
+            "score.batch_size=2", "model.input_size=64", "train.validation=0", "report.enabled=false")  # fmt: skip
 MADE = ("model.safetensors", "scores.csv", "priorities.csv")
 NOTHING: Mapping[str, str] = {}
 SECONDS = 300

@@ -13,6 +13,8 @@ from tests.faults.fork_server import COUNT, FAIL, FAIL_ALL, KILL, KINDS, TORN, E
 from tests.faults.scenes import Folder, Remote, Trial
 
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
+OBEYED = 10.0
+"""Seconds within which a run ends after a signal."""
 HOW = {KILL: "killed before", TORN: "killed within", FAIL: "refused", FAIL_ALL: "refused from"}
 
 
@@ -60,6 +62,8 @@ class Sweep:
             trial, instant = self._trial(), chance.uniform(0.01, seconds)
             ended = self.runs.run(trial.order(seconds=instant, signal=signal))
             wrong = [] if ended.code in (-9, 143, 130, 0) else [f"exit {ended.code}: {ended.stderr[-300:]}"]
+            if ended.seconds - instant > OBEYED:
+                wrong.append(f"it ended {ended.seconds - instant:.1f} s after the signal")
             yield self._point(trial, f"signal {signal} after {instant:.3f} s", wrong)
 
     def errors(self, chosen: Iterable[int], name: str, lasting: bool = False) -> Iterator[Point]:
