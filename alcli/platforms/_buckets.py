@@ -6,7 +6,6 @@ downloaded once, when its pixels are needed, and kept as long as the store has t
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import posixpath
 import re
@@ -16,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alcli.errors import AuthError, DataError, PlatformError, Unreadable, UsageError
-from alcli.platforms._downloads import LARGEST_IMAGE, PIECE, check_start
+from alcli.platforms._downloads import LARGEST_IMAGE, PIECE, Refused, check_start
 from alcli.platforms._http import Clock, OutOfTime
 from alcli.platforms._image_files import Listing
 from alcli.system.files import atomic_write
@@ -32,7 +31,8 @@ VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modi
 SECONDS = 120.0
 """For one image in all."""
 DENIED = re.compile(r"forbidden|denied|credentials|unauthorized|authenticat|anonymous caller|40[13]\b", re.IGNORECASE)
-ALIKE = "What was pulled before is kept, and the annotators' queue is unchanged."
+SECRET = re.compile(r"//[^/]*:[^/]*@")
+"""A password within an address."""
 
 
 def as_address(text: str) -> str:
@@ -44,21 +44,12 @@ def as_address(text: str) -> str:
 
 def check_address(address: str) -> None:
     """Raise UsageError unless fsspec knows such an address, its driver is installed, and it names no secret."""
-    parts = urlsplit(address)
-    if parts.scheme.lower() in LOCAL:
-        raise UsageError(f"--images: {address} is a folder of this machine.", do="Name it as a path.")
-    if "::" in address:
-        raise UsageError(f"--images: {address} chains addresses.", do="Name one store: s3://bucket/photos")
-    if parts.password or (parts.username and "@" in parts.netloc and ":" in parts.netloc):
-        raise UsageError(
-            "--images: the address holds a password, which would be written into alcli.toml.",
-            do="Leave it out; the driver reads its own places, such as ~/.aws or AWS_ACCESS_KEY_ID.",
-        )
     _file_system(address)
 
 
 def _file_system(address: str) -> tuple[Any, str]:
-    """The driver, and the address as it names it; raises UsageError without a driver."""
+    """The driver, and the address as it names it; raises UsageError as ``check_address`` does."""
+    _check_form(address)
     scheme = urlsplit(address).scheme.lower()
     package = DRIVERS.get(scheme, "")
     try:
@@ -70,6 +61,19 @@ def _file_system(address: str) -> tuple[Any, str]:
         raise UsageError(f"--images: {scheme}:// needs {needed}, which is not installed.", do=do) from None
     except ValueError as error:
         raise UsageError(f"--images: {address} cannot be used: {error}.", do="s3://bucket/photos") from None
+
+
+def _check_form(address: str) -> None:
+    # The secret first: the other messages show the address.
+    if SECRET.search(address):
+        raise UsageError(
+            "--images: the address holds a password, which would be written into alcli.toml.",
+            do="Leave it out; the driver reads its own places, such as ~/.aws or AWS_ACCESS_KEY_ID.",
+        )
+    if urlsplit(address).scheme.lower() in LOCAL:
+        raise UsageError(f"--images: {address} is a folder of this machine.", do="Name it as a path.")
+    if "::" in address:
+        raise UsageError(f"--images: {address} chains addresses.", do="Name one store: s3://bucket/photos")
 
 
 class Bucket:
@@ -163,8 +167,11 @@ class Bucket:
         try:
             with self._system.open(path, "rb", cache_type="none", block_size=2**22) as source:
                 self._copy(source, target, clock)
-        except (DataError, Unreadable, OutOfTime):
+        except (DataError, OutOfTime):
             raise
+        except Refused as refusal:
+            # The store keeps what it sent: only another version of the object can be an image.
+            raise DataError(str(refusal).replace("its host", "its store")) from None
         except FileNotFoundError:
             raise Unreadable("it is not there any more") from None
         except Exception as error:  # drivers raise what their libraries raise
@@ -199,10 +206,9 @@ def _listing_error(address: str, error: Exception) -> Exception:
             f"{address} may not be listed: {reason}.",
             do="Give the driver's own places (such as ~/.aws or AWS_ACCESS_KEY_ID) a key that may list and read it.",
         )
-    return PlatformError(f"{address} cannot be listed: {reason}.", kept=ALIKE, do="Run the same command again.")
+    return PlatformError(f"{address} cannot be listed: {reason}.", kept=KEPT, do="Run the same command again.")
 
 
 def _reason(error: Exception) -> str:
-    with contextlib.suppress(Exception):
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}".rstrip(".")
-    return type(error).__name__
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first[:200]}".rstrip(": .")

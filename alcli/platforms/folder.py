@@ -27,6 +27,7 @@ from alcli.items import LABELED, UNLABELED, Item, Refusal, uri_to_path
 from alcli.platforms._buckets import Bucket, as_address, check_address
 from alcli.platforms._image_files import Apart, Listing, has_images, is_folder, list_images
 from alcli.platforms._queue_file import QueueFile, queue_effects
+from alcli.system.folders import KEPT
 
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 Address = Annotated[str, AfterValidator(as_address)]
@@ -230,8 +231,7 @@ class Folder(QueueFile):
             if self._source not in self._formats:
                 raise
             # The same settings have worked before: it is the files that have changed.
-            kept = "What was pulled before is kept, and the annotators' queue is unchanged."
-            raise DataError(error.what, kept=kept, do=error.do) from None
+            raise DataError(error.what, kept=KEPT, do=error.do) from None
 
     def _open_labels(self) -> Format:
         if self._labels is None:

@@ -76,13 +76,17 @@ def test_an_image_is_downloaded_once_and_again_when_it_has_changed(store, bucket
     assert bucket.file(*changed).read_bytes() == picture(250)
 
 
-CONTENTS = {"nothing": b"", "a page": b"<html><body>Log in</body></html>", "half": picture(9)[:3]}
+CONTENTS = {
+    "nothing": (b"", "it is empty"),
+    "other bytes": (bytes(range(200)), "its store sent something that is not an image that alcli can read"),
+}
 
 
-@pytest.mark.parametrize("content", ["nothing", "a page"])
+@pytest.mark.parametrize("content", CONTENTS)
 def test_what_is_no_image_is_not_kept(store, bucket, content):
-    put(store, "c.jpg", CONTENTS[content])
-    with pytest.raises(DataError):
+    body, reason = CONTENTS[content]
+    put(store, "c.jpg", body)
+    with pytest.raises(DataError, match=f"^{reason}$"):
         bucket.file(*bucket.list_images().images["c.jpg"])
     put(store, "c.jpg", picture(77))
     assert bucket.file(*bucket.list_images().images["c.jpg"]).read_bytes() == picture(77)
@@ -120,6 +124,8 @@ def test_an_address_with_nothing_below_is_an_error_of_the_platform(store, tmp_pa
         ("s3://key:secret@bucket/photos", "password"),
         ("file:///srv/photos", "folder of this machine"),
         ("simplecache::s3://bucket/photos", "chains"),
+        ("simplecache::s3://key:secret@bucket/photos", "password"),
+        ("file://key:secret@bucket/photos", "password"),
         ("az://box/photos", "adlfs"),
         ("nonsense://box/photos", "cannot be used"),
     ],
