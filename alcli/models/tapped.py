@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Tapped(nn.Module):
+class Tapped(nn.Module, ABC):
     """A network whose last layer can be run on its own, as MC dropout does.
 
     Attributes:
@@ -22,13 +23,13 @@ class Tapped(nn.Module):
     trunk_map: int | None = None
     """Which of the maps is the trunk's last, whose mean is the embedding; None: the last layer's inputs."""
 
+    @abstractmethod
     def maps(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Normalized (rows, 3, H, W) → maps [(rows, C_i, H_i, W_i)] for the loss head, and ``predict``'s inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, deep: list[Tensor]) -> Tensor:
         """Outputs of the last layer: (rows, classes) or (rows, classes, h, w)."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalized (rows, 3, H, W) → outputs."""

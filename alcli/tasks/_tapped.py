@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,7 +18,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 """Of ImageNet's red, green and blue, as in torchvision's and timm's training."""
 
 
-class TappedTask:
+class TappedTask(ABC):
     """The parts of a task that depend only on ``distributions``, ``evidence`` and ``object_count``."""
 
     signal_names = uncertainty.SIGNALS
@@ -28,17 +29,17 @@ class TappedTask:
         self._options, self._model = options, model
         self.pretrained = model.weights not in UNTRAINED
 
+    @abstractmethod
     def distributions(self, outputs: Tensor) -> Tensor:
         """Distributions (rows, things, classes), each with sum 1, from which the uncertainties are computed."""
-        raise NotImplementedError
 
     def comparable(self, outputs: Tensor) -> Tensor:
         """Distributions whose things correspond between two networks; ``distributions`` by default."""
         return self.distributions(outputs)
 
+    @abstractmethod
     def evidence(self, outputs: Tensor) -> Tensor:
         """Evidence of each class (rows, classes), in [0, 1]."""
-        raise NotImplementedError
 
     def class_uncertainty(self, outputs: Tensor) -> Tensor:
         """Each class's share of the entropy, a mean over the things: (rows, classes) in nats."""
