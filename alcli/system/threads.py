@@ -11,8 +11,9 @@ SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 def sleep_while_waiting() -> None:
     """Let threads that wait for the others sleep, unless the environment says otherwise; before torch is imported.
 
-    By default they spin, which costs nothing on an idle machine. Where other processes want the cores, they spin in
-    place of the very threads that they wait for.
+    By default they spin. Where other processes want the cores, they spin in place of the very threads that they wait
+    for: MobileNetV2 made 1.3 images a second instead of 5.2 on two cores with a load of 11. On an idle machine sleeping
+    costs a tenth of the speed (32.5 instead of 35.8, medians of three).
     """
     for name, value in SLEEPING.items():
         os.environ.setdefault(name, value)
