@@ -11,6 +11,7 @@ import click
 
 from alcli.cli import _options as options
 from alcli.errors import UsageError
+from alcli.formats import listed_names, match_listed
 
 if TYPE_CHECKING:
     from alcli.items import Item
@@ -51,14 +52,15 @@ def command(session: options.Session, listed: str | None, undo: bool, dry_run: b
         known = {item.name for item in store.pool().items.values()}
         names = _names(listed, known) if listed is not None else None
         if undo:
+            names, missing = _match(names, [(skip.folder, skip.name) for skip in store.skips()])
             ids = [skip.item_id for skip in store.skips() if names is None or _has_name(skip, names)]
-            missing = _unknown(names or [], [(skip.folder, skip.name) for skip in store.skips()])
             if not dry_run:
                 store.unskip(ids)
         else:
-            items = [item for item in store.pool().items.values() if _is_one(item, set(names or ()))]
+            everything = store.pool().items.values()
+            names, missing = _match(names, [(item.folder, item.name) for item in everything])
+            items = [item for item in everything if _is_one(item, set(names or ()))]
             ids = [item.id for item in items]
-            missing = _unknown(names or [], [(item.folder, item.name) for item in items])
             if not dry_run:
                 store.skip(items, now())
     change = "no longer excluded" if undo else "excluded from now on"
@@ -89,8 +91,7 @@ def _names(listed: str, known: Collection[str]) -> list[str]:
         raise UsageError(f"There is no file {listed}.", do="Give a file with one name per line, or one image's name.")
     else:
         return [listed]
-    lines = (line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
-    return [line for line in lines if line]
+    return listed_names(text)
 
 
 def _read(path: Path) -> str:
@@ -110,6 +111,13 @@ def _has_name(skip: Skip, names: list[str]) -> bool:
     return skip.name in names or skip.item_id in names or f"{skip.folder}/{skip.name}" in names
 
 
-def _unknown(names: list[str], images: list[tuple[str, str]]) -> list[str]:
+def _match(names: list[str] | None, images: list[tuple[str, str]]) -> tuple[list[str] | None, list[str]]:
+    """(names as images have them, names that no image has); names without suffix are those of the only such image."""
+    if names is None:
+        return None, []
     known = {name for _, name in images} | {f"{folder}/{name}" for folder, name in images}
-    return [name for name in names if name not in known]
+    unknown = [name for name in names if name not in known]
+    if not unknown:
+        return names, []
+    listed, unclear = match_listed(unknown, sorted({name for _, name in images}))
+    return [*names, *sorted(listed)], unclear

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from alcli.annotations import Annotation
 from alcli.formats._files import check_source, count_files, one_look
+from alcli.formats._name_lists import listed_names, match_listed
 from alcli.formats._names import ImageNames, ranked_name
 from alcli.formats._recognition import choose_format, recognize_format
 from alcli.items import Refusal
@@ -21,6 +22,8 @@ __all__ = [
     "check_source",
     "choose_format",
     "count_files",
+    "listed_names",
+    "match_listed",
     "one_look",
     "ranked_name",
     "recognize_format",

@@ -12,6 +12,7 @@ from alcli.artifacts.examples import prepare_examples
 from alcli.artifacts.sides import recorded_sides, split_held_out
 from alcli.context import Context
 from alcli.errors import UsageError
+from alcli.formats import listed_names, match_listed
 from alcli.items import Refusal
 from alcli.simulation.costs import cost_of
 from alcli.system.hashing import sha256_of_text
@@ -73,17 +74,20 @@ def _split(context: Context, examples: Sequence[Example], test: str) -> tuple[li
         share = float(test)
     except ValueError:
         names = _names(test)
+        listed, unclear = match_listed(names, [example.item.name for example in examples])
         chosen = [
-            example for example in examples if example.item.name in names or example.item.name.startswith(_folder(test))
+            example
+            for example in examples
+            if example.item.name in listed or example.item.name.startswith(_folder(test))
         ]
         if not chosen:
             raise UsageError(
                 f"--test {test}: this file or folder contains no labeled image.",
                 do="Give a share such as 0.3, a folder of the project, or a file with one name on each line.",
             ) from None
-        if unknown := sorted(names - {example.item.name for example in chosen}):
+        if unclear:
             context.progress.say(
-                f"{len(unknown)} of {len(names)} names in {test} are not usable labeled images, such as {unknown[0]!r}."
+                f"{len(unclear)} of {len(names)} names in {test} are not usable labeled images, such as {unclear[0]!r}."
             )
         test_ids = {example.item.id for example in chosen}
         return [example for example in examples if example.item.id not in test_ids], chosen
@@ -93,16 +97,14 @@ def _split(context: Context, examples: Sequence[Example], test: str) -> tuple[li
     return split_held_out(examples, recorded_sides(context, facts), share)
 
 
-def _names(test: str) -> set[str]:
+def _names(test: str) -> list[str]:
     path = Path(test)
     if not path.is_file():
-        return set()
+        return []
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return sorted(set(listed_names(path.read_text(encoding="utf-8-sig"))))
     except UnicodeDecodeError:
         raise UsageError(f"--test {test}: the file is not UTF-8 text.", do="Save it as UTF-8.") from None
-    # Split at line feeds only, because a name may contain other characters that str.splitlines splits at.
-    return {name for name in text.split("\n") if name}
 
 
 def _folder(test: str) -> str:

@@ -35,6 +35,19 @@ def test_what_is_skipped_is_never_asked_for_again(alcli, workspace, photos, tmp_
     assert json.loads(alcli("skip", "-w", workspace, "--json")[1])["skipped"] == []
 
 
+def test_a_list_as_data_sets_have_it_needs_no_suffixes(alcli, workspace, tmp_path):
+    alcli("cycle", "-w", workspace)
+    (tmp_path / "bad.txt").write_text("photo_08\n./images/photo_09.jpg\nphoto_1\n")
+    code, out, err = alcli("skip", "-w", workspace, tmp_path / "bad.txt")
+    assert (code, out) == (3, "2 images are excluded from now on.\n")
+    assert "unknown name: photo_1\n" in err
+    assert {row["name"] for row in json.loads(alcli("skip", "-w", workspace, "--json")[1])["skipped"]} == {
+        "photo_08.jpg",
+        "photo_09.jpg",
+    }
+    assert alcli("skip", "-w", workspace, "--undo", "photo_08")[1] == "1 image is no longer excluded.\n"
+
+
 def test_an_annotated_image_stays_annotated(alcli, workspace):
     alcli("cycle", "-w", workspace)
     assert alcli("skip", "-w", workspace, "photo_00.jpg")[0] == 0

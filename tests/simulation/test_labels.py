@@ -31,6 +31,11 @@ def test_a_file_of_names_may_come_from_any_editor(tmp_path):
     assert sides(tmp_path / "names.txt") == ([*NAMES[1:4]], [NAMES[0], NAMES[4]], [])
 
 
+def test_the_lists_of_pascal_voc_and_yolo_name_images_in_their_own_way(tmp_path):
+    (tmp_path / "names.txt").write_text("b\n./images/test/c.png\n")
+    assert sides(tmp_path / "names.txt") == ([NAMES[0], *NAMES[3:]], ["b.png", "test/c.png"], [])
+
+
 def test_names_that_are_not_labeled_images_are_reported(tmp_path):
     (tmp_path / "names.txt").write_text("a.png\nz.png\ny.png\n")
     _, chosen, said = sides(tmp_path / "names.txt")
