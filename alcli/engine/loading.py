@@ -12,7 +12,7 @@ import functools
 import itertools
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def batches(
     augment: str = "none",
     seed: int = 0,
     start: tuple[int, int] = (0, 0),
-) -> Iterator[LoadedBatch]:
+) -> Generator[LoadedBatch, None, None]:
     """Stream the batches of all epochs, decoded by one set of workers.
 
     Workers are forked only once: each fork makes the parent's memory copy-on-write, and a training step that then
@@ -66,6 +66,7 @@ def batches(
         MachineError: workers die repeatedly and no image is to blame.
     """
     _keep_freed_memory()
+    _return_freed_memory()
     dataset, plan = _Examples(task, examples, augment, seed), _Plan(order, epochs, start)
     count, deaths = worker_count(workers, len(order(0)) * epochs), 0
     while True:
@@ -168,6 +169,15 @@ def _keep_freed_memory() -> None:
         allocator = ctypes.CDLL(None)
         allocator.mallopt(M_MMAP_THRESHOLD, 2**30)
         allocator.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _return_freed_memory() -> None:
+    """Give the kernel what is free at this moment: the memory of a step that will not come again, such as training's.
+
+    Processes forked now would keep a copy of every page that is written again.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Plan:

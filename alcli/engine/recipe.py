@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from alcli.config import TrainOptions
 from alcli.models.loss_head import LossHead
-from alcli.tasks import Task
+from alcli.tasks import Batch, Task
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 BATCH_SIZE, SMALL_BATCH_SIZE = 16, 8
@@ -43,8 +44,40 @@ def is_pretrained(task: Task) -> bool:
     return bool(getattr(task, "pretrained", False))
 
 
+def freeze(task: Task, model: nn.Module, options: TrainOptions) -> None:
+    """Mark the weights that are not trained: those of the trunk, of its stem, or none."""
+    task.backbone(model).requires_grad_(not options.freeze_backbone)
+    if options.freeze_stem:
+        for layer in stem(task, model):
+            layer.requires_grad_(False)
+
+
+def stem(task: Task, model: nn.Module) -> list[nn.Module]:
+    """The trunk's layers that run before any map is an eighth as wide as the image.
+
+    They hold about a hundredth of the weights, and most of a step's memory.
+    """
+    layers: list[tuple[nn.Module, int]] = []
+
+    def record(layer: nn.Module, _: object, output: Tensor) -> None:
+        layers.append((layer, output.shape[3] if output.dim() == 4 else 0))
+
+    trained = [
+        layer for layer in task.backbone(model).modules() if next(layer.parameters(recurse=False), None) is not None
+    ]
+    hooks = [layer.register_forward_hook(record) for layer in trained]
+    was_training = model.training
+    blank = torch.zeros(1, 3, *task.input_shape, dtype=torch.uint8)
+    with torch.inference_mode():
+        task.features(model.eval(), Batch([], blank, [], []))
+    model.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return [layer for layer, width in itertools.takewhile(lambda pair: pair[1] * 8 > task.input_shape[1], layers)]
+
+
 def set_modes(task: Task, model: nn.Module, loss_head: nn.Module, options: TrainOptions) -> None:
-    """Training mode, apart from a frozen trunk, and from the batch norms of a trunk that stay still.
+    """Training mode, apart from a frozen trunk, from frozen batch norms, and from those of a trunk that stay still.
 
     Still norms normalize by the statistics of the pretraining, so they fit only a trunk that moves slowly; with the
     full rate the network collapses.
@@ -54,10 +87,11 @@ def set_modes(task: Task, model: nn.Module, loss_head: nn.Module, options: Train
     trunk = task.backbone(model)
     if options.freeze_backbone:
         trunk.eval()
-    elif options.still_norms == "auto" and is_pretrained(task) and options.trunk_rate < 1:
-        for module in trunk.modules():
-            if isinstance(module, NORMS):
-                module.eval()
+        return
+    still = options.still_norms == "auto" and is_pretrained(task) and options.trunk_rate < 1
+    for module in trunk.modules():
+        if isinstance(module, NORMS) and (still or not any(part.requires_grad for part in module.parameters())):
+            module.eval()
 
 
 def build_optimizer(task: Task, model: nn.Module, loss_head: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:

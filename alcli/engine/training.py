@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -17,10 +17,11 @@ from torch import nn
 from alcli.config import TrainOptions
 from alcli.engine.device import device, training_precision
 from alcli.engine.loading import LoadedBatch, batches
-from alcli.engine.recipe import BATCH_SIZE, NORMS, WeightAverage, build_optimizer, set_modes, settle
+from alcli.engine.recipe import BATCH_SIZE, NORMS, WeightAverage, build_optimizer, freeze, set_modes, settle
 from alcli.engine.training_state import Learner, Position, TrainingState
 from alcli.errors import DataError
 from alcli.items import Refusal
+from alcli.models.lean import lean
 from alcli.models.loss_head import DETACHED, LossHead, total_loss
 from alcli.tasks import Batch, Example, Task
 
@@ -108,26 +109,27 @@ def train(
     if state is not None:
         learner.restore(state)
         position = state.position
-    stream = _training_batches(task, examples, options, position)
-    for epoch in range(position.epoch, options.epochs):
-        set_modes(task, model, loss_head, options)
-        rest = itertools.islice(stream, _batches_per_epoch(len(examples), options) - position.batches)
-        position = _train_epoch(task, learner, rest, position, len(examples), options, checkpoints)
-        if position.sums[0] == 0:
-            raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
-        if epoch + 1 == options.epochs:
-            if learner.average is not None:
-                learner.average.install()
-            recompute_batch_norm(task, model, examples, options)
-            _check_finite(model, loss_head)
-        yield _epoch_report(position, options.epochs)
-        position = Position(epoch + 1)
+    with contextlib.closing(_training_batches(task, examples, options, position)) as stream:
+        for epoch in range(position.epoch, options.epochs):
+            set_modes(task, model, loss_head, options)
+            rest = itertools.islice(stream, _batches_per_epoch(len(examples), options) - position.batches)
+            position = _train_epoch(task, learner, rest, position, len(examples), options, checkpoints)
+            if position.sums[0] == 0:
+                raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
+            if epoch + 1 == options.epochs:
+                stream.close()
+                if learner.average is not None:
+                    learner.average.install()
+                recompute_batch_norm(task, model, examples, options)
+                _check_finite(model, loss_head)
+            yield _epoch_report(position, options.epochs)
+            position = Position(epoch + 1)
 
 
 def _build_learner(task: Task, model: nn.Module, loss_head: LossHead, count: int, options: TrainOptions) -> Learner:
     model.to(device()).to(memory_format=torch.channels_last)
     loss_head.to(device())
-    task.backbone(model).requires_grad_(not options.freeze_backbone)
+    freeze(task, model, options)
     optimizer = build_optimizer(task, model, loss_head, options)
     steps = _batches_per_epoch(count, options) * options.epochs
     factor = partial(learning_rate_factor, steps=steps, options=options)
@@ -138,7 +140,7 @@ def _build_learner(task: Task, model: nn.Module, loss_head: LossHead, count: int
 
 def _training_batches(
     task: Task, examples: Sequence[Example], options: TrainOptions, start: Position
-) -> Iterator[LoadedBatch]:
+) -> Generator[LoadedBatch, None, None]:
     def order(epoch: int) -> list[list[int]]:
         return _epoch_batches(len(examples), options, epoch)
 
@@ -225,7 +227,7 @@ def seed_everything(seed: int) -> None:
 def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, detach: bool) -> np.ndarray:
     """One update; returns (images, summed loss, summed ranking loss)."""
     model, loss_head, count = learner.model, learner.loss_head, len(batch.examples)
-    with _without_norms_of_one(model, count), training_precision(options.precision):
+    with _without_norms_of_one(model, count), lean(model), training_precision(options.precision):
         losses, features = task.losses(model, batch)  # (images,), [(images, C_i, H_i, W_i)]
     losses = losses.float()
     predicted = loss_head([feature.detach() for feature in features] if detach else features)  # (images,)

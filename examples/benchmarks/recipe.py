@@ -42,6 +42,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "still": {**BEFORE, "trunk_rate": 0.1, "still_norms": "auto"},
     "all": {**BEFORE, "trunk_rate": 0.1, "still_norms": "auto", "ema": 0.99},
     "frozen": {**BEFORE, "freeze_backbone": True, "ema": 0.99},
+    "stem": {"freeze_stem": True},
     "unweighted": {"class_weights": "none"},
     "defaults": {},
 }

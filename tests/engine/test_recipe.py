@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from alcli.config import TrainOptions
-from alcli.engine.recipe import WeightAverage, build_optimizer, settle
+from alcli.config import ModelOptions, TrainOptions
+from alcli.engine.recipe import WeightAverage, build_optimizer, settle, stem
 from alcli.engine.training import train
 from alcli.errors import DataError
 from alcli.models.loss_head import LossHead
+from alcli.tasks.detection import Detection
 from tests.engine.test_training_state import COUNT, Network, examples, options, parts
 
 TRUNK = ("trunk.0.weight", "trunk.0.bias", "trunk.1.weight", "trunk.1.bias")
@@ -110,6 +111,19 @@ def test_norms_stay_still_in_a_slow_pretrained_trunk_only(pretrained, changes, s
     assert [torch.equal(before[name], after[name]) for name in STATISTICS] == [still] * 2
     moved = not torch.equal(before["trunk.1.weight"], after["trunk.1.weight"])
     assert moved == ("freeze_backbone" not in changes)
+
+
+@pytest.mark.parametrize("size", [320, 96])
+def test_the_stem_ends_where_maps_are_an_eighth_as_wide(size):
+    model_options = ModelOptions(name="ssd-mobilenet-v2", weights="none", input_size=size)
+    task = Detection(Detection.Options(), model_options, ("a",))
+    model = task.build_model()
+    layers = stem(task, model)
+    names = {module: name for name, module in task.backbone(model).named_modules()}
+    # The fifth block still widens the map of a quarter before it halves it.
+    assert (names[layers[0]], names[layers[-1]], len(layers)) == ("0.0.0", "0.4.conv.0.1", 20)
+    assert sum(part.numel() for layer in layers for part in layer.parameters(recurse=False)) == 19_536
+    assert model.training
 
 
 def test_the_average_is_the_one_worked_out_by_hand():

@@ -163,6 +163,18 @@ def test_a_frozen_backbone_does_not_move(examples):
     assert all(name.startswith("head.") for name in moved)
 
 
+def test_a_frozen_stem_does_not_move_and_the_rest_does(examples):
+    task, network, head = parts()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    list(train(task, network, head, examples, options(freeze_stem=True)))
+    after = {name: value for name, value in network.state_dict().items() if name.startswith("backbone.trunk.")}
+    still = {name for name, value in after.items() if torch.equal(before[name], value)}
+    tensors = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    first = ["backbone.trunk.0.0.0.weight", "backbone.trunk.0.1.0.weight"]
+    first += [f"backbone.trunk.0.{layer}.1.{name}" for layer in (0, 1) for name in tensors]
+    assert still == set(first)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("schedule", ["cosine", "steps"])
 def test_optimizers_and_schedules(examples, optimizer, schedule):
