@@ -32,6 +32,7 @@ from torchvision.ops.misc import Conv2dNormActivation
 
 from alcli.errors import UsageError
 from alcli.models.cell_detector import CellDetector
+from alcli.models.compiled import CompiledDetector
 from alcli.models.weights import UNTRAINED, load_trunk
 
 NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
@@ -72,11 +73,15 @@ def build(name: str, classes: int, weights: str, input_size: int | None) -> SSD:
 
 def source_maps(model: SSD, images: Tensor) -> list[Tensor]:
     """Maps [(batch, C_i, H_i, W_i)] from which boxes are predicted; images: normalized (batch, 3, H, W)."""
+    if isinstance(model, CompiledDetector):
+        return model.outputs(images)[0]
     return list(model.backbone(images).values())
 
 
 def forward(model: SSD, images: Tensor) -> Outputs:
     """Run the network without postprocessing; images: normalized (batch, 3, H, W) of the model's own size."""
+    if isinstance(model, CompiledDetector):
+        return Outputs(*model.outputs(images), model.anchors)
     features = source_maps(model, images)
     head = model.head(features)
     height, width = images.shape[-2:]
