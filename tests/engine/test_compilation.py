@@ -133,9 +133,10 @@ def test_a_damaged_conversion_is_made_again(tmp_path):
     file.write_bytes(content)
     pictures = torch.randn(4, 3, 64, 64)
     with torch.inference_mode():
-        ours, theirs = compiled(task, model, tmp_path).run(pictures)[-1], model.head(
-            list(model.backbone(pictures).values())
-        )["bbox_regression"]
+        ours, theirs = (
+            compiled(task, model, tmp_path).run(pictures)[-1],
+            model.head(list(model.backbone(pictures).values()))["bbox_regression"],
+        )
     assert (ours - theirs).abs().max() < 1e-4
 
 
