@@ -7,6 +7,8 @@ hardly shows; only the passes beside busy processes are counted by the clock. Ba
     python examples/benchmarks/scoring_backends.py --images 400 --rounds 5
     python examples/benchmarks/scoring_backends.py --images 400 --rounds 3 --busy
 
+``--before FOLDER`` names the files of an earlier alcli, whose default is then what the others are compared with.
+
 f: images per CPU second of the bare forward pass; d: of bare decoding and resizing; limit: 1 / (1/f + 1/d).
 """
 
@@ -27,13 +29,14 @@ from typing import Any
 
 from scoring_throughput import SIDE, decode, draw
 
+BEFORE = "an earlier alcli's default"
 WAYS = {
-    "torch, precision auto (today)": ("torch", "auto"),
+    "torch, precision auto": ("torch", "auto"),
     "torch float32": ("torch", "float32"),
     "openvino float32": ("openvino", "float32"),
     "openvino bfloat16": ("openvino", "bfloat16"),
 }
-TODAY = next(iter(WAYS))
+CONVERTED = list(WAYS)[2:]
 NEEDS = frozenset({"margin", "class_uncertainty", "embedding", "class_scores", "expected_objects", "tie"})
 
 
@@ -90,9 +93,11 @@ def score(backend: str, precision: str, folder: Path, cache: Path, name: str) ->
 
 def run(way: str, folder: Path, cache: Path, name: str) -> dict[str, float]:
     """One pass in a process of its own; ``whole``: its CPU seconds from start to end."""
-    command = [sys.executable, __file__, "--score", *WAYS[way], str(folder), str(cache), "--model", name]
+    backend = WAYS.get(way, ("torch", "auto"))
+    command = [sys.executable, __file__, "--score", *backend, str(folder), str(cache), "--model", name]
+    environment = {**os.environ, "PYTHONPATH": os.environ["ALCLI_BEFORE"]} if way == BEFORE else None
     before = cpu_seconds()
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     return {**json.loads(text), "whole": cpu_seconds() - before}
 
 
@@ -125,13 +130,18 @@ def spin() -> None:
         sum(range(100_000))
 
 
+def ways() -> list[str]:
+    """What takes turns; the first is what the others are compared with."""
+    return [BEFORE, *WAYS] if "ALCLI_BEFORE" in os.environ else list(WAYS)
+
+
 def quiet(folder: Path, name: str, rounds: int) -> None:
     """Print CPU rates of each backend, its conversion, and the share of the limit."""
     paths = sorted(folder.glob("*.jpg"))
-    rows: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    rows: dict[str, list[dict[str, float]]] = {way: [] for way in ways()}
     limits, first = [], []
     with tempfile.TemporaryDirectory() as cache:
-        for way in list(WAYS)[2:]:
+        for way in CONVERTED:
             run(way, folder, Path(cache), name)
         for _ in range(rounds):
             for way, done in rows.items():
@@ -143,9 +153,10 @@ def quiet(folder: Path, name: str, rounds: int) -> None:
             print(f"load {os.getloadavg()[0]:.1f}  f {f:.1f}  d {d:.1f}  limit {limits[-1]:.1f}", flush=True)
     limit = statistics.median(limits)
     rates = {way: statistics.median(each["images"] / each["cpu"] for each in done) for way, done in rows.items()}
+    first_rate = next(iter(rates.values()))
     for way, rate in rates.items():
         whole, compiled = (statistics.median(each[key] for each in rows[way]) for key in ("whole", "compiled"))
-        print(f"{way:32} {rate:6.1f} images/CPU s  {rate / rates[TODAY]:.2f} x today  {rate / limit:.2f} of the limit  "
+        print(f"{way:32} {rate:6.1f} images/CPU s  {rate / first_rate:.2f} x the first  {rate / limit:.2f} of the limit  "
               f"whole process {whole:5.1f} s, of these {compiled:.1f} to read the network")  # fmt: skip
     whole, compiled = (statistics.median(each[key] for each in first) for key in ("whole", "compiled"))
     print(f"not converted before: openvino float32, whole process {whole:.1f} s, of these {compiled:.1f} to convert")
@@ -153,10 +164,10 @@ def quiet(folder: Path, name: str, rounds: int) -> None:
 
 def busy(folder: Path, name: str, rounds: int) -> None:
     """Print the clock's rate of each backend alone, and beside one busy process for each core."""
-    rows: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    rows: dict[str, list[tuple[float, float]]] = {way: [] for way in ways()}
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as cache:
-        for way in list(WAYS)[2:]:
+        for way in CONVERTED:
             run(way, folder, Path(cache), name)
         for _ in range(rounds):
             for way, done in rows.items():
@@ -182,6 +193,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default="ssd-mobilenet-v2")
     parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--before", metavar="FOLDER")
     parser.add_argument("--score", nargs=4, metavar=("BACKEND", "PRECISION", "IMAGES", "CACHE"))
     arguments = parser.parse_args()
     if arguments.score:
@@ -191,6 +203,8 @@ def main() -> None:
         backend, precision, images, cache = arguments.score
         score(backend, precision, Path(images), Path(cache), arguments.model)
         return
+    if arguments.before:
+        os.environ["ALCLI_BEFORE"] = arguments.before
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), arguments.images)
         (busy if arguments.busy else quiet)(Path(folder), arguments.model, arguments.rounds)
