@@ -156,8 +156,8 @@ def quiet(folder: Path, name: str, rounds: int) -> None:
     first_rate = next(iter(rates.values()))
     for way, rate in rates.items():
         whole, compiled = (statistics.median(each[key] for each in rows[way]) for key in ("whole", "compiled"))
-        print(f"{way:32} {rate:6.1f} images/CPU s  {rate / first_rate:.2f} x the first  {rate / limit:.2f} of the limit  "
-              f"whole process {whole:5.1f} s, of these {compiled:.1f} to read the network")  # fmt: skip
+        print(f"{way:32} {rate:6.1f} images/CPU s  {rate / first_rate:.2f} x the first  {rate / limit:.2f} of the limit"
+              f"  whole process {whole:5.1f} s, of these {compiled:.1f} to read the network")  # fmt: skip
     whole, compiled = (statistics.median(each[key] for each in first) for key in ("whole", "compiled"))
     print(f"not converted before: openvino float32, whole process {whole:.1f} s, of these {compiled:.1f} to convert")
 
