@@ -41,6 +41,11 @@ class Predictor(Protocol):
         """The signals that can be had."""
         ...
 
+    @property
+    def computed_by(self) -> str:
+        """What computes the signals, in words; another backend or precision may round otherwise."""
+        ...
+
     def lacks(self, missing: Collection[str]) -> AlcliError:
         """The error for signals that cannot be had: which, and what to do."""
         ...

@@ -128,9 +128,11 @@ class ScoringPass:
         examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
         size = self.context.config.score.shard
         parts = [examples[start : start + size] for start in range(0, len(examples), size)]
-        record = self.predictor.record
-        keys = (_key(self.context, record, names, [example.item for example in part])[:32] for part in parts)
-        return {folder / f"{key}.safetensors": part for key, part in zip(keys, parts, strict=True)}
+        record, computed_by = self.predictor.record, self.predictor.computed_by
+        keys = (_key(self.context, record, names, [example.item for example in part]) for part in parts)
+        # A backend that was wanted may have been refused: parts of two backends never lie under one name.
+        hashes = (sha256_of_text(key, computed_by)[:32] for key in keys)
+        return {folder / f"{name}.safetensors": part for name, part in zip(hashes, parts, strict=True)}
 
     def _compute_missing(self, names: frozenset[str], parts: dict[Path, list[Example]]) -> dict[Path, Part]:
         """Write the parts that are missing; return those that must not be kept because an image may yet be readable."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from torch import nn
 
 from alcli.annotations import Annotation
+from alcli.artifacts.backends import Backend, open_backend
 from alcli.artifacts.configured_task import make_task
 from alcli.artifacts.predictor import ItemLoss, Part
 from alcli.artifacts.starting_weights import settle_weights
@@ -51,6 +52,11 @@ class TrainedModel:
         """All that the task computes."""
         return self.task.signal_names
 
+    @property
+    def computed_by(self) -> str:
+        """The backend and its precision."""
+        return self._backend.in_words()
+
     def lacks(self, missing: Collection[str]) -> AlcliError:
         """The error for signals that the task does not compute."""
         return UsageError(
@@ -68,22 +74,29 @@ class TrainedModel:
 
     def signals(self, examples: Sequence[Example], names: frozenset[str], advance: Advance) -> Iterator[Part]:
         """One pass of network and loss head."""
-        previous = self._previous if COMPARING in names else None
-        options = self.context.config.score
-        return inference.signals(self.task, self.model, self.loss_head, examples, names, options, advance, previous)
+        backend, previous = self._backend, self._previous if COMPARING in names else None
+        model = backend.network_or_itself(self.model, names)
+        if previous is not None:
+            previous = backend.network_or_itself(previous, names)
+        return inference.signals(self.task, model, self.loss_head, examples, names, backend.options, advance, previous)
 
     def predictions(self, examples: Sequence[Example]) -> Iterator[Annotation]:
         """What the network predicts."""
-        return inference.predictions(self.task, self.model, examples, self.context.config.score)
+        return inference.predictions(self.task, self._backend.network(self.model), examples, self._backend.options)
 
     def losses(self, examples: Sequence[Example]) -> list[ItemLoss]:
         """The network's own losses, and what the loss head predicts."""
-        return inference.item_losses(self.task, self.model, self.loss_head, examples, self.context.config.score)
+        model = self._backend.network(self.model)
+        return inference.item_losses(self.task, model, self.loss_head, examples, self._backend.options)
 
     def earlier(self, cycle: int) -> TrainedModel | None:
         """The newest network trained before a cycle, its outputs moved to the same classes."""
         previous = load_previous(self.context, cycle, self.task)
         return replace(self, model=previous) if previous is not None else None
+
+    @cached_property
+    def _backend(self) -> Backend:
+        return open_backend(self.context, self.task, self.model, self.loss_head)
 
     @cached_property
     def _previous(self) -> nn.Module | None:

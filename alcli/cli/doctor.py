@@ -217,7 +217,8 @@ def _configuration(
     amount = f"{quantity(budget, 'image')} per cycle" if budget else "a tenth of the pool per cycle, 10 to 100 images"
     settings = f"{config.task.name}, {config.strategy.name}, {amount}"
     platform, inventory = _platform(context, config.platform.name, online)
-    return [("configuration", OK, settings), _model(config, workspace), *platform], inventory
+    scoring = _scoring(config, len(workspace.store.pool().items) or (inventory.images if inventory else 0))
+    return [("configuration", OK, settings), _model(config, workspace), scoring, *platform], inventory
 
 
 def _model(config: Config, workspace: Workspace) -> Check:
@@ -229,6 +230,27 @@ def _model(config: Config, workspace: Workspace) -> Check:
     except AlcliError as error:
         return ("model", FAULT, f"{error.what} {error.do}".strip())
     return ("model", OK if pretrained else WARN, words)
+
+
+def _scoring(config: Config, images: int) -> Check:
+    """Who computes the next pass, and why; OpenVINO is refused later if it cannot convert the network or ranks else."""
+    import torch
+
+    from alcli.artifacts.backends import OPENVINO, choose_backend
+    from alcli.engine.compilation import release
+    from alcli.engine.device import has_bfloat16, name_precision
+
+    wanted = config.score.precision
+    try:
+        choice = choose_backend(config.score, images)
+    except AlcliError as error:
+        return ("scoring", FAULT, f"{error.what} {error.do}")
+    precision = name_precision(wanted)
+    if choice.name == OPENVINO and wanted == "auto":
+        precision = "bfloat16 if it ranks 200 images as float32, else float32" if has_bfloat16() else "float32"
+    name = release() if choice.name == OPENVINO else choice.name
+    threads = f"{torch.get_num_threads()} threads" if torch.get_num_threads() != 1 else "1 thread"
+    return ("scoring", OK, f"{name} ({choice.reason}), {precision}, in this process, {threads}")
 
 
 def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], Inventory | None]:

@@ -210,8 +210,15 @@ class ScoreOptions(Section):
 
     batch_size: int = Field(16, ge=1, le=100000, description="images per forward pass")
     shard: int = Field(512, ge=1, le=MANY, description="items per resumable part of the pass")
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        description="who computes on a processor; auto: openvino if it is installed (alcli[fast]) and the images are "
+        "many enough to pay for the conversion, else torch",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 on a GPU that has it, else float32"
+        "auto",
+        description="auto: bfloat16 where the device multiplies it, else float32; with openvino only if 200 images "
+        "are ranked as in float32",
     )
     workers: int | None = Field(
         None, ge=0, le=1024, description="processes that decode images; default: one per core, at most 8"

@@ -161,6 +161,7 @@ def write_metrics(context: Context, cycle: int, training: Training, measurement:
         "metrics_plain": training.metrics,
         "classes": [numbers.document() for numbers in classes],
         "reliance": scored.reliance and asdict(scored.reliance),
+        "computed_by": scored.computed_by,
     }
     if scored.collapse:
         content["collapse"] = {"kept_cycle": scored.collapse.kept, "differences": scored.collapse.differences}

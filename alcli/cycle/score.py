@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from alcli import plugins
 from alcli.annotations import Annotation, image_counts, object_counts
+from alcli.artifacts.backends import settle_backend
 from alcli.artifacts.examples import check_reachable, held_out_examples, inspect_images
 from alcli.artifacts.predictor import Predictor, load_predictor
 from alcli.artifacts.scores import write_scores
@@ -85,7 +86,12 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
     summary = _summarize(context, look.predictor.record, name, query, len(refusals))
     asked_classes = _asked_classes(context, query, look.signals, look.predictor.record.summary.classes)
     summary = replace(
-        summary, measurement=measurement, collapse=collapse, reliance=look.reliance, asked_classes=asked_classes
+        summary,
+        measurement=measurement,
+        collapse=collapse,
+        reliance=look.reliance,
+        asked_classes=asked_classes,
+        computed_by=look.predictor.computed_by if look.plan.pool_signals else "",
     )
     write_metrics(context, cycle, training.summary, measured, summary)
     context.workspace.finish_step(cycle, inputs, summary, path)
@@ -182,12 +188,12 @@ def _measure_trust(
 
 
 def _settle(context: Context) -> Context:
-    """The context with the settings that depend on more than the configuration: starting weights and budget."""
+    """The context with the settings that depend on more than the configuration: weights, backend and budget."""
     # Images known to be broken count: a resumed pass must not have another budget than an undisturbed one.
     pool = len(context.workspace.store.pool(forgiving=("image",)).in_state(UNLABELED))
     options = context.config.selection
     selection = options.model_copy(update={"budget": options.budget_of(pool)})
-    return settle_weights(context).with_settings(selection=selection)
+    return settle_backend(settle_weights(context)).with_settings(selection=selection)
 
 
 def _signal_names(context: Context, training: StepRecord[Training]) -> frozenset[str]:

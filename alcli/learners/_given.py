@@ -14,9 +14,8 @@ import torch
 from alcli.annotations import Annotation
 from alcli.artifacts.kept_predictions import KeptPredictions
 from alcli.artifacts.predictor import ItemLoss, Part
-from alcli.artifacts.trained import accepted_models, before_any_label
+from alcli.artifacts.trained import TrainedModel, accepted_models, before_any_label
 from alcli.context import Context
-from alcli.engine import inference
 from alcli.errors import AlcliError, DataError, UsageError
 from alcli.images import inspect
 from alcli.items import Item, Refusal
@@ -56,6 +55,11 @@ class GivenPredictions:
     def signal_names(self) -> frozenset[str]:
         """What the keys of the file give, and embeddings of the pretrained network where there is one."""
         return signals_of(self.record.summary)
+
+    @property
+    def computed_by(self) -> str:
+        """Whoever wrote the file; the pretrained network's embeddings are this machine's."""
+        return self._trunk.computed_by if self._uses_trunk else ""
 
     def lacks(self, missing: Collection[str]) -> AlcliError:
         """The error that names the key of each signal."""
@@ -162,15 +166,13 @@ class GivenPredictions:
         return uncertainty.embedding(torch.from_numpy(array)).numpy() if len(array) else array.astype(np.float16)
 
     def _trunk_embeddings(self, examples: Sequence[Example], advance: Advance) -> Iterator[Part]:
-        task, model, loss_head = self._trunk
-        options, names = self._context.config.score, frozenset({EMBEDDING})
-        return inference.signals(task, model, loss_head, examples, names, options, advance)
+        return self._trunk.signals(examples, frozenset({EMBEDDING}), advance)
 
     @cached_property
-    def _trunk(self) -> Any:
+    def _trunk(self) -> TrainedModel:
         from alcli.artifacts.starting_weights import settle_weights
 
-        return before_any_label(settle_weights(self._context).config)
+        return TrainedModel(self._context, *before_any_label(settle_weights(self._context).config), self.record)
 
     def _tells(self, line: ImagePrediction) -> bool:
         part = PREDICTED.get(self._context.config.task.name)

@@ -10,6 +10,7 @@ from functools import cached_property
 from torch import nn
 
 from alcli import plugins
+from alcli.artifacts.backends import choose_backend
 from alcli.artifacts.checkpoints import StepCheckpoints
 from alcli.artifacts.examples import Examples
 from alcli.artifacts.starting_weights import settle_weights
@@ -56,7 +57,8 @@ class Builtin:
         return settle_weights(self._given)
 
     def check(self) -> None:
-        """Anything that is missing is found when the network is built."""
+        """Raise UsageError if the backend of the scoring is not installed; all else shows when the network is built."""
+        choose_backend(self._given.config.score, 0)
 
     def can_learn(self, examples: Examples) -> bool:
         """Whether there are an image to train on and a class."""

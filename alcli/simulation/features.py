@@ -10,10 +10,13 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 
+from alcli.artifacts.backends import AUTO, FLOAT32, OPENVINO, choose_backend
 from alcli.artifacts.starting_weights import weights_of
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config
+from alcli.engine.compilation import NotCompiled, Plan, compile_network
 from alcli.engine.device import device, precision
 from alcli.engine.loading import batches
 from alcli.errors import DataError
@@ -58,10 +61,11 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
     Raises:
         DataError: an image cannot be loaded.
     """
-    file = folder / f"{_key(config, examples)}.safetensors"
+    backend = choose_backend(config.score, len(examples)).name
+    file = folder / f"{_key(config, examples, backend)}.safetensors"
     if not is_intact(file):
         folder.mkdir(parents=True, exist_ok=True)
-        deep, stages, channels = _compute(config, examples, progress)
+        deep, stages, channels = _compute(config, examples, progress, folder if backend == OPENVINO else None)
         write_arrays(file, Arrays({"deep": deep, "stages": stages}, {"channels": channels}))
     content = read_arrays(file)
     deep, stages = content.arrays["deep"], content.arrays["stages"]
@@ -72,11 +76,16 @@ def extract(config: Config, examples: Sequence[Example], folder: Path, progress:
 
 
 def _compute(
-    config: Config, examples: Sequence[Example], progress: Progress
+    config: Config, examples: Sequence[Example], progress: Progress, conversions: Path | None
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """(inputs of the last layer, means of the stages, channels of each stage); by OpenVINO where it has a folder."""
     task, network, _ = starting_model(config, ("thing",))
+    network.eval().to(device()).to(memory_format=torch.channels_last)
+    numbers: str = config.score.precision
+    if conversions is not None:
+        network = _compiled(config, network, task.input_shape, conversions, progress)
+        numbers = FLOAT32  # of what torch computes
     model = cast(Tapped, network)  # every classifier is one
-    model.eval().to(device()).to(memory_format=torch.channels_last)
     # The network has a placeholder class, so labels could not be encoded; features do not need them.
     examples = [replace(example, annotation=None) for example in examples]
     order = [list(range(start, min(start + BATCH, len(examples)))) for start in range(0, len(examples), BATCH)]
@@ -85,7 +94,7 @@ def _compute(
         for batch, refused in batches(task, examples, lambda _: order, config.score.workers):
             if refused or batch is None:
                 raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Repair or skip that image.")
-            with torch.inference_mode(), precision(config.score.precision):
+            with torch.inference_mode(), precision(numbers):
                 maps, last = model.maps(task.normalize(model, batch))  # type: ignore[attr-defined]
             channels = [part.shape[1] for part in maps]  # maps: [(images, C_i, H_i, W_i)]
             deep.append(pool_maps(last).half().cpu().numpy())
@@ -94,7 +103,26 @@ def _compute(
     return np.concatenate(deep), np.concatenate(stages), channels
 
 
-def _key(config: Config, examples: Sequence[Example]) -> str:
+def _precision(config: Config, backend: str) -> str:
+    """With OpenVINO bfloat16 only where it is wanted: nobody has compared the order of these images."""
+    if backend == OPENVINO and config.score.precision == AUTO:
+        return FLOAT32
+    return config.score.precision
+
+
+def _compiled(
+    config: Config, network: nn.Module, shape_hw: tuple[int, int], folder: Path, progress: Progress
+) -> nn.Module:
+    plan = Plan.of(network, shape_hw, BATCH, _precision(config, OPENVINO), frozenset())
+    try:
+        return compile_network(network, plan, folder / OPENVINO)
+    except NotCompiled as error:
+        progress.say(f"OpenVINO cannot compute the features ({error}): torch does.")
+        return network
+
+
+def _key(config: Config, examples: Sequence[Example], backend: str) -> str:
     model = config.model.model_dump_json(exclude={"weights"})
     parts = (part for example in examples for part in (example.item.id, example.item.version))
-    return sha256_of_text(weights_of(config), model, config.score.precision, *parts)[:32]
+    numbers = f"{backend if backend == OPENVINO else ''}{_precision(config, backend)}"
+    return sha256_of_text(weights_of(config), model, numbers, *parts)[:32]

@@ -32,7 +32,7 @@ UNREAD: Any = {"platform": True, "learner": True, "report": True, "cost": True, 
 UNREAD_FROZEN: Any = {
     **UNREAD,
     "train": set(TrainOptions.model_fields) - {"margin", "loss_head"},
-    "score": set(ScoreOptions.model_fields) - {"precision"},
+    "score": set(ScoreOptions.model_fields) - {"precision", "backend"},
 }
 """The same for frozen simulations, which train only a linear head and a loss head."""
 

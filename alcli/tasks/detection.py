@@ -158,7 +158,7 @@ class Detection:
         inputs = self._normalize(model, batch)
         now, before = ssd.forward(model, inputs), ssd.forward(previous, inputs)
         anchors = ssd.confident_anchors(now, model, CONFIDENT, MOST_BOXES)
-        ours, theirs = (_at_anchors(outputs.logits.softmax(dim=2), anchors) for outputs in (now, before))
+        ours, theirs = (_at_anchors(outputs.logits, anchors) for outputs in (now, before))
         distances = [uncertainty.discrepancy(*pair) for pair in zip(ours, theirs, strict=True)]
         return uncertainty.aggregate(distances, _object_counts(ours), self._options)
 
@@ -216,7 +216,7 @@ class Detection:
         self, model: SSD, features: list[Tensor], outputs: ssd.Outputs, needs: frozenset[str]
     ) -> dict[str, Tensor]:
         anchors = ssd.confident_anchors(outputs, model, CONFIDENT, MOST_BOXES)
-        probabilities = _at_anchors(outputs.logits.softmax(dim=2), anchors)  # per image (boxes, 1 + classes)
+        probabilities = _at_anchors(outputs.logits, anchors)  # per image (boxes, 1 + classes)
         counts = _object_counts(probabilities)
         blank = outputs.logits.new_zeros(1, len(self.classes))
         signals = {
@@ -235,7 +235,7 @@ class Detection:
         if "mutual_information" in needs:
             samples = uncertainty.dropout_samples(features, self._options)
             heads = (model.head.classification_head(maps) for maps in samples)
-            passes = [_at_anchors(logits.float().softmax(dim=2), anchors) for logits in heads]
+            passes = [_at_anchors(logits.float(), anchors) for logits in heads]
             values = [uncertainty.mutual_information(iter(parts)) for parts in zip(*passes, strict=True)]
             signals["mutual_information"] = uncertainty.aggregate(values, counts, self._options)
         return signals
@@ -302,9 +302,9 @@ def _class_uncertainty(probabilities: Tensor) -> Tensor:
     return (uncertainty.entropy(probabilities)[:, None] * objects / objects.sum(dim=1, keepdim=True)).sum(dim=0)
 
 
-def _at_anchors(probabilities: Tensor, anchors: Sequence[Tensor]) -> list[Tensor]:
-    """The probabilities (k, 1 + classes) at each image's chosen anchors."""
-    return [probabilities[image, chosen] for image, chosen in enumerate(anchors)]
+def _at_anchors(logits: Tensor, anchors: Sequence[Tensor]) -> list[Tensor]:
+    """The probabilities (k, 1 + classes) at each image's chosen anchors; logits: (batch, anchors, 1 + classes)."""
+    return [logits[image, chosen].softmax(dim=1) for image, chosen in enumerate(anchors)]
 
 
 def _object_counts(probabilities: Sequence[Tensor]) -> Tensor:

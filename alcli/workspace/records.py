@@ -285,6 +285,7 @@ class Scored(Summary):
         collapse: of the cycle's own model, which did not rank; None as a rule.
         asked_classes: in how many of the images asked for the model sees each class; empty where it does not say.
         reliance: of its uncertainties; None where nothing is held out, or no uncertainty was computed.
+        computed_by: the backend of the model's signals and its precision; empty where alcli computed none.
     """
 
     step = "score"
@@ -307,6 +308,7 @@ class Scored(Summary):
     collapse: Collapse | None = None
     asked_classes: dict[str, int] = field(default_factory=dict)
     reliance: Reliance | None = None
+    computed_by: str = ""
 
     def document(self) -> dict[str, Any]:
         """The summary as JSON values."""
