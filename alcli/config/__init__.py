@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 
 from alcli import plugins
 from alcli.config._sections import (
+    CacheOptions,
     CostOptions,
     LearnerOptions,
     ModelOptions,
@@ -47,6 +48,7 @@ from alcli.system.typed_values import Text, read_value
 __all__ = [
     "FILE_NAME",
     "KINDS",
+    "CacheOptions",
     "Config",
     "CostOptions",
     "LearnerOptions",
@@ -93,6 +95,7 @@ class Config(Section):
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
     score: ScoreOptions = ScoreOptions()
+    cache: CacheOptions = CacheOptions()
     strategy: SerializeAsAny[StrategyOptions] = StrategyOptions()
     selection: SelectionOptions = SelectionOptions()
     report: ReportOptions = ReportOptions()

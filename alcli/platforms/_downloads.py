@@ -91,7 +91,7 @@ class Downloads:
             DataError: the image cannot be downloaded: an invalid address, refused twice.
             PlatformError: its host does not answer, or not in time.
         """
-        path = self._path(key)
+        path = self.place(key)
         if path.is_file():
             return path
         if reason := self._unanswered.get(path):
@@ -117,14 +117,15 @@ class Downloads:
 
         If its host sends the same bytes again, they are refused like an image that is gone.
         """
-        path = self._path(key)
+        path = self.place(key)
         if not path.is_file():
             return False
         self._refuse(path, _undecodable(path))
         path.unlink(missing_ok=True)
         return True
 
-    def _path(self, key: str) -> Path:
+    def place(self, key: str) -> Path:
+        """Where the image's file lies, or will lie."""
         digest = sha256_of_text(key)
         return self._folder / digest[:2] / digest
 

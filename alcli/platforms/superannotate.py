@@ -100,6 +100,10 @@ class Superannotate:
             return self._downloads.file(_key(item), lambda: self._client.original(item.folder, int(item.id)))
         return self._downloads.file(_key(item), lambda: (item.uri, {}))
 
+    def download_place(self, item: Item) -> Path | None:
+        """Where the download lies, or will lie; None with a mirror folder."""
+        return self._downloads.place(_key(item)) if self._options.images is None else None
+
     def drop_image(self, item: Item) -> bool:
         """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
         return self._options.images is None and self._downloads.drop(_key(item))
