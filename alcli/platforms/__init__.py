@@ -181,6 +181,6 @@ class Checking(Protocol):
 class Examinable(Protocol):
     """A platform on another machine, which ``alcli doctor --online`` can check."""
 
-    def checks(self) -> Iterator[tuple[str, bool, str]]:
-        """Yield (what was checked, whether it is fine, details)."""
+    def checks(self) -> Iterator[tuple[str, bool | None, str]]:
+        """Yield (what was checked, whether it is fine, details); None is a warning."""
         ...

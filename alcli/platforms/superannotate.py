@@ -13,6 +13,7 @@ from alcli.formats import Purpose
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
+from alcli.platforms._key_age import describe_age
 from alcli.platforms._mirror import mirror_path
 from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, parts, project_name
 from alcli.platforms._superannotate_options import SuperannotateOptions
@@ -187,11 +188,12 @@ class Superannotate:
             ]
         return refused
 
-    def checks(self) -> Iterator[tuple[str, bool, str]]:
+    def checks(self) -> Iterator[tuple[str, bool | None, str]]:
         """Yield (what was checked, whether it is fine, details) for ``alcli doctor``; asks the platform."""
         client = self._client
         yield "token", True, f"from {client.credentials.source}, for {client.credentials.url}"
         team = client.account.controller.team_id
+        yield "age of the key", *describe_age(client.credentials.token)
         yield "clock of the service", *_check_clock(client.wire.skew)
         yield "team", True, f"team {team}"
         yield "project", True, f"{client.project.name} (id {client.project.id})"
