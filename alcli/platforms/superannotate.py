@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +26,8 @@ from alcli.priorities import priorities
 from alcli.system.clock import LARGEST_SKEW
 
 STORED = "superannotate:"
+SIGNED_SECONDS = 300.0
+"""After which addresses that were refused as too old are listed once more."""
 LEFT = 0.0
 """The priority of an item that has left the queue; queued items have a larger one."""
 SETTINGS = (
@@ -55,6 +61,9 @@ class Superannotate:
         self._client = Client(options, cache.parent / "logs")
         self._downloads = Downloads(cache / "images", options, self._client.credentials.url)
         self._listed: list[Row] | None = None
+        self._listing = threading.Lock()
+        self._signed: dict[str, str] = {}
+        self._signed_at = -math.inf
         self._purpose = Purpose()
 
     def set_task(self, task: TaskOptions) -> None:
@@ -99,7 +108,17 @@ class Superannotate:
             return mirror_path(self._options.images, item)
         if item.uri.startswith(STORED):
             return self._downloads.file(_key(item), lambda: self._client.original(item.folder, int(item.id)))
-        return self._downloads.file(_key(item), lambda: (item.uri, {}))
+        addresses = itertools.chain([item.uri], self._new_addresses(item))
+        return self._downloads.file(_key(item), lambda: (next(addresses), {}))
+
+    def _new_addresses(self, item: Item) -> Iterator[str]:
+        """The address of an image that the service signs anew; one listing has those of all images."""
+        with self._listing:
+            if time.monotonic() - self._signed_at > SIGNED_SECONDS:
+                self._signed = {str(row.id): row.url for row in self._client.rows()}
+                self._signed_at = time.monotonic()
+        while True:
+            yield self._signed.get(item.id) or item.uri
 
     def download_place(self, item: Item) -> Path | None:
         """Where the download lies, or will lie; None with a mirror folder."""

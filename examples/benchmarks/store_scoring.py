@@ -66,7 +66,7 @@ def cpu_of(process: subprocess.Popen[bytes]) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def make(folder: Path, count: int) -> None:
+def make(folder: Path, count: int, workers: int | None) -> None:
     """The same pool in a folder and in the store, and a workspace with a trained model for each."""
     photos, labels = folder / "photos", folder / "labels"
     photos.mkdir()
@@ -80,20 +80,11 @@ def make(folder: Path, count: int) -> None:
         size = "<size><width>640</width><height>480</height></size>"
         text = f"<annotation>{size}<object><name>a</name>{box}</object></annotation>"
         (labels / f"{path.stem}.xml").write_text(text)
+    settings = ["--set", "train.epochs=1", "--set", "train.min_steps=0"]
+    settings += [] if workers is None else ["--set", f"score.workers={workers}"]
     for name, images in (("local", photos), ("remote", POOL)):
         root = str(folder / name)
-        alcli(
-            "init",
-            root,
-            "--images",
-            str(images),
-            "--annotations",
-            str(labels),
-            "--set",
-            "train.epochs=1",
-            "--set",
-            "train.min_steps=0",
-        )
+        alcli("init", root, "--images", str(images), "--annotations", str(labels), *settings)
         alcli("pull", "-w", root, "-q")
         alcli("train", "-w", root, "-q")
 
@@ -156,13 +147,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--look", type=Path)
+    parser.add_argument("--workers", type=int, help="decoding processes; default: alcli's own")
+    parser.add_argument("--look", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.look:
         look(arguments.look)
     results: dict[str, list[dict[str, float | str]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder, store() as server:
-        make(Path(folder), arguments.images)
+        make(Path(folder), arguments.images, arguments.workers)
         for number in range(arguments.rounds):
             for way in ("local", "cold", "warm"):
                 results[way].append(run(Path(folder), way, server))
