@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
 from alcli import images
 from alcli.annotations import Annotation
 from alcli.artifacts.configured_task import class_names, make_task
+from alcli.artifacts.local_images import ask_again, fetch_images, local_places
 from alcli.artifacts.sides import MOST_UNLABELED, assign_sides, recorded_sides, split_held_out
 from alcli.context import Context
 from alcli.errors import DataError, PlatformError, Unreadable
@@ -69,11 +64,11 @@ def prepare_examples(context: Context) -> Examples:
 
 
 def _unlabeled(context: Context) -> list[Example]:
-    """The pool, as far as its images can be fetched; nothing where no scoring pass will need its images."""
+    """The pool, with images that may have to be downloaded yet; nothing where no scoring pass will need its images."""
     if not make_strategy(context.config.strategy.name).needs:
         return []
     items = context.workspace.store.pool().in_state(UNLABELED)[:MOST_UNLABELED]
-    paths, _ = fetch_images(context, items)  # the scoring pass reports the others
+    paths, _, _ = local_places(context, items)  # the scoring pass reports the others
     return [Example(item, paths[item.id], None, None) for item in items if item.id in paths]
 
 
@@ -94,20 +89,6 @@ def held_out_examples(context: Context, task: Task, share: float) -> list[Exampl
     return split_held_out(_encode(task, items, paths, facts, annotations)[0], recorded_sides(context, facts), share)[1]
 
 
-def fetch_images(context: Context, items: Sequence[Item]) -> tuple[dict[str, Path], list[Refusal]]:
-    """Fetch images; returns local files by item id, and the items whose pixels the platform cannot give."""
-    paths: dict[str, Path] = {}
-    refusals = []
-    with context.progress.track("Fetching", len(items)) as advance:
-        for item, answer in zip(items, _in_threads(context.platform.image, items), strict=True):
-            if isinstance(answer, Refusal):
-                refusals.append(answer)
-            elif isinstance(answer, Path):
-                paths[item.id] = answer
-            advance(1)
-    return paths, refusals
-
-
 def check_reachable(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
     """Raise PlatformError when more than half of the images cannot be read now: a disk or a host is missing then.
 
@@ -121,17 +102,6 @@ def check_reachable(items: Sequence[Item], refusals: Sequence[Refusal]) -> None:
             kept="What is known about them is kept, and the annotators' queue is unchanged.",
             do="Is the disk mounted, does the host of the images answer? Then run the same command again.",
         )
-
-
-def ask_again(context: Context, refusals: Sequence[Refusal]) -> list[Refusal]:
-    """Drop the downloads of images that cannot be decoded; these refusals are transient: the next run asks again."""
-    items = context.workspace.store.pool().items if refusals else {}
-    return [
-        replace(refusal, transient=True)
-        if not refusal.transient and refusal.id in items and context.drop_image(items[refusal.id])
-        else refusal
-        for refusal in refusals
-    ]
 
 
 def inspect_images(
@@ -175,45 +145,6 @@ def _inspect(path: Path) -> ImageFacts | tuple[str, bool]:
         return images.inspect(path)
     except DataError as error:
         return error.what, isinstance(error, Unreadable)
-
-
-def _in_threads(function: Callable[[Item], object], items: Sequence[Item]) -> Iterator[object]:
-    """Call the function for each item in threads; results come in order, a DataError becomes a Refusal.
-
-    At an error or a signal nobody waits for the other threads: one of them may be waiting for a host.
-    """
-    todo, pending = iter(items), deque[Future[object]]()
-    calls: SimpleQueue[tuple[Future[object], Item] | None] = SimpleQueue()
-    count = os.cpu_count() or 1
-    for _ in range(min(count, len(items))):
-        threading.Thread(target=_answer_calls, args=(function, calls), daemon=True).start()
-    try:
-        while True:
-            for item in itertools.islice(todo, 2 * count - len(pending)):
-                pending.append(Future())
-                calls.put((pending[-1], item))
-            if not pending:
-                return
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
-        for _ in range(count):
-            calls.put(None)
-
-
-def _answer_calls(function: Callable[[Item], object], calls: SimpleQueue[tuple[Future[object], Item] | None]) -> None:
-    while call := calls.get():
-        future, item = call
-        if not future.set_running_or_notify_cancel():
-            continue
-        try:
-            future.set_result(function(item))
-        except DataError as error:
-            transient = isinstance(error, Unreadable)
-            future.set_result(Refusal(item.id, item.name, error.what, item.version, transient))
-        except BaseException as error:
-            future.set_exception(error)
 
 
 def _encode(

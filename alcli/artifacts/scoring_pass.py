@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alcli.artifacts import signal_parts
-from alcli.artifacts.examples import ask_again, fetch_images
+from alcli.artifacts.local_images import ArrivingExamples, ask_again, local_places
 from alcli.artifacts.predictor import Part, Predictor
 from alcli.context import Context
 from alcli.items import ImageFacts, Item, Refusal, fingerprint
@@ -100,12 +101,13 @@ class ScoringPass:
 
     def _pass(self, names: frozenset[str], items: Sequence[Item], folder_name: str) -> Part:
         paths, refusals = dict.fromkeys((item.id for item in items), NOWHERE), list[Refusal]()
+        remote: frozenset[str] = frozenset()
         if self.predictor.needs_images(names):
-            paths, refusals = fetch_images(self.context, items)
+            paths, remote, refusals = local_places(self.context, items)
         folder = self.context.workspace.cycle_folder(self.cycle) / folder_name
         folder.mkdir(exist_ok=True)
         parts = self._parts(names, items, paths, folder)
-        unfinished = self._compute_missing(names, parts)
+        unfinished = self._compute_missing(names, parts, remote)
         for leftover in set(folder.iterdir()) - (set(parts) - set(unfinished)):
             leftover.unlink()
         return _join(
@@ -134,21 +136,32 @@ class ScoringPass:
         hashes = (sha256_of_text(key, computed_by)[:32] for key in keys)
         return {folder / f"{name}.safetensors": part for name, part in zip(hashes, parts, strict=True)}
 
-    def _compute_missing(self, names: frozenset[str], parts: dict[Path, list[Example]]) -> dict[Path, Part]:
-        """Write the parts that are missing; return those that must not be kept because an image may yet be readable."""
+    def _compute_missing(
+        self, names: frozenset[str], parts: dict[Path, list[Example]], remote: frozenset[str]
+    ) -> dict[Path, Part]:
+        """Write the parts that are missing; return those that must not be kept because an image may yet be readable.
+
+        Images are downloaded while others are looked at, and none of those whose parts are there.
+        """
         missing = {file: part for file, part in parts.items() if not is_intact(file)}
         rest = [example for part in missing.values() for example in part]
-        total = sum(map(len, parts.values()))
+        arriving = ArrivingExamples(self.context, rest, remote)
+        total, done = sum(map(len, parts.values())), 0
         unfinished: dict[Path, Part] = {}
-        with self.context.progress.track("Scoring", total, start=total - len(rest)) as advance:
+        with (
+            self.context.progress.track("Scoring", total, start=total - len(rest)) as advance,
+            contextlib.closing(arriving),
+        ):
             # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
-            stream = self.predictor.signals(rest, names, advance)
-            for file, (signals, refused) in zip(missing, stream, strict=True):
-                refused = ask_again(self.context, refused)
+            stream = self.predictor.signals(arriving if remote else rest, names, advance)
+            for (file, part), (signals, refused) in zip(missing.items(), stream, strict=True):
+                refused = ask_again(self.context, [arriving.explain(refusal) for refusal in refused])
                 if any(refusal.transient for refusal in refused):
                     unfinished[file] = (signals, refused)
                 else:
                     signal_parts.write(file, signals, refused)
+                done += len(part)
+                arriving.release(done)
         return unfinished
 
 

@@ -6,6 +6,7 @@ that show nearly the same are one group: a model would remember the one and be p
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alcli.artifacts.local_images import ArrivingExamples
 from alcli.artifacts.starting_weights import has_pretrained, settle_weights, weights_of
 from alcli.context import Context
 from alcli.errors import DataError
@@ -242,10 +244,13 @@ def _compute(context: Context, examples: Mapping[str, Example], classes: Sequenc
     key_of = {example.item.id: key for key, example in examples.items()}
     vectors: dict[str, np.ndarray] = {}
     plain = [replace(example, annotation=None) for example in examples.values()]
-    with context.progress.track("Comparing", len(plain)) as advance:
-        for signals, _ in inference.signals(
-            task, model, loss_head, plain, frozenset({"embedding"}), context.config.score, advance
-        ):
+    remote = frozenset(each.item.id for each in plain if context.download_place(each.item) is not None)
+    arriving, options = ArrivingExamples(context, plain, remote), context.config.score
+    with context.progress.track("Comparing", len(plain)) as advance, contextlib.closing(arriving):
+        given = arriving if remote else plain
+        parts = inference.signals(task, model, loss_head, given, frozenset({"embedding"}), options, advance)
+        for number, (signals, _) in enumerate(parts, 1):
+            arriving.release(number * options.shard)
             if len(signals):
                 vectors |= {key_of[i]: row for i, row in zip(signals.item_ids, signals["embedding"], strict=True)}
     return vectors

@@ -152,8 +152,8 @@ def _check_workspace(
     return [*checks, *further], inventory
 
 
-def _level(passed: bool) -> str:
-    return OK if passed else FAULT
+def _level(passed: bool | None) -> str:
+    return WARN if passed is None else OK if passed else FAULT
 
 
 def _disk(root: Path) -> Check:

@@ -11,6 +11,7 @@ from alcli.cli import _options as options
 
 if TYPE_CHECKING:
     from alcli.curves.outlook import Outlook
+    from alcli.curves.pace import Pace
 
 
 @click.command()
@@ -21,8 +22,9 @@ def command(session: options.Session, target: float | None) -> int:
     """Estimate how many more labels, cycles and hours a target takes, from the metrics of the cycles so far.
 
     Two cycles are enough for a forecast, but the intervals are useful only from about four. Hours are computed from
-    cost.seconds_per_item and cost.seconds_per_object, or from the times at which annotators drew each object, if the
-    platform records them. Without a target, the forecast is about the next cycle only.
+    cost.seconds_per_item and cost.seconds_per_object, else from the working times that the platform has recorded for
+    at least 10 images, else from a usual time per box or outline. Without a target, the forecast is about the next
+    cycle only.
 
     \b
     Examples:
@@ -46,7 +48,8 @@ def command(session: options.Session, target: float | None) -> int:
         if cycle.headline and not math.isfinite(cycle.headline[1]):
             session.console.say(f"Cycle {cycle.number} is ignored: its metric is not a number.")
     outlook = forecast_outlook(cycles, target if target is not None else config.report.target, means)
-    session.console.result(as_document(outlook), outlook.text)
+    lines = [outlook.text, *([outlook.pace.in_words] if outlook.pace else [])]
+    session.console.result(as_document(outlook), "\n".join(lines))
     return 0
 
 
@@ -61,6 +64,7 @@ def as_document(outlook: Outlook) -> dict[str, Any]:
         "next_cycle": gain and {"labels": outlook.budget, "gain": gain.mean, "low": gain.low, "high": gain.high},
         "agreement": _number(outlook.agreement),
         "seconds_per_label": _number(outlook.seconds_per_label),
+        "pace": _pace(outlook.pace),
         "advice": outlook.advice or None,
         "text": outlook.text,
     }
@@ -77,6 +81,19 @@ def as_document(outlook: Outlook) -> dict[str, Any]:
             "hours": {name: _number(outlook.hours(value)) for name, value in spans.items()},
         }
     return document
+
+
+def _pace(pace: Pace | None) -> dict[str, Any] | None:
+    if pace is None:
+        return None
+    return {
+        "source": pace.source,
+        "seconds_per_image": pace.per_image,
+        "seconds_per_object": pace.per_object,
+        "images": pace.images,
+        "idle_images": pace.idle,
+        "reference": pace.usual.source if pace.usual else None,
+    }
 
 
 def _number(value: float | None) -> float | None:

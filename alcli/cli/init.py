@@ -136,6 +136,8 @@ def _create(
     from alcli.workspace import Workspace
 
     requested: dict[str, Any] = {"task.name": "detection", "platform.name": "folder"}
+    # Which settings there are depends on the plug-ins, so these two are written even if the environment says them.
+    requested |= {setting: value for setting, value in config.environment().items() if setting in requested}
     requested |= {setting.replace("__", "."): value for setting, value in flags.items() if value is not None}
     requested |= dict(config.parse_override(text) for text in settings)
     if "learner.command" in requested:
@@ -159,7 +161,7 @@ def _create(
     finally:
         created.close()
     title = workspace.resolve().name if str(workspace) == "." else workspace
-    _confirm(resolved, workspace, console)
+    _confirm(checked.resolve_all(workspace.resolve()), workspace, console)
     if create:
         console.say(_create_project(resolved, workspace))
     return (
@@ -245,7 +247,7 @@ def _check_classes(wanted: Sequence[str], inventory: Inventory) -> None:
 
 
 def _check_settings(requested: dict[str, Any], workspace: Path) -> tuple[Config, Config]:
-    """The settings as given, and with resolved paths; complete with those of a new workspace.
+    """The settings as given, and those that a run from here has: with the environment's, paths resolved.
 
     Checked before anything is created; raises UsageError for unknown keys, plug-ins and folders."""
     from alcli import config, plugins
@@ -261,7 +263,10 @@ def _check_settings(requested: dict[str, Any], workspace: Path) -> tuple[Config,
         if requested.setdefault(f"platform.{key}", value) == value:
             config.put(document, f"platform.{key}", value)
     checked = config.check(document)
-    resolved = checked.resolve_all(workspace.resolve())
+    for setting, value in config.environment().items():
+        if setting not in requested:
+            config.put(document, setting, value)
+    resolved = config.check(document).resolve_all(workspace.resolve())
     if checked.learner.name not in plugins.names("learners"):
         plugins.load("learners", checked.learner.name)
     check = getattr(platform, "check", None)

@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 
 from alcli import plugins
 from alcli.config._sections import (
+    CacheOptions,
     CostOptions,
     LearnerOptions,
     ModelOptions,
@@ -47,6 +48,7 @@ from alcli.system.typed_values import Text, read_value
 __all__ = [
     "FILE_NAME",
     "KINDS",
+    "CacheOptions",
     "Config",
     "CostOptions",
     "LearnerOptions",
@@ -62,6 +64,7 @@ __all__ = [
     "TaskOptions",
     "TrainOptions",
     "check",
+    "environment",
     "fields_of_plug_in",
     "load",
     "own_options",
@@ -93,6 +96,7 @@ class Config(Section):
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
     score: ScoreOptions = ScoreOptions()
+    cache: CacheOptions = CacheOptions()
     strategy: SerializeAsAny[StrategyOptions] = StrategyOptions()
     selection: SelectionOptions = SelectionOptions()
     report: ReportOptions = ReportOptions()
@@ -145,15 +149,19 @@ def load(
     """
     document = _read(workspace / FILE_NAME)
     in_file = {f"{name}.{key}" for name, table in document.items() if isinstance(table, dict) for key in table}
-    variables = _from_environment(environ)
-    given = [(setting, Text(environ[variable])) for variable, setting in variables.items()]
+    given = [*environment(environ).items()]
     given += [parse_override(override) if isinstance(override, str) else override for override in overrides]
     for setting, value in given:
         put(document, setting, value)
-    _check_variables(document, variables)
+    _check_variables(document, _from_environment(environ))
     config = check(document).resolve_all(workspace)
     config._in_file = frozenset(in_file - {setting for setting, _ in given})
     return config
+
+
+def environment(environ: Mapping[str, str] = os.environ) -> dict[str, Text]:
+    """The settings that ``ALCLI_SECTION_KEY`` variables give, known or not, by ``section.key``."""
+    return {setting: Text(environ[variable]) for variable, setting in _from_environment(environ).items()}
 
 
 def check(document: Mapping[str, Any]) -> Config:

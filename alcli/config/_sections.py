@@ -225,6 +225,15 @@ class ScoreOptions(Section):
     )
 
 
+class CacheOptions(Section):
+    """Downloaded images, which are kept for the next cycle."""
+
+    max_gb: float = Field(
+        50.0, ge=0, le=1e6,
+        description="when they take more, the least recently used go; those in use stay; 0: all are kept",
+    )  # fmt: skip
+
+
 class StrategyOptions(Section):
     """How signals become acquisition scores."""
 

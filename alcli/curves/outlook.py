@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from alcli.annotations import object_counts
-from alcli.config import Config, CostOptions
+from alcli.config import Config
 from alcli.curves.estimate import Estimate
 from alcli.curves.forecast import Bundle, Needed, fit, labels_needed
 from alcli.curves.history import CycleFacts, apart, curve
 from alcli.curves.metrics import metric_name, percent
+from alcli.curves.pace import Pace, pace_of
 from alcli.curves.recipe import differences
 from alcli.errors import DataError
 from alcli.system.text import quantity
@@ -25,8 +25,8 @@ STABLE = 0.95
 """Agreement between two models that counts as stable for any metric."""
 SETTLED = 0.8
 """Agreement below which nobody would call a model settled, even if it is a weak one and agrees with people no more."""
-NEWEST, FEWEST_TIMES = 500, 5
-"""Newest annotations that costs are estimated from, and how many of them must have a time."""
+NEWEST = 500
+"""Newest annotations that costs are estimated from."""
 LIKELY = 0.5
 """Share of curves that must reach a target for it to count as reachable."""
 
@@ -38,7 +38,7 @@ class Outlook:
     Attributes:
         bundle: None if there are too few points; ``text`` then says what is missing.
         metric, value, labels: of the newest point.
-        timed: annotated images that the seconds are estimated from; 0 if the configuration sets them.
+        pace: how long annotators work; None if nothing says it.
         needed: total labels to the target; None without a target. left: unlabeled images.
         next_gain: of the next budget. agreement: of the newest model's predictions with the previous one's, in [0, 1].
         advice: go on, unsure or stop; "" without a forecast.
@@ -55,7 +55,7 @@ class Outlook:
     budget: int = 1
     left: int | None = None
     seconds_per_label: float | None = None
-    timed: int = 0
+    pace: Pace | None = None
     next_gain: Estimate | None = None
     agreement: float | None = None
     advice: str = ""
@@ -99,42 +99,28 @@ class Means:
     Attributes:
         left: unlabeled images.
         objects_per_item: mean number of annotated objects per image.
-        measured: median seconds of work per image, from the platform's times for ``timed`` images.
+        pace: how long annotators work on an image; None if nothing says it.
     """
 
     budget: int
     left: int | None = None
     objects_per_item: float = 0.0
-    cost: CostOptions = field(default_factory=CostOptions)
-    measured: float | None = None
-    timed: int = 0
-
-    @property
-    def has_cost_settings(self) -> bool:
-        """Whether the configuration sets the seconds per item or object."""
-        return self.cost.seconds_per_item is not None or self.cost.seconds_per_object is not None
+    pace: Pace | None = None
 
     @property
     def seconds(self) -> float | None:
-        """To annotate an average image: from the configuration, else as measured, else None."""
-        if not self.has_cost_settings:
-            return self.measured
-        return (self.cost.seconds_per_item or 0.0) + (self.cost.seconds_per_object or 0.0) * self.objects_per_item
+        """To annotate an average image; None if nothing says how long annotators work."""
+        return self.pace.seconds(self.objects_per_item) if self.pace else None
 
 
 def means_of(workspace: Workspace, config: Config, left: int) -> Means:
     """The means of a workspace with ``left`` unlabeled images; averages are over its newest annotations."""
     newest = workspace.store.newest_annotations(NEWEST)
-    times = [annotation.seconds for annotation in newest if annotation.seconds]
-    if len(times) < FEWEST_TIMES:
-        times = []
     return Means(
         config.selection.budget_of(left),
         left,
         sum(object_counts(newest).values()) / max(len(newest), 1),
-        config.cost,
-        statistics.median(times) if times else None,
-        len(times),
+        pace_of(newest, config.cost, config.task.name),
     )
 
 
@@ -185,7 +171,7 @@ def forecast_outlook(cycles: Sequence[CycleFacts], target: float | None, means: 
         budget=means.budget,
         left=means.left,
         seconds_per_label=means.seconds,
-        timed=0 if means.has_cost_settings else means.timed,
+        pace=means.pace,
         next_gain=gain,
         agreement=newest.agreement,
     )
@@ -264,8 +250,7 @@ def _target_in_words(outlook: Outlook) -> str:
     parts = [f"{more}{interval}", f"{cycles} of {outlook.budget}"]
     hours = outlook.hours(needed.median)
     if hours is not None:
-        pace = f" at the pace of {quantity(outlook.timed, 'image')}" if outlook.timed else ""
-        parts.append(f"{hours:.1f} hours{pace}")
+        parts.append(f"{hours:.1f} hours{outlook.pace.in_short if outlook.pace else ''}")
     text = ", ".join(parts)
     text = f"{name} takes about {text}" if math.isfinite(high) else f"{name}: perhaps {text}; too early to be sure"
     if outlook.left is not None and outlook.more(needed.median) > outlook.left:

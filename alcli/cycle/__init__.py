@@ -26,6 +26,8 @@ WITHOUT_EFFECT: Any = {
     "score": {"workers"},
     "report": True,
     "cost": True,
+    "cache": True,
+    "notify": True,
 }
 """Settings that change neither the model nor the list."""
 

@@ -127,7 +127,7 @@ def _gather(
     context: Context, scored: StepRecord[Scored], rows: Sequence[QueryRow], prelabels: bool, link: bool
 ) -> tuple[writers.Batch, list[Refusal]]:
     """The images with their files, sizes and predictions; and those that cannot be read now."""
-    from alcli.artifacts.examples import fetch_images
+    from alcli.artifacts.local_images import fetch_images
 
     items = [row.item for row in rows]
     if prelabels:

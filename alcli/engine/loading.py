@@ -13,7 +13,7 @@ import itertools
 import os
 import pickle
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,15 @@ LoadedBatch = tuple[Batch | None, list[Refusal]]
 """(batch of the images that could be loaded, None without any; the other images)."""
 Order = Callable[[int], Sequence[Sequence[int]]]
 """Epoch from 0 → positions of its examples, one list per batch."""
+
+
+@runtime_checkable
+class Arriving(Protocol):
+    """Examples whose images are still on their way."""
+
+    def arrived(self, positions: Sequence[int], wait: bool) -> bool:
+        """Whether these images can be loaded now, or never; with ``wait``, not before they can."""
+        ...
 
 
 def batches(
@@ -107,7 +116,9 @@ class _Stream:
 
     def __init__(self, dataset: _Examples, plan: _Plan, workers: int) -> None:
         self._load = functools.partial(_load_batch, dataset)
+        self._arrived = dataset.arrived
         self._plan = iter(plan)
+        self._next: list[tuple[int, int]] | None = None
         self._workers = Workers(self._load, workers, _prepare_worker, _TensorPickler)
 
     def __iter__(self) -> Iterator[LoadedBatch]:
@@ -115,9 +126,16 @@ class _Stream:
 
     def __next__(self) -> LoadedBatch:
         if not len(self._workers):
-            return self._load(next(self._plan))
-        for keys in itertools.islice(self._plan, PREFETCHED * len(self._workers) - self._workers.pending):
-            self._workers.send(keys)
+            keys = next(self._plan)
+            self._arrived(keys, wait=True)
+            return self._load(keys)
+        while self._workers.pending < PREFETCHED * len(self._workers):
+            self._next = self._next or next(self._plan, None)
+            # While there is something to compute, nothing waits for images.
+            if self._next is None or not self._arrived(self._next, wait=not self._workers.pending):
+                break
+            self._workers.send(self._next)
+            self._next = None
         if not self._workers.pending:
             raise StopIteration
         loaded: LoadedBatch = self._workers.receive()
@@ -206,6 +224,12 @@ class _Examples:
     def __init__(self, task: Task, examples: Sequence[Example], augment: str, seed: int) -> None:
         self._task, self._examples, self._augment, self._seed = task, examples, augment, seed
         self._deadly: dict[int, Died] = {}
+
+    def arrived(self, keys: Sequence[tuple[int, int]], wait: bool) -> bool:
+        """Whether these (epoch, position) can be loaded; with ``wait``, not before they can."""
+        if not isinstance(self._examples, Arriving):
+            return True
+        return self._examples.arrived([position for _, position in keys], wait)
 
     def refuse(self, keys: Sequence[tuple[int, int]], death: WorkerStuck) -> None:
         """Refuse the example at which a process got stuck while it loaded this batch."""

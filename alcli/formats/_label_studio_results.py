@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,14 @@ def read_results(name: str, given: object, purpose: Purpose, seconds: float | No
     for pose in _poses(points, boxes, size):
         objects.add(pose)
     return objects.annotation(name, size if all(size) else None, seconds=seconds)
+
+
+def working_seconds(document: Mapping[str, Any]) -> float | None:
+    """How long the annotator worked on an annotation, its ``lead_time``; None if it is no positive number."""
+    seconds = document.get("lead_time")
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+        return None
+    return float(seconds)
 
 
 def _read_part(number: int, result: Any, size: Size) -> Part | None:

@@ -12,13 +12,13 @@ from alcli.errors import DataError
 from alcli.formats import Purpose
 from alcli.formats._coco_entries import load_json
 from alcli.formats._files import annotation_files, dataset_files
-from alcli.formats._label_studio_results import Control, read_results, write_results
+from alcli.formats._label_studio_results import Control, read_results, working_seconds, write_results
 from alcli.formats._names import Claim, ImageNames, Matched, match_claims, without_upload_marks
 from alcli.items import Refusal
 from alcli.system.hashing import sha256_of_text
 from alcli.system.text import is_text
 
-__all__ = ["Control", "LabelStudio", "read_results", "write_results"]
+__all__ = ["Control", "LabelStudio", "read_results", "working_seconds", "write_results"]
 
 
 class LabelStudio:
@@ -58,7 +58,7 @@ class LabelStudio:
         annotations = self._matched.source(name)
         if len(annotations) > 1:
             raise DataError(f"its task has {len(annotations)} annotations; keep one of them")
-        return read_results(name, annotations[0].get("result"), self.purpose)
+        return read_results(name, annotations[0].get("result"), self.purpose, working_seconds(annotations[0]))
 
 
 def _tasks(path: Path) -> list[dict[str, Any]]:

@@ -26,7 +26,8 @@ from typing import Any
 import yaml
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import Examples, fetch_images
+from alcli.artifacts.examples import Examples
+from alcli.artifacts.local_images import fetch_images
 from alcli.context import Context
 from alcli.items import UNLABELED, Item
 from alcli.system.files import SHARED, atomic_write

@@ -72,6 +72,15 @@ class Downloading(Protocol):
 
 
 @runtime_checkable
+class Placing(Protocol):
+    """A platform that knows where a download will lie, so that a pass can begin before all images are there."""
+
+    def download_place(self, item: Item) -> Path | None:
+        """The file that ``image`` returns, there or not; None if it is no download."""
+        ...
+
+
+@runtime_checkable
 class TaskAware(Protocol):
     """A platform whose annotations are read differently for different tasks."""
 
@@ -172,6 +181,6 @@ class Checking(Protocol):
 class Examinable(Protocol):
     """A platform on another machine, which ``alcli doctor --online`` can check."""
 
-    def checks(self) -> Iterator[tuple[str, bool, str]]:
-        """Yield (what was checked, whether it is fine, details)."""
+    def checks(self) -> Iterator[tuple[str, bool | None, str]]:
+        """Yield (what was checked, whether it is fine, details); None is a warning."""
         ...

@@ -21,6 +21,10 @@ LARGEST_ANSWER = 512 * 2**20
 PIECE = 2**16
 KEPT = "Everything done before this is kept."
 AGAIN = "Run the same command again later."
+ROTATE = (
+    "Rotate it with an overlap: make a new key, put it in the place of this one, run `alcli doctor --online`, and only "
+    "then revoke the old one."
+)
 
 
 class Transient(Exception):
@@ -52,10 +56,11 @@ def check_answer(status: int, headers: Mapping[str, str], what: str, source: str
         )
     if status in (401, 403):
         why = "was rejected" if status == 401 else "is not allowed to do this"
+        do = f"Is it complete, and for this service? If it has expired or was revoked: {ROTATE[0].lower()}{ROTATE[1:]}"
         raise AuthError(
             f"The token from {source} {why} ({status} to {what}).",
             kept=KEPT,
-            do="Check the token, whether it has expired, and the role of its user in the project.",
+            do=do if status == 401 else "Check the token, and the role of its user in the project.",
         )
     if "text/html" in headers.get("Content-Type", ""):
         raise PlatformError(

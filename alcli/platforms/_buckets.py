@@ -116,7 +116,7 @@ class Bucket:
         """
         if not address.startswith(f"{self.address}/") or ".." in address.split("/"):
             raise DataError(f"its address {address!r} does not lie below {self.address}")
-        target = self._target(address, version)
+        target = self.place(address, version)
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             clock = Clock(SECONDS)
@@ -126,9 +126,14 @@ class Bucket:
                 raise Unreadable(f"{self.address} does not send it: {failure}") from None
         return target
 
+    def place(self, address: str, version: str) -> Path:
+        """Where the image's file lies, or will lie."""
+        digest = sha256_of_text(address, version)
+        return self._cache / digest[:2] / digest
+
     def drop(self, address: str, version: str) -> bool:
         """Drop the download of an image that cannot be decoded; whether there was one."""
-        target = self._target(address, version)
+        target = self.place(address, version)
         there = target.is_file()
         target.unlink(missing_ok=True)
         return there
@@ -157,10 +162,6 @@ class Bucket:
             raise PlatformError(f"There is no {self.address}.", kept=KEPT, do="See platform.images.") from None
         except Exception as error:  # drivers raise what their libraries raise
             raise _listing_error(self.address, error) from None
-
-    def _target(self, address: str, version: str) -> Path:
-        digest = sha256_of_text(address, version)
-        return self._cache / digest[:2] / digest
 
     def _download(self, address: str, target: Path, clock: Clock) -> None:
         path = posixpath.join(self._root, address[len(self.address) + 1 :])

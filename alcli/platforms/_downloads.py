@@ -41,6 +41,8 @@ PIECE = 2**16
 MOST_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410)
+EXPIRED = (400, 401, 403)
+"""How stores refuse an address whose signature is too old."""
 SECONDS_UNTIL_BELIEVED = 12 * 3600.0
 MOST_UNANSWERED = 3
 """Images of one run whose hosts may fail; one more is an error of the platform."""
@@ -50,6 +52,10 @@ STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\
 """How the formats that alcli decodes begin, in addition to WebP."""
 TEXT_TYPES = ("text/", "application/json", "application/xml", "application/xhtml")
 GetSource = Callable[[], tuple[str, Mapping[str, str]]]
+
+
+class Expired(Unreadable):
+    """The host refuses an address that it may have signed for a time that is over."""
 
 
 class Refused(Exception):
@@ -83,7 +89,8 @@ class Downloads:
 
         Args:
             key: identifies the image permanently.
-            get_source: returns (address, headers); called only when a download is needed.
+            get_source: returns (address, headers); called only when a download is needed, and once more when the
+                address may have expired.
 
         Raises:
             Unreadable: what came is no image, the host refuses it for the first time, or it is one of the first
@@ -91,15 +98,26 @@ class Downloads:
             DataError: the image cannot be downloaded: an invalid address, refused twice.
             PlatformError: its host does not answer, or not in time.
         """
-        path = self._path(key)
+        path = self.place(key)
         if path.is_file():
             return path
         if reason := self._unanswered.get(path):
             raise Unreadable(reason)
         url, headers = get_source()
-        host = _origin(url)[1]
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         clock = Clock(max(min(self._seconds, self._seconds + SECONDS_TO_SPARE - self._lost), 1.0))
+        try:
+            self._download(url, headers, path, clock)
+        except Expired:
+            again, headers = get_source()
+            if again == url:
+                raise
+            self._download(again, headers, path, clock)
+        _note(path).unlink(missing_ok=True)
+        return path
+
+    def _download(self, url: str, headers: Mapping[str, str], path: Path, clock: Clock) -> None:
+        host = _origin(url)[1]
         try:
             self._policy(lambda: clock.call(lambda: self._fetch(url, headers, path, clock)))
         except Transient as failure:
@@ -109,22 +127,21 @@ class Downloads:
             raise self._give_up(path, host, str(failure), clock, slow) from None
         except Refused as refusal:
             raise self._refuse(path, str(refusal)) from None
-        _note(path).unlink(missing_ok=True)
-        return path
 
     def drop(self, key: str) -> bool:
         """Drop the file of an image that cannot be decoded; whether it will be asked for again.
 
         If its host sends the same bytes again, they are refused like an image that is gone.
         """
-        path = self._path(key)
+        path = self.place(key)
         if not path.is_file():
             return False
         self._refuse(path, _undecodable(path))
         path.unlink(missing_ok=True)
         return True
 
-    def _path(self, key: str) -> Path:
+    def place(self, key: str) -> Path:
+        """Where the image's file lies, or will lie."""
         digest = sha256_of_text(key)
         return self._folder / digest[:2] / digest
 
@@ -230,8 +247,10 @@ def _check_status(status: int) -> None:
         raise Transient(f"status {status}")
     if status in GONE:
         raise Refused(f"it cannot be downloaded: status {status}")
+    if status in EXPIRED:
+        raise Expired(f"it cannot be downloaded: status {status}")
     if status != 200:
-        # Not for good: a signed address may have expired, or a log-in page may be in between.
+        # Not for good: a log-in page may be in between.
         raise Unreadable(f"it cannot be downloaded: status {status}")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from alcli.errors import DataError, UsageError
+from alcli.formats.label_studio import working_seconds
 
 NEWEST, MAJORITY = "newest", "majority"
 Document = Mapping[str, Any]
@@ -54,7 +54,7 @@ def choose_annotation(
         raise DataError(f"its annotation was withdrawn, or {who} is not among its annotators")
     given = sorted(given, key=lambda each: (str(each.get("updated_at") or ""), int(each.get("id") or 0)))
     chosen = _majority(given, controls) if rule == MAJORITY else given[-1]
-    return Answer(_results(chosen, controls), _seconds(chosen))
+    return Answer(_results(chosen, controls), working_seconds(chosen))
 
 
 def _majority(given: Sequence[Document], controls: Collection[str]) -> Document:
@@ -88,10 +88,3 @@ def _person(document: Document) -> int | None:
     by = document.get("completed_by")
     number = by.get("id") if isinstance(by, dict) else by
     return number if isinstance(number, int) else None
-
-
-def _seconds(document: Document) -> float | None:
-    seconds = document.get("lead_time")
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not math.isfinite(seconds):
-        return None
-    return float(seconds) if seconds > 0 else None

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
 from alcli.items import Refusal
 from alcli.platforms import _superannotate_sdk as sdk
-from alcli.platforms._answers import AGAIN, KEPT
+from alcli.platforms._answers import AGAIN, KEPT, ROTATE
 from alcli.platforms._http import OutOfTime
+from alcli.platforms._key_age import remember_key
 from alcli.platforms._superannotate_options import SuperannotateOptions
 from alcli.platforms._superannotate_rows import Row, describe_refusal, item_key, read_row
 from alcli.platforms._superannotate_token import find_credentials
@@ -46,7 +47,9 @@ class Client:
         """The logged-in ``SAClient``; raises AuthError when the token is refused."""
         register(self.wire)
         with self._reporting_errors("the log-in"):
-            return sdk.log_in(self.credentials, self._logs)
+            account = sdk.log_in(self.credentials, self._logs)
+        remember_key(self.credentials.token)
+        return account
 
     @functools.cached_property
     def project(self) -> Any:
@@ -176,13 +179,15 @@ class Client:
                 self._data(answer)
 
     def add_to_subset(self, item_ids: Sequence[int], subset: str) -> None:
-        """Add items to a named subset, which is created if missing."""
+        """Add items to a named subset, which is created if missing; by the SDK's own call for it, where it has one."""
         for part in parts(item_ids, NAMES_A_CALL):
+            items = [{"id": item_id} for item_id in part]
             with self._reporting_errors(f"the subset {subset!r}"):
-                answer = self.account.controller.subsets.add_items(
-                    self.project, subset, [{"id": item_id} for item_id in part]
-                )
-                self._data(answer)
+                explore: Any = getattr(self.account, "explore", None)
+                if hasattr(explore, "add_items_to_subset"):
+                    explore.add_items_to_subset(self.project.name, subset, items)
+                else:
+                    self._data(self.account.controller.subsets.add_items(self.project, subset, items))
 
     def classes(self) -> set[str]:
         """Names of the project's annotation classes."""
@@ -311,7 +316,8 @@ class Client:
             text = redact(f"{type(error).__name__}: {error}").strip().rstrip(".")
             if type(error).__name__ == "SAAuthError":
                 raise AuthError(
-                    f"The token from {self.credentials.source} was refused: {text}.", do="Check the token and its team."
+                    f"The token from {self.credentials.source} was refused: {text}.",
+                    do=f"Check the token and its team. If it has expired or was revoked: {ROTATE}",
                 ) from None
             raise PlatformError(f"SuperAnnotate, {what}: {text}.", kept=KEPT, do=AGAIN) from None
 

@@ -189,6 +189,10 @@ class Folder(QueueFile):
             return uri_to_path(item.uri)
         return self._bucket.file(item.uri, item.version.partition("/")[0])
 
+    def download_place(self, item: Item) -> Path | None:
+        """Where a download lies, or will lie; None for a local file."""
+        return self._bucket.place(item.uri, item.version.partition("/")[0]) if self._bucket else None
+
     def drop_image(self, item: Item) -> bool:
         """Drop a download that cannot be decoded; a local file stays."""
         return self._bucket is not None and self._bucket.drop(item.uri, item.version.partition("/")[0])

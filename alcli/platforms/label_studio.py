@@ -129,15 +129,24 @@ class LabelStudio:
         Raises:
             DataError: the image is missing or cannot be downloaded.
         """
-        if self._options.images is not None:
-            with contextlib.suppress(DataError):
-                return mirror_path(self._options.images, replace(item, name=image_name(item.uri)))
+        if copy := self._local_copy(item):
+            return copy
         task = Task(int(item.id), item.uri, "", "", 0, 0)
         return self._downloads.file(_key(item), lambda: self._client.image_source(task))
+
+    def download_place(self, item: Item) -> Path | None:
+        """Where the download lies, or will lie; None where there is a local copy."""
+        return None if self._local_copy(item) else self._downloads.place(_key(item))
 
     def drop_image(self, item: Item) -> bool:
         """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
         return self._downloads.drop(_key(item))
+
+    def _local_copy(self, item: Item) -> Path | None:
+        if self._options.images is not None:
+            with contextlib.suppress(DataError):
+                return mirror_path(self._options.images, replace(item, name=image_name(item.uri)))
+        return None
 
     def push(self, query: Sequence[QueryRow]) -> Iterator[Receipt]:
         """Score every row under a new version, then switch the project to it; nothing changes before the switch."""

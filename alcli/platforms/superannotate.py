@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +17,7 @@ from alcli.formats import Purpose
 from alcli.formats.superannotate import document, parse
 from alcli.items import LABELED, SKIPPED, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms._downloads import Downloads
+from alcli.platforms._key_age import describe_age
 from alcli.platforms._mirror import mirror_path
 from alcli.platforms._superannotate_client import ANNOTATIONS_A_CALL, SCORES_A_CALL, Client, parts, project_name
 from alcli.platforms._superannotate_options import SuperannotateOptions
@@ -21,6 +26,8 @@ from alcli.priorities import priorities
 from alcli.system.clock import LARGEST_SKEW
 
 STORED = "superannotate:"
+SIGNED_SECONDS = 300.0
+"""After which addresses that were refused as too old are listed once more."""
 LEFT = 0.0
 """The priority of an item that has left the queue; queued items have a larger one."""
 SETTINGS = (
@@ -54,6 +61,9 @@ class Superannotate:
         self._client = Client(options, cache.parent / "logs")
         self._downloads = Downloads(cache / "images", options, self._client.credentials.url)
         self._listed: list[Row] | None = None
+        self._listing = threading.Lock()
+        self._signed: dict[str, str] = {}
+        self._signed_at = -math.inf
         self._purpose = Purpose()
 
     def set_task(self, task: TaskOptions) -> None:
@@ -98,7 +108,21 @@ class Superannotate:
             return mirror_path(self._options.images, item)
         if item.uri.startswith(STORED):
             return self._downloads.file(_key(item), lambda: self._client.original(item.folder, int(item.id)))
-        return self._downloads.file(_key(item), lambda: (item.uri, {}))
+        addresses = itertools.chain([item.uri], self._new_addresses(item))
+        return self._downloads.file(_key(item), lambda: (next(addresses), {}))
+
+    def _new_addresses(self, item: Item) -> Iterator[str]:
+        """The address of an image that the service signs anew; one listing has those of all images."""
+        with self._listing:
+            if time.monotonic() - self._signed_at > SIGNED_SECONDS:
+                self._signed = {str(row.id): row.url for row in self._client.rows()}
+                self._signed_at = time.monotonic()
+        while True:
+            yield self._signed.get(item.id) or item.uri
+
+    def download_place(self, item: Item) -> Path | None:
+        """Where the download lies, or will lie; None with a mirror folder."""
+        return self._downloads.place(_key(item)) if self._options.images is None else None
 
     def drop_image(self, item: Item) -> bool:
         """Drop the download of an image that cannot be decoded; whether it will be asked for again."""
@@ -183,11 +207,12 @@ class Superannotate:
             ]
         return refused
 
-    def checks(self) -> Iterator[tuple[str, bool, str]]:
+    def checks(self) -> Iterator[tuple[str, bool | None, str]]:
         """Yield (what was checked, whether it is fine, details) for ``alcli doctor``; asks the platform."""
         client = self._client
         yield "token", True, f"from {client.credentials.source}, for {client.credentials.url}"
         team = client.account.controller.team_id
+        yield "age of the key", *describe_age(client.credentials.token)
         yield "clock of the service", *_check_clock(client.wire.skew)
         yield "team", True, f"team {team}"
         yield "project", True, f"{client.project.name} (id {client.project.id})"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import fetch_images
+from alcli.artifacts.local_images import fetch_images
 from alcli.artifacts.predictor import Predictor
 from alcli.artifacts.scoring_pass import ScoringPass
 from alcli.context import Context

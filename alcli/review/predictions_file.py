@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from alcli.annotations import Annotation
-from alcli.artifacts.examples import fetch_images
+from alcli.artifacts.local_images import fetch_images
 from alcli.artifacts.predictor import Predictor
 from alcli.context import Context
 from alcli.items import Item, Refusal

@@ -27,7 +27,10 @@ from alcli.workspace import Workspace
 from alcli.workspace.records import Scored
 
 ANSWERS = "answers.jsonl"
-UNREAD: Any = {"platform": True, "learner": True, "report": True, "cost": True, "train": {"checkpoint_every"}}
+UNREAD: Any = {
+    **dict.fromkeys(("platform", "learner", "report", "cost", "cache", "notify"), True),
+    "train": {"checkpoint_every"},
+}
 """Settings that do not affect a run's results."""
 UNREAD_FROZEN: Any = {
     **UNREAD,

@@ -58,11 +58,13 @@ class Workspace:
     """An existing workspace; open it with ``Workspace.open`` or ``Workspace.find``.
 
     Attributes:
+        is_locked: whether this process holds the lock.
         copy_before: of the database as an older alcli left it, when this one has changed its schema.
     """
 
     def __init__(self, root: Path, connection: database.Connection) -> None:
         self.root = root
+        self.is_locked = False
         self.copy_before: Path | None = None
         self.store = Store(connection)
         self._connection = connection
@@ -165,6 +167,8 @@ class Workspace:
                 folders = ("cycles/*", "cycles/*/signals*", "cache/*")
                 remove_leftovers(self.root, *(path for folder in folders for path in self.root.glob(folder)))
                 self._migrate()
+            self.is_locked = True
+            stack.callback(setattr, self, "is_locked", False)
             yield
 
     def holder(self) -> str:

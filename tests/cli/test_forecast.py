@@ -37,6 +37,23 @@ def test_labels_cycles_and_hours(alcli, workspace):
     assert out.startswith("70 % mAP: perhaps ")
 
 
+def test_where_the_hours_come_from_is_said(alcli, workspace):
+    write_cycles(workspace, 0.3, 0.45)
+    told = json.loads(alcli("forecast", "-w", workspace, "--json")[1])
+    assert told["pace"].pop("reference").startswith("professional annotators")
+    assert told["pace"] == {
+        "source": "typical",
+        "seconds_per_image": 0,
+        "seconds_per_object": 26.5,
+        "images": 0,
+        "idle_images": 0,
+    }
+    assert "\nHours assume 26.5 s a box (professional annotators, end to end;" in alcli("forecast", "-w", workspace)[1]
+    own = ("--set", "cost.seconds_per_item=10", "--set", "cost.seconds_per_object=4")
+    assert "Hours assume 10.0 s an image and 4.0 s an object, as set (" in alcli("forecast", "-w", workspace, *own)[1]
+    assert json.loads(alcli("forecast", "-w", workspace, "--json", *own)[1])["pace"]["source"] == "settings"
+
+
 def test_without_a_target_the_next_cycle_is_told(alcli, workspace):
     write_cycles(workspace, 0.3, 0.45)
     code, out, _ = alcli("forecast", "-w", workspace)

@@ -115,3 +115,38 @@ def test_flags_of_a_run_are_values(alcli, workspace):
     kept = json.loads((workspace / "cycles/0001/config.json").read_text())
     assert (kept["selection"]["budget"], kept["strategy"]["name"], kept["task"]["classes"]) == (3, "random", ["1"])
     assert {"images", "annotations", "format", "queue", "prelabel_score"} <= set(kept["platform"])
+
+
+LABEL_STUDIO = ("--platform", "label-studio", "--project", "Cells")
+
+
+def test_init_takes_from_the_environment_what_no_flag_gives(alcli, tmp_path, monkeypatch):
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef0123456789abcdef01234567")
+    token.chmod(0o600)
+    flags = (*LABEL_STUDIO, "--token-file", token)
+    code, _, err = alcli("init", tmp_path / "W", *flags)
+    assert code == 2 and "address" in err and not (tmp_path / "W").exists()
+    monkeypatch.setenv("ALCLI_PLATFORM_URL", "http://127.0.0.1:8080")
+    assert alcli("init", tmp_path / "W", *flags)[0] == 0
+    # It stays where it is: the environment of a later run decides anew.
+    assert "8080" not in (tmp_path / "W/alcli.toml").read_text()
+    monkeypatch.setenv("ALCLI_PLATFORM_URL", "nonsense")
+    assert alcli("init", tmp_path / "V", *flags)[0] == 2
+    assert alcli("init", tmp_path / "V", *flags, "--url", "http://127.0.0.1:8081")[0] == 0
+    assert "8081" in (tmp_path / "V/alcli.toml").read_text()
+
+
+def test_init_reads_which_plug_in_from_the_environment_and_writes_it(alcli, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALCLI_PLATFORM_NAME", "label-studio")
+    monkeypatch.setenv("ALCLI_PLATFORM_URL", "http://127.0.0.1:8080")
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef0123456789abcdef01234567")
+    token.chmod(0o600)
+    assert alcli("init", tmp_path / "W", "--project", "Cells", "--token-file", token)[0] == 0
+    assert 'name = "label-studio"' in (tmp_path / "W/alcli.toml").read_text()
+    monkeypatch.setenv("ALCLI_PLATFORM_ULR", "x")
+    code, _, err = alcli("init", tmp_path / "V", "--project", "Cells", "--token-file", token)
+    assert code == 2 and "platform.ulr" in err

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from alcli.annotations import Annotation, Box
-from alcli.config import CostOptions
 from alcli.curves.history import CycleFacts, curve
 from alcli.curves.outlook import GO_ON, STOP, UNSURE, Means, means_of, outlook
+from alcli.curves.pace import MEASURED, SETTINGS, TYPICAL, Pace
 from alcli.items import LABELED, Item
 from alcli.workspace import Workspace
 
@@ -66,35 +66,37 @@ def test_a_model_near_perfection_is_stable_although_its_last_errors_move():
 
 
 def test_hours_come_from_what_a_label_costs():
-    means = Means(100, None, 12.5, CostOptions(seconds_per_item=10, seconds_per_object=4))
+    means = Means(100, None, 12.5, Pace(10, 4, SETTINGS))
     found = outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.65, means)
     assert means.seconds == 60
     assert found.hours(found.labels + 120) == pytest.approx(2)
-    assert "hours" in found.text
+    assert "hours" in found.text and "pace" not in found.text
 
 
 def test_hours_come_from_the_measured_pace_where_nothing_is_configured():
-    measured = Means(100, None, 12.5, measured=30.0, timed=57)
+    measured = Means(100, None, 12.5, Pace(5.0, 2.0, MEASURED, images=57))
     found = outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.65, measured)
     assert found.hours(found.labels + 120) == pytest.approx(1)
     assert "hours at the pace of 57 images" in found.text
-    configured = replace(measured, cost=CostOptions(seconds_per_item=10))
-    assert configured.seconds == 10
-    assert "pace" not in outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.65, configured).text
 
 
-@pytest.mark.parametrize(("told", "measured"), [((), None), ((10.0,) * 4, None), ((8.0, 9.0, 10.0, 11.0, 400.0), 10.0)])
-def test_the_pace_is_that_of_the_middle_image_of_those_whose_platform_tells(tmp_path, told, measured):
+def test_the_pace_is_that_of_the_annotations_in_the_workspace(tmp_path):
     workspace = Workspace.create(tmp_path / "W", {"platform.name": "folder", "task.name": "detection"})
     box = Box("cell", 0, 0, 5, 5)
+    times = [8.0, 9.0, 10.0, 11.0, 12.0, 400.0, -1.0, math.nan, 0.0, 3 * 86400.0, *[10.0] * 5, None]
     rows = [
         (Item(f"i{n}", f"{n}.jpg", "u", state=LABELED), Annotation(f"i{n}", (box, box), seconds=seconds))
-        for n, seconds in enumerate([*told, None])
+        for n, seconds in enumerate(times)
     ]
     workspace.store.replace_items([item for item, _ in rows], rows)
     found = means_of(workspace, workspace.configuration(), left=3)
-    assert (found.measured, found.timed) == (measured, len(told) if measured else 0)
-    assert (found.objects_per_item, found.left) == (2, 3)
+    assert found.pace == Pace(10.0, None, MEASURED, images=10, idle=2)
+    assert (found.seconds, found.objects_per_item, found.left) == (10.0, 2, 3)
+    workspace.store.replace_items([item for item, _ in rows[:8]], rows[:8])
+    usual = means_of(workspace, workspace.configuration(), left=3)
+    assert usual.pace and usual.pace.source == TYPICAL
+    assert usual.seconds == 53
+    assert "hours at 26.5 s a box" in outlook(cycles(0.3, 0.45, 0.54, 0.6), 0.65, usual).text
     workspace.close()
 
 

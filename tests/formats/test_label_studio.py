@@ -45,6 +45,15 @@ def test_rectangles_are_read_in_pixels(tmp_path, address):
     assert labels.read("a.jpg") == Annotation("a.jpg", (Box("cat", 12, 16, 36, 48),), (96, 64))
 
 
+@pytest.mark.parametrize(
+    ("lead_time", "seconds"), [(12.5, 12.5), (0, None), (-3, None), (float("nan"), None), (float("inf"), None)]
+)
+def test_an_export_says_how_long_an_image_took(tmp_path, lead_time, seconds):
+    labels = write(tmp_path, task("a.jpg", rectangle(), lead_time=lead_time))
+    labels.labeled(["a.jpg"])
+    assert labels.read("a.jpg").seconds == seconds
+
+
 def test_a_cancelled_annotation_is_none_and_two_are_refused(tmp_path):
     twice = task("b.jpg", rectangle())
     twice["annotations"] *= 2

@@ -99,6 +99,18 @@ def test_what_is_no_image_is_not_kept_and_asked_for_again(server, downloads, kin
     assert [path.suffix for path in files(tmp_path)] == [""]
 
 
+@pytest.mark.parametrize("status", ["400", "401", "403"])
+def test_an_address_whose_time_is_over_is_asked_for_anew(server, downloads, status):
+    server.images["1.jpg"] = PIXELS
+    server.faults = [Fault(status, "/photos/old.jpg", 99)]
+    addresses = iter([f"{server.url}/photos/old.jpg", f"{server.url}/photos/1.jpg"])
+    assert downloads.file("key", lambda: (next(addresses), {})).read_bytes() == PIXELS
+    asked = [f"{server.url}/photos/old.jpg"] * 2
+    with pytest.raises(Unreadable, match=f"status {status}"):
+        downloads.file("other", lambda: (asked.pop(), {}))
+    assert not asked and len(server.requests) == 3  # the same address again is not tried again
+
+
 @pytest.mark.parametrize("kind", ["404", "garbage"])
 def test_a_refusal_is_believed_half_a_day_later(server, downloads, kind, tmp_path):
     server.faults = [Fault(kind, "/photos/", 99)]

@@ -172,6 +172,16 @@ def test_boxes_are_read_in_pixels_with_the_time_they_took(server, connect):
     assert annotation.seconds == 12.5
 
 
+@pytest.mark.parametrize(
+    ("lead_time", "seconds"),
+    [(None, None), (0, None), (-3, None), ("12", None), (True, None), (7, 7.0), (3 * 86400.0, 259200.0)],
+)
+def test_a_working_time_that_is_none_says_nothing(server, connect, lead_time, seconds):
+    annotation = annotation_of(server, connect(), {"result": [CAT], "lead_time": lead_time})
+    assert isinstance(annotation, Annotation)
+    assert annotation.seconds == seconds
+
+
 def test_only_results_of_fitting_controls_count(server, connect):
     annotation = annotation_of(server, connect(), {"result": [CAT, chosen("night")]})
     assert isinstance(annotation, Annotation)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from alcli.annotations import Annotation, Box, PassedOver
-from alcli.errors import AlcliError, AuthError, DataError, PlatformError, UsageError
+from alcli.errors import AlcliError, AuthError, DataError, PlatformError, Unreadable, UsageError
 from alcli.items import LABELED, SKIPPED, UNLABELED, Refusal
 from tests.platforms.conftest import ranked
 from tests.support.superannotate_server import Fault
@@ -215,6 +215,23 @@ def test_an_item_that_vanished_in_between_is_not_accepted(server, connect):
     rows = ranked(list(platform.items()))
     server.faults = [Fault("delete", "updateEntropy")]
     assert [receipt.accepted for receipt in platform.push(rows)] == [False, True, True]
+
+
+def test_expired_addresses_of_all_images_are_asked_for_anew_by_one_listing(server, connect):
+    numbers = [server.add(f"{number}.jpg") for number in range(3)]
+    platform = connect()
+    items = list(platform.items())
+    for number in numbers:
+        server.images[f"new-{number}.jpg"] = b"\xff\xd8\xff pixels"
+        server.items[number]["metadata"]["path"] = f"{server.url}/photos/new-{number}.jpg"
+    server.faults = [Fault("403", f"/photos/{number}.jpg", 99) for number in numbers]
+    server.requests.clear()
+    assert [platform.image(item).read_bytes() for item in items] == [b"\xff\xd8\xff pixels"] * 3
+    assert sum("items/search" in request for request in server.requests) <= 2
+    server.faults.append(Fault("403", "/photos/new-", 99))
+    platform.drop_image(items[0])
+    with pytest.raises(Unreadable, match="status 403"):
+        platform.image(items[0])
 
 
 @pytest.mark.parametrize(
