@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
+from alcli import __version__, plugins
 from alcli.artifacts import signal_parts
 from alcli.artifacts.examples import ask_again, fetch_images
 from alcli.artifacts.predictor import Part, Predictor
@@ -17,15 +18,18 @@ from alcli.context import Context
 from alcli.items import ImageFacts, Item, Refusal, fingerprint
 from alcli.signals import Signals
 from alcli.strategies import QueryStrategy, needs_labeled
-from alcli.system.arrays import is_intact
 from alcli.system.hashing import sha256_of_text
+from alcli.system.progress import Advance
 from alcli.workspace.records import StepRecord, Training
 
-if TYPE_CHECKING:
-    from alcli.tasks import Example
-
 NOWHERE = Path()
-"""The place of an image that nobody has to look at."""
+"""The place of an image that nobody has to look at, or that could not be fetched."""
+LOCAL = "local"
+"""The engine that is this process."""
+POOL, LABELED = "signals", "signals-labeled"
+"""The folders of a plan's passes."""
+WITHOUT_EFFECT = {"workers", "engine", "processes", "ray_address"}
+"""Options of a pass that do not change a signal."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,34 @@ class ScorePlan:
             _key(context, training, self.needs_labeled, self.labeled),
         )
 
+    def identity(self, context: Context, training: StepRecord[Training]) -> dict[str, str]:
+        """Hashes of what the parts depend on, for people: which of them differs between two machines."""
+        weights, task, options = _settings(context, training)
+        signals = [*sorted(self.pool_signals), "labeled", *sorted(self.needs_labeled)]
+        return {
+            "alcli": __version__,
+            "model": sha256_of_text(weights),
+            "list": sha256_of_text(fingerprint(self.pool), fingerprint(self.labeled)),
+            "settings": sha256_of_text(task, options, *signals),
+        }
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """Some items of a pass, and the file that keeps their signals; its name is a hash of all they depend on."""
+
+    file: Path
+    names: frozenset[str]
+    items: Sequence[Item]
+
+
+class Engine(Protocol):
+    """Where the parts of a pass over the pool are computed; constructed as ``Engine(context)``."""
+
+    def compute(self, predictor: Predictor, parts: Sequence[PlannedPart], done: int) -> dict[Path, Part]:
+        """Write the files of these parts, and return those that must not be kept, as ``compute_here`` does."""
+        ...
+
 
 @dataclass(frozen=True)
 class ScoringPass:
@@ -82,81 +114,179 @@ class ScoringPass:
         if not (plan.pool_signals | plan.needs_labeled) or not plan.pool:
             empty = {name: np.zeros(0) for name in plan.pool_signals}
             return Signals([item.id for item in plan.pool], empty), []
-        self._check_signals(plan.pool_signals | plan.needs_labeled)
-        signals, refusals = self._pass(plan.pool_signals, plan.pool, "signals")
+        parts = self.parts(plan)
+        name = self.context.config.score.engine
+        engine: Engine | None = None if name == LOCAL else plugins.load("engines", name)(self.context)
+        unfinished = self._compute_missing(parts.pool, engine)
+        signals, refusals = self._join(parts.pool, plan.pool_signals, POOL, unfinished)
         if plan.needs_labeled:
-            labeled, _ = self._pass(plan.needs_labeled, plan.labeled, "signals-labeled")
+            unfinished = self._compute_missing(parts.labeled, engine)
+            labeled, _ = self._join(parts.labeled, plan.needs_labeled, LABELED, unfinished)
             signals = replace(signals, labeled=labeled)
         return signals, refusals
+
+    def parts(self, plan: ScorePlan) -> PassParts:
+        """The parts of a plan, in the same order on every machine; raises UsageError like ``run``."""
+        self._check_signals(plan.pool_signals | plan.needs_labeled)
+        pool = self._parts(plan.pool_signals, plan.pool, POOL) if plan.pool_signals | plan.needs_labeled else []
+        labeled = self._parts(plan.needs_labeled, plan.labeled, LABELED) if plan.needs_labeled and plan.pool else []
+        return PassParts(pool, labeled)
+
+    def missing(self, parts: Sequence[PlannedPart]) -> list[PlannedPart]:
+        """The parts that have no whole file, or leave out images that can be fetched by now."""
+        return self._inspect(parts)[0]
+
+    def compute(self, parts: Sequence[PlannedPart]) -> dict[Path, Part]:
+        """Compute on this machine what is missing of these parts; return those that must not be kept."""
+        return self._compute_missing(parts, None)
 
     def signals(self, names: frozenset[str], items: Sequence[Item], folder: str) -> Signals:
         """Compute signals of any items; those that cannot be loaded are left out."""
         self._check_signals(names)
-        return self._pass(names, items, folder)[0]
+        parts = self._parts(names, items, folder)
+        return self._join(parts, names, folder, self._compute_missing(parts, None))[0]
 
     def _check_signals(self, names: frozenset[str]) -> None:
         if missing := names - self.predictor.signal_names:
             raise self.predictor.lacks(missing)
 
-    def _pass(self, names: frozenset[str], items: Sequence[Item], folder_name: str) -> Part:
-        paths, refusals = dict.fromkeys((item.id for item in items), NOWHERE), list[Refusal]()
-        if self.predictor.needs_images(names):
-            paths, refusals = fetch_images(self.context, items)
+    def _parts(self, names: frozenset[str], items: Sequence[Item], folder_name: str) -> list[PlannedPart]:
         folder = self.context.workspace.cycle_folder(self.cycle) / folder_name
         folder.mkdir(exist_ok=True)
-        parts = self._parts(names, items, paths, folder)
-        unfinished = self._compute_missing(names, parts)
-        for leftover in set(folder.iterdir()) - (set(parts) - set(unfinished)):
-            leftover.unlink()
-        return _join(
-            [
-                unfinished.get(file) or signal_parts.read(file, [example.item for example in part])
-                for file, part in parts.items()
-            ],
-            names,
-            refusals,
-            folder,
-        )
-
-    def _parts(
-        self, names: frozenset[str], items: Sequence[Item], paths: dict[str, Path], folder: Path
-    ) -> dict[Path, list[Example]]:
-        """The examples of each part, by the file that keeps its signals."""
-        from alcli.tasks import Example
-
-        facts = self.context.workspace.store.images()
-        examples = [Example(item, paths[item.id], None, _size(facts, item)) for item in items if item.id in paths]
         size = self.context.config.score.shard
-        parts = [examples[start : start + size] for start in range(0, len(examples), size)]
-        record = self.predictor.record
-        keys = (_key(self.context, record, names, [example.item for example in part])[:32] for part in parts)
-        return {folder / f"{key}.safetensors": part for key, part in zip(keys, parts, strict=True)}
+        parts = [items[start : start + size] for start in range(0, len(items), size)]
+        keys = (_key(self.context, self.predictor.record, names, part)[:32] for part in parts)
+        return [PlannedPart(folder / f"{key}.safetensors", names, part) for key, part in zip(keys, parts, strict=True)]
 
-    def _compute_missing(self, names: frozenset[str], parts: dict[Path, list[Example]]) -> dict[Path, Part]:
+    def _inspect(self, parts: Sequence[PlannedPart]) -> tuple[list[PlannedPart], dict[str, Refusal]]:
+        """The missing parts, and what still cannot be fetched of the others."""
+        unfetched = {part.file: signal_parts.read_unfetched(part.file) for part in parts}
+        doubtful = {item_id for ids in unfetched.values() for item_id in ids or ()}
+        items = {item.id: item for part in parts for item in part.items if item.id in doubtful}
+        paths, refusals = fetch_images(self.context, list(items.values())) if items else ({}, [])
+        missing = [part for part in parts if (ids := unfetched[part.file]) is None or ids & paths.keys()]
+        return missing, {refusal.id: refusal for refusal in refusals}
+
+    def _compute_missing(self, parts: Sequence[PlannedPart], engine: Engine | None) -> dict[Path, Part]:
         """Write the parts that are missing; return those that must not be kept because an image may yet be readable."""
-        missing = {file: part for file, part in parts.items() if not is_intact(file)}
-        rest = [example for part in missing.values() for example in part]
-        total = sum(map(len, parts.values()))
-        unfinished: dict[Path, Part] = {}
-        with self.context.progress.track("Scoring", total, start=total - len(rest)) as advance:
-            # Only the last part can be short: the pass over the rest breaks exactly where the parts do.
-            stream = self.predictor.signals(rest, names, advance)
-            for file, (signals, refused) in zip(missing, stream, strict=True):
-                refused = ask_again(self.context, refused)
-                if any(refusal.transient for refusal in refused):
-                    unfinished[file] = (signals, refused)
-                else:
-                    signal_parts.write(file, signals, refused)
-        return unfinished
+        missing = self.missing(parts)
+        if not missing:
+            return {}
+        done = count_images(parts) - count_images(missing)
+        if engine is not None:
+            return engine.compute(self.predictor, missing, done)
+        return compute_here(self.context, self.predictor, missing, done)
+
+    def _join(
+        self, parts: Sequence[PlannedPart], names: frozenset[str], folder_name: str, unfinished: dict[Path, Part]
+    ) -> Part:
+        folder = self.context.workspace.cycle_folder(self.cycle) / folder_name
+        for leftover in set(folder.iterdir()) - ({part.file for part in parts} - set(unfinished)):
+            leftover.unlink()
+        read = [unfinished.get(part.file) or signal_parts.read(part.file, part.items) for part in parts]
+        return _concatenate(read, names, folder)
+
+
+@dataclass(frozen=True)
+class PassParts:
+    """The parts of a plan: those of the pool, and those of the labeled items where the strategy looks at them."""
+
+    pool: Sequence[PlannedPart]
+    labeled: Sequence[PlannedPart]
+
+
+def count_images(parts: Sequence[PlannedPart]) -> int:
+    """The number of images in these parts."""
+    return sum(len(part.items) for part in parts)
+
+
+def compute_here(
+    context: Context, predictor: Predictor, parts: Sequence[PlannedPart], done: int = 0
+) -> dict[Path, Part]:
+    """Compute parts with the same signals in this process, and write their files.
+
+    Args:
+        done: images of other parts that are finished, for the progress.
+
+    Returns:
+        The parts that must not be kept: they leave out an image that may be readable next time.
+    """
+    unfinished: dict[Path, Part] = {}
+    fetched = fetch_parts(context, predictor, parts)
+    with context.progress.track("Scoring", done + count_images(parts), start=done) as advance:
+        for part, computed in zip(parts, compute_signals(context, predictor, parts, fetched, advance), strict=True):
+            if not keep(part, computed):
+                unfinished[part.file] = computed.part
+    return unfinished
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The signals of one part; ``refused`` could not be decoded, ``unfetched`` could not even be fetched."""
+
+    signals: Signals
+    refused: Sequence[Refusal]
+    unfetched: Sequence[Refusal]
+
+    @property
+    def part(self) -> Part:
+        """The signals with every refusal."""
+        return self.signals, [*self.unfetched, *self.refused]
+
+
+def keep(part: PlannedPart, computed: Computed) -> bool:
+    """Write the file of a part, unless it leaves out images that may be readable next time; returns whether it did."""
+    away = sum(refusal.transient for refusal in computed.unfetched)
+    if any(refusal.transient for refusal in computed.refused) or 2 * away > len(part.items):
+        return False
+    signal_parts.write(part.file, computed.signals, computed.refused, computed.unfetched)
+    return True
+
+
+Fetched = tuple[dict[str, Path], list[Refusal]]
+"""(local files by item id, why others could not be fetched)."""
+
+
+def fetch_parts(context: Context, predictor: Predictor, parts: Sequence[PlannedPart]) -> Fetched:
+    """Fetch the images of parts with the same signals, if the signals need them."""
+    items = [item for part in parts for item in part.items]
+    if parts and predictor.needs_images(parts[0].names):
+        return fetch_images(context, items)
+    return dict.fromkeys((item.id for item in items), NOWHERE), []
+
+
+def compute_signals(
+    context: Context, predictor: Predictor, parts: Sequence[PlannedPart], fetched: Fetched, advance: Advance
+) -> Iterator[Computed]:
+    """Yield what each part's file has to hold; of the parts, all with the same signals, only the last may be short."""
+    from alcli.tasks import Example
+
+    paths, away = fetched
+    unfetched = {refusal.id: refusal for refusal in away}
+    facts = context.workspace.store.images()
+    # An image that could not be fetched keeps its place, so that the pass breaks exactly where the parts do.
+    examples = [
+        Example(item, paths.get(item.id, NOWHERE), None, _size(facts, item)) for part in parts for item in part.items
+    ]
+    stream = predictor.signals(examples, parts[0].names, advance) if parts else iter(())
+    for part, (signals, refused) in zip(parts, stream, strict=True):
+        here = [refusal for refusal in refused if refusal.id not in unfetched]
+        missing = [unfetched[item.id] for item in part.items if item.id in unfetched]
+        yield Computed(signals, ask_again(context, here), missing)
 
 
 def _key(context: Context, training: StepRecord[Training], names: frozenset[str], items: Sequence[Item]) -> str:
-    options = context.config.score.model_dump(mode="json", exclude={"workers"})
+    listed = fingerprint(items) if names else ""
+    weights, task, options = _settings(context, training)
+    return sha256_of_text(weights, task, options, listed, *sorted(names))
+
+
+def _settings(context: Context, training: StepRecord[Training]) -> tuple[str, str, str]:
+    """What every signal depends on: (weights, options of the task, options of the pass)."""
+    options = context.config.score.model_dump(mode="json", exclude=WITHOUT_EFFECT)
     # The weights of a cold start are no training's.
     weights = str(training.sha256) if training.file else context.config.model.model_dump_json()
-    listed = fingerprint(items) if names else ""
-    task = context.config.options_of("task").model_dump_json()
-    return sha256_of_text(weights, task, json.dumps(options), listed, *sorted(names))
+    return weights, context.config.options_of("task").model_dump_json(), json.dumps(options)
 
 
 def _size(facts: dict[str, tuple[str, ImageFacts]], item: Item) -> tuple[int, int] | None:
@@ -166,11 +296,11 @@ def _size(facts: dict[str, tuple[str, ImageFacts]], item: Item) -> tuple[int, in
     return facts[item.id][1].width, facts[item.id][1].height
 
 
-def _join(parts: Sequence[Part], names: frozenset[str], refusals: list[Refusal], folder: Path) -> Part:
+def _concatenate(parts: Sequence[Part], names: frozenset[str], folder: Path) -> Part:
     ids = [item_id for signals, _ in parts for item_id in signals.item_ids]
     filled = [signals for signals, _ in parts if len(signals)]
     arrays = {name: _stack([signals[name] for signals in filled], folder / f"{name}.npy") for name in names}
-    return Signals(ids, arrays), refusals + [refusal for _, refused in parts for refusal in refused]
+    return Signals(ids, arrays), [refusal for _, refused in parts for refusal in refused]
 
 
 def _stack(parts: Sequence[np.ndarray], file: Path) -> np.ndarray:

@@ -212,6 +212,15 @@ class ScoreOptions(Section):
     workers: int | None = Field(
         None, ge=0, le=1024, description="processes that decode images; default: one per core, at most 8"
     )
+    engine: Literal["local", "shards", "ray"] = Field(
+        "local", description="where the pass runs: this process, score.processes of this machine, a Ray cluster"
+    )
+    processes: int | None = Field(
+        None, ge=1, le=1024, description="engine = shards: processes; default: one per GPU, else 2"
+    )
+    ray_address: str = Field(
+        "", description="engine = ray: address of the cluster; empty: RAY_ADDRESS, else this machine alone"
+    )
 
 
 class StrategyOptions(Section):
