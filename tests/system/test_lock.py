@@ -124,7 +124,7 @@ def test_the_lock_ends_with_its_process_even_if_a_forked_worker_survives(tmp_pat
 
 def test_several_share_it_and_nobody_then_holds_it_alone(tmp_path):
     path = tmp_path / "alcli.lock"
-    holding = HOLDING.replace("sys.argv[1])", "sys.argv[1]), shared=len(sys.argv) > 2)")
+    holding = HOLDING.replace("sys.argv[1]))", "sys.argv[1]), shared=len(sys.argv) > 2)")
 
     def other(*flags):
         call = [sys.executable, "-c", holding, str(path), *flags]
