@@ -201,7 +201,7 @@ class TrainOptions(Section):
     )
 
 
-class ScoreOptions(Section):
+class ScoreOptions(OutsideOptions):
     """One pass over the pool."""
 
     batch_size: int = Field(16, ge=1, le=100000, description="images per forward pass")
@@ -221,6 +221,12 @@ class ScoreOptions(Section):
     ray_address: str = Field(
         "", description="engine = ray: address of the cluster; empty: RAY_ADDRESS, else this machine alone"
     )
+
+    def outside_effects(self, workspace: Path) -> dict[str, str]:
+        """The model goes to a cluster, and this machine runs what comes back."""
+        if not self.ray_address:
+            return {}
+        return {"ray_address": f"The model would be sent to the Ray cluster at {self.ray_address}, which is trusted."}
 
 
 class StrategyOptions(Section):
