@@ -22,6 +22,7 @@ from alcli.artifacts.scoring_pass import POOL, PlannedPart, ScoringPass, count_i
 from alcli.artifacts.shard import Shard
 from alcli.context import Context
 from alcli.cycle.score import prepare
+from alcli.engine.device import has_bfloat16
 from alcli.engine.training_state import environment
 from alcli.errors import DataError, UsageError
 from alcli.items import Refusal
@@ -131,7 +132,7 @@ def _note(context: Context, cycle: int) -> Path:
 
 def _join_others(context: Context, note: Path, identity: dict[str, str], of: int) -> None:
     """Check that the shards before this one belong to the same pass; the first one says which it is."""
-    here = environment()
+    here = {**environment(), "bfloat16": str(has_bfloat16())}
     text = json.dumps({"pass": identity, "machine": here, "shards": of}, indent=2) + "\n"
     _write_first(note, text)
     known = _read(note)

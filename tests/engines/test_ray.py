@@ -57,7 +57,7 @@ def own_workers():
             pid = parents[pid]
         return pid == os.getpid()
 
-    return [pid for pid, name in names.items() if name.startswith(b"ray::") and is_own(pid)]
+    return [pid for pid, name in names.items() if name.startswith((b"ray::look", b"ray::IDLE")) and is_own(pid)]
 
 
 @pytest.mark.slow
