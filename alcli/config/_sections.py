@@ -216,7 +216,10 @@ class ScoreOptions(OutsideOptions):
         "local", description="where the pass runs: this process, score.processes of this machine, a Ray cluster"
     )
     processes: int | None = Field(
-        None, ge=1, le=1024, description="engine = shards: processes; default: one per GPU, else 2"
+        None,
+        ge=1,
+        le=1024,
+        description="engine = shards; default: one per GPU, else 2; also Ray on this machine alone; default: its cores",
     )
     ray_address: str = Field(
         "", description="engine = ray: address of the cluster; empty: RAY_ADDRESS, else this machine alone"

@@ -44,11 +44,12 @@ class Ray:
             self._context.progress.say(f"The learner {record.summary.learner} computes nothing: no cluster is used.")
             return compute_here(self._context, predictor, parts, done)
         trusted.check(self._context.config, self._context.workspace.root, "score")
+        options = self._context.config.score
         kit = Kit.of(self._context, record, parts[0].names)
         unfinished: dict[Path, Part] = {}
         lost: list[PlannedPart] = []
         with (
-            _cluster(self._context.config.score.ray_address) as ray,
+            _cluster(options.ray_address, options.processes) as ray,
             self._context.progress.track("Scoring", done + count_images(parts), start=done) as advance,
         ):
             for part, answer in _answers(ray, self._context, kit, parts):
@@ -155,8 +156,12 @@ def _is_away(refusal: Refusal) -> bool:
 
 
 @contextlib.contextmanager
-def _cluster(address: str) -> Iterator[Any]:
-    """Connect to the cluster, or start one on this machine alone; no usage statistics, no dashboard."""
+def _cluster(address: str, processes: int | None) -> Iterator[Any]:
+    """Connect to the cluster, or start one on this machine alone; no usage statistics, no dashboard.
+
+    Args:
+        processes: on this machine alone; by default as many as it has cores.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     where = address or os.environ.get("RAY_ADDRESS", "")
@@ -172,7 +177,7 @@ def _cluster(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    alone: dict[str, Any] = {} if where else {"include_dashboard": False}
+    alone: dict[str, Any] = {} if where else {"include_dashboard": False, "num_cpus": processes}
     try:
         ray.init(address=where or "local", log_to_driver=False, logging_level=logging.ERROR, **alone)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:

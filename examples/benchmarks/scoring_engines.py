@@ -117,18 +117,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--model", default="ssd-tiny")
+    parser.add_argument("--only", default="", help="in addition to plain, only ways with this in their name")
     arguments = parser.parse_args()
     ways = {
         "plain": ([[]], False),
         "2 shards at once, merged": ([["--shard", "1/2"], ["--shard", "2/2"], ["--merge"]], True),
         "engine = shards, 2 processes": ([["--set", "score.engine=shards", "--set", "score.processes=2"]], False),
-        "engine = ray, 2 workers": ([["--set", "score.engine=ray"]], False),
+        "engine = ray, 2 workers": ([["--set", "score.engine=ray", "--set", "score.processes=2"]], False),
     }
     with tempfile.TemporaryDirectory() as folder:
         workspace = make(Path(folder), arguments.images, arguments.model)
         first = ""
         print("| way | wall s | CPU s | list |\n|---|---|---|---|")
         for name, (commands, together) in ways.items():
+            if name != "plain" and arguments.only not in name:
+                continue
             wall, cpu, found = measure(workspace, commands, together)
             first = first or found
             print(f"| {name} | {wall:.1f} | {cpu:.1f} | {'the same' if found == first else 'ANOTHER'} |", flush=True)

@@ -125,7 +125,7 @@ def test_a_kit_gives_the_same_signals_without_the_workspace(alcli, trained, monk
 class nothing:  # noqa: N801
     """A cluster that is not there."""
 
-    def __init__(self, address):
+    def __init__(self, address, processes):
         pass
 
     def __enter__(self):
