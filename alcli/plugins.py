@@ -19,7 +19,14 @@ from typing import Any
 from alcli.errors import UsageError
 from alcli.system.text import did_you_mean
 
-KINDS = {"strategies": "strategy", "tasks": "task", "platforms": "platform", "formats": "format", "learners": "learner"}
+KINDS = {
+    "strategies": "strategy",
+    "tasks": "task",
+    "platforms": "platform",
+    "formats": "format",
+    "learners": "learner",
+    "engines": "engine",
+}
 """Kinds of plugins, and what one of them is called."""
 
 

@@ -51,6 +51,7 @@ ROOMS = {
     | {"context", "engine", "models", "predictions", "tasks", "images", "selection", "strategies", "workspace"},
 }
 ROOMS["learners"] = ROOMS["artifacts"] | {"artifacts", "predictions"}
+ROOMS["engines"] = ROOMS["artifacts"] | {"artifacts"}
 ROOMS["review"] = ROOMS["artifacts"] | {"artifacts", "vectors"}
 ROOMS["report"] = ROOMS["review"] | {"review", "curves"}
 ROOMS["cycle"] = ROOMS["review"] | {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from alcli.tasks import Example, Task
 
 AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
+RAY = "ray"
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 LONG_ENOUGH = 1000
 """Images from which on a conversion and its check, 10 to 20 seconds, cost less than they save: 10 to 40 ms an image."""
@@ -102,6 +103,13 @@ def choose_backend(options: ScoreOptions, images: int) -> Choice:
 
     if options.backend == TORCH:
         return Choice(TORCH, "score.backend says so")
+    if options.engine == RAY:
+        if options.backend == OPENVINO:
+            raise UsageError(
+                "score.backend = 'openvino' needs another score.engine: the nodes of a Ray cluster compute by torch.",
+                do="Set score.backend to auto, or score.engine to local or shards.",
+            )
+        return Choice(TORCH, "the nodes of a cluster compute by torch")
     if not compilation.is_installed():
         if options.backend == OPENVINO:
             raise UsageError(

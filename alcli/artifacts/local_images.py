@@ -121,9 +121,11 @@ class ArrivingExamples(Sequence[Any]):
             self._downloads.release(done)
             self._changed.notify_all()
 
-    def explain(self, refusal: Refusal) -> Refusal:
-        """Why the image did not arrive, if that is why it cannot be read."""
-        return self._refused.get(refusal.id, refusal)
+    @property
+    def refused(self) -> dict[str, Refusal]:
+        """Why images did not arrive, by item id, as far as it is known."""
+        with self._changed:
+            return dict(self._refused)
 
     def close(self) -> None:
         """Begin no more downloads; those that are on their way are not waited for."""

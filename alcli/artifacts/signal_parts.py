@@ -11,10 +11,18 @@ from alcli.signals import Signals
 from alcli.system.arrays import Arrays, read_arrays, write_arrays
 
 
-def write(path: Path, signals: Signals, refusals: Sequence[Refusal]) -> None:
-    """Write the part, whole or not at all."""
-    refused = {refusal.id: refusal.reason for refusal in refusals}
-    write_arrays(path, Arrays(signals.arrays, {"ids": list(signals.item_ids), "refused": refused}))
+def write(path: Path, signals: Signals, refusals: Sequence[Refusal], unfetched: Sequence[Refusal] = ()) -> None:
+    """Write the part, whole or not at all.
+
+    Args:
+        unfetched: of images that could not even be fetched; only these may be transient.
+    """
+    notes = {
+        "ids": list(signals.item_ids),
+        "refused": {refusal.id: refusal.reason for refusal in refusals},
+        "unfetched": {refusal.id: [refusal.reason, refusal.transient] for refusal in unfetched},
+    }
+    write_arrays(path, Arrays(signals.arrays, notes))
 
 
 def read(path: Path, items: Sequence[Item]) -> tuple[Signals, list[Refusal]]:
@@ -22,12 +30,23 @@ def read(path: Path, items: Sequence[Item]) -> tuple[Signals, list[Refusal]]:
     try:
         content = read_arrays(path)
         by_id = {item.id: item for item in items}
-        refused = [(by_id[item_id], reason) for item_id, reason in content.notes["refused"].items()]
+        refused = [(by_id[item_id], reason, False) for item_id, reason in content.notes["refused"].items()]
+        away = [(by_id[item_id], *why) for item_id, why in content.notes.get("unfetched", {}).items()]
         signals = Signals(content.notes["ids"], content.arrays)
-    except (OSError, DataError, KeyError, AttributeError, TypeError) as error:
+        refusals = [Refusal(item.id, item.name, reason, item.version, bool(transient))
+                    for item, reason, transient in (*away, *refused)]  # fmt: skip
+    except (OSError, DataError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise WorkspaceDamaged(
             f"{path} is not what the scoring pass wrote: {error}.",
             kept="The other parts are kept.",
             do="Run the same command again: this part is then computed anew.",
         ) from None
-    return signals, [Refusal(item.id, item.name, reason, item.version) for item, reason in refused]
+    return signals, refusals
+
+
+def read_unfetched(path: Path) -> frozenset[str] | None:
+    """The ids of the images that could not be fetched for the part; None if there is no whole part."""
+    try:
+        return frozenset(read_arrays(path).notes.get("unfetched", {}))
+    except (OSError, DataError, AttributeError, TypeError):
+        return None

@@ -105,6 +105,20 @@ class Session:
             workspace.close()
 
     @contextmanager
+    def share_workspace(self, wait: float = 0.0) -> Iterator[Context]:
+        """Like ``copy_workspace``, for several commands at once of which each writes files of its own; no other writes.
+
+        Args:
+            wait: seconds to wait for a run that holds the workspace alone.
+        """
+        from alcli.context import Context
+        from alcli.workspace import Workspace
+        from alcli.workspace.database import machine_errors
+
+        with Workspace.share(self.root, wait) as workspace, machine_errors(workspace.root):
+            yield Context(workspace, workspace.configuration(self.overrides), self.console)
+
+    @contextmanager
     def lock_workspace(self, wait: float = 0.0, observe: Observer | None = None) -> Iterator[Context]:
         """Open and lock the workspace, and yield the context for a step.
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from alcli.cli import _options as options
 from alcli.cli._console import metrics_in_words
+
+STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"
 
 
 @click.command()
@@ -23,7 +27,33 @@ def command(session: options.Session, wait: float) -> int:
     Examples:
       alcli train
       alcli train --epochs 50 --set train.optimizer=sgd --set train.learning_rate=0.01
+      torchrun --standalone --nproc-per-node 2 -m alcli train -w W     # a process for each GPU
     """
+    if STARTED_BY_TORCHRUN not in os.environ:
+        return _train(session, wait)
+    from alcli.engine import distributed
+
+    if distributed.rank():
+        return _help_rank_0()
+    distributed.connect()
+    code = _train(session, wait)
+    distributed.announce(None)
+    return code
+
+
+def _help_rank_0() -> int:
+    """Compute a share of each batch; what torchrun stops, rank 0 stops: after its step, with a checkpoint."""
+    import signal
+
+    from alcli.learners.builtin import follow
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    follow()
+    return 0
+
+
+def _train(session: options.Session, wait: float) -> int:
     from alcli.curves.correlation import correlation_in_words
     from alcli.cycle import open_cycle
     from alcli.cycle.train import train

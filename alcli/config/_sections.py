@@ -205,7 +205,7 @@ class TrainOptions(Section):
     )
 
 
-class ScoreOptions(Section):
+class ScoreOptions(OutsideOptions):
     """One pass over the pool."""
 
     batch_size: int = Field(16, ge=1, le=100000, description="images per forward pass")
@@ -223,6 +223,24 @@ class ScoreOptions(Section):
     workers: int | None = Field(
         None, ge=0, le=1024, description="processes that decode images; default: one per core, at most 8"
     )
+    engine: Literal["local", "shards", "ray"] = Field(
+        "local", description="where the pass runs: this process, score.processes of this machine, a Ray cluster"
+    )
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="engine = shards; default: one per GPU, else 2; also Ray on this machine alone; default: its cores",
+    )
+    ray_address: str = Field(
+        "", description="engine = ray: address of the cluster; empty: RAY_ADDRESS, else this machine alone"
+    )
+
+    def outside_effects(self, workspace: Path) -> dict[str, str]:
+        """The model goes to a cluster, and this machine runs what comes back."""
+        if not self.ray_address:
+            return {}
+        return {"ray_address": f"The model would be sent to the Ray cluster at {self.ray_address}, which is trusted."}
 
 
 class CacheOptions(Section):

@@ -21,7 +21,7 @@ from alcli.errors import AuthError, MachineError
 from alcli.system.files import atomic_write
 
 FILE_NAME = "trusted.toml"
-SECTIONS = ("platform", "learner", "notify")
+SECTIONS = ("platform", "learner", "score", "notify")
 
 
 def confirmed_file(environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -57,12 +57,9 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
         UsageError: nothing was trained yet, or the strategy asks for a signal that the task cannot give.
         WorkspaceDamaged: the model's file is not what training wrote.
     """
-    context = _settle(context)
-    training = newest_training(context, cycle)
+    start = prepare(context, cycle)
+    context, training, name, plan = start.context, start.training, start.strategy, start.plan
     earlier = model_to_keep(context, cycle, training)
-    given = _signal_names(context, training)
-    name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context, given)
-    plan = _plan(context, training, name, given)
     inputs = _inputs(context, training, name, plan, earlier)
     done = context.workspace.matching_step(cycle, Scored, inputs)
     if done:
@@ -99,6 +96,34 @@ def score(context: Context, cycle: int) -> StepResult[Scored]:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a scoring starts from; ``context`` has the settings that depend on more than the configuration."""
+
+    context: Context
+    training: StepRecord[Training]
+    strategy: str
+    plan: ScorePlan
+
+    def known(self, predictor: Predictor) -> tuple[ScorePlan, Sequence[Item]]:
+        """The plan without the images that the model says nothing about, and these."""
+        return _known(self.plan, predictor)
+
+
+def prepare(context: Context, cycle: int) -> Start:
+    """Choose the model, the strategy and the signals to compute; raises UsageError like ``score``."""
+    context = _settle(context)
+    training = newest_training(context, cycle)
+    given = _signal_names(context, training)
+    name = _cold_start(context.config) if training.summary.cold_start else _choose_strategy(context, given)
+    return Start(context, training, name, _plan(context, training, name, given))
+
+
+def _known(plan: ScorePlan, predictor: Predictor) -> tuple[ScorePlan, Sequence[Item]]:
+    unknown = predictor.unknown(plan.pool, plan.needs) if plan.pool_signals else ()
+    return replace(plan, pool=_without(plan.pool, unknown)), unknown
+
+
+@dataclass(frozen=True)
 class _Look:
     """What one model says about the pool and the held-out images, and the images that could not be read.
 
@@ -122,8 +147,7 @@ class _Look:
 
 def _look(context: Context, cycle: int, training: StepRecord[Training], plan: ScorePlan, name: str) -> _Look:
     predictor = load_predictor(context, training)
-    unknown = predictor.unknown(plan.pool, plan.needs) if plan.pool_signals else ()
-    plan = replace(plan, pool=_without(plan.pool, unknown))
+    plan, unknown = _known(plan, predictor)
     signals, refusals = ScoringPass(context, cycle, predictor).run(plan)
     _say_limits(context, plan, signals)
     counts = object_counts(_annotations(context))

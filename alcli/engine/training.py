@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from alcli.config import TrainOptions
+from alcli.engine import distributed
 from alcli.engine.device import device, training_precision
 from alcli.engine.loading import LoadedBatch, batches
 from alcli.engine.recipe import BATCH_SIZE, NORMS, WeightAverage, build_optimizer, freeze, set_modes, settle
@@ -105,6 +106,7 @@ def train(
         weigh_classes(examples)
     seed_everything(options.seed)
     learner = _build_learner(task, model, loss_head, len(examples), options)
+    distributed.copy_weights(model, loss_head)
     position = Position()
     if state is not None:
         learner.restore(state)
@@ -114,6 +116,7 @@ def train(
             set_modes(task, model, loss_head, options)
             rest = itertools.islice(stream, _batches_per_epoch(len(examples), options) - position.batches)
             position = _train_epoch(task, learner, rest, position, len(examples), options, checkpoints)
+            position = replace(position, refusals=tuple(distributed.gather(position.refusals)))
             if position.sums[0] == 0:
                 raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
             if epoch + 1 == options.epochs:
@@ -142,7 +145,7 @@ def _training_batches(
     task: Task, examples: Sequence[Example], options: TrainOptions, start: Position
 ) -> Generator[LoadedBatch, None, None]:
     def order(epoch: int) -> list[list[int]]:
-        return _epoch_batches(len(examples), options, epoch)
+        return [distributed.share(batch) for batch in _epoch_batches(len(examples), options, epoch)]
 
     at = (start.epoch, start.batches)
     return batches(task, examples, order, options.workers, options.epochs, options.augment, options.seed, at)
@@ -170,11 +173,13 @@ def _train_epoch(
     detach = options.loss_head == DETACHED or position.epoch >= options.detach_after * options.epochs
     for batch, refused in stream:
         sums = np.array(position.sums)
-        if batch is not None:
-            sums += _step(task, learner, batch, options, detach)
-            if learner.average is not None:
+        if batch is not None or distributed.size() > 1:
+            done = _step(task, learner, batch, options, detach)
+            sums += done
+            if done[0] and learner.average is not None:
                 learner.average.update(learner.scheduler.last_epoch)
-            learner.scheduler.step()
+            if done[0]:
+                learner.scheduler.step()
         images, loss, ranking = sums.tolist()
         refusals = (*position.refusals, *refused)
         position = Position(position.epoch, position.batches + 1, (images, loss, ranking), refusals)
@@ -224,25 +229,44 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def _step(task: Task, learner: Learner, batch: Batch, options: TrainOptions, detach: bool) -> np.ndarray:
-    """One update; returns (images, summed loss, summed ranking loss)."""
-    model, loss_head, count = learner.model, learner.loss_head, len(batch.examples)
-    with _without_norms_of_one(model, count), lean(model), training_precision(options.precision):
-        losses, features = task.losses(model, batch)  # (images,), [(images, C_i, H_i, W_i)]
-    losses = losses.float()
-    predicted = loss_head([feature.detach() for feature in features] if detach else features)  # (images,)
-    weight = options.loss_weight or 0.0
-    total = total_loss(losses, predicted, weight, options.margin, options.loss_head)
-    if not torch.isfinite(total):
-        raise Diverged
+def _step(task: Task, learner: Learner, batch: Batch | None, options: TrainOptions, detach: bool) -> np.ndarray:
+    """One update; returns (images, summed loss, summed ranking loss), of all processes."""
+    model, loss_head = learner.model, learner.loss_head
     learner.optimizer.zero_grad(set_to_none=True)
-    total.backward()
+    sums = np.zeros(3) if batch is None else _backward(task, learner, batch, options, detach)
+    if distributed.size() > 1:
+        sums = distributed.sum_gradients([*model.parameters(), *loss_head.parameters()], sums)
+        if not np.isfinite(sums).all():
+            raise Diverged
+        if not sums[0]:
+            return sums
     if options.loss_head == DETACHED:  # a common norm would let a large gradient of the head slow the network
         nn.utils.clip_grad_norm_(model.parameters(), options.gradient_clip)
         nn.utils.clip_grad_norm_(loss_head.parameters(), options.gradient_clip)
     else:
         nn.utils.clip_grad_norm_([*model.parameters(), *loss_head.parameters()], options.gradient_clip)
     learner.optimizer.step()
+    return sums
+
+
+def _backward(task: Task, learner: Learner, batch: Batch, options: TrainOptions, detach: bool) -> np.ndarray:
+    """Compute gradients; returns (images, summed loss, summed ranking loss).
+
+    They are those of the mean over the batch; where it is one share of several, of the sum, for ``sum_gradients``.
+    """
+    count = len(batch.examples)
+    with _without_norms_of_one(learner.model, count), lean(learner.model), training_precision(options.precision):
+        losses, features = task.losses(learner.model, batch)  # (images,), [(images, C_i, H_i, W_i)]
+    losses = losses.float()
+    predicted = learner.loss_head([feature.detach() for feature in features] if detach else features)  # (images,)
+    weight = options.loss_weight or 0.0
+    total = total_loss(losses, predicted, weight, options.margin, options.loss_head)
+    if distributed.size() > 1:
+        (total * count).backward()
+    elif torch.isfinite(total):
+        total.backward()
+    else:
+        raise Diverged
     loss = float(losses.detach().mean())
     ranking = (float(total.detach()) - loss) / weight if weight else 0.0
     return np.array([count, count * loss, count * ranking])

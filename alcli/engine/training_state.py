@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from alcli.engine import distributed
 from alcli.engine.device import device
 from alcli.engine.recipe import WeightAverage
 from alcli.errors import DataError
@@ -122,7 +123,8 @@ class Learner:
 def environment() -> dict[str, str]:
     """What the last digits of the weights depend on."""
     name = torch.cuda.get_device_name() if device().type == "cuda" else "cpu"
-    return {"device": name, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
+    facts = {"device": name, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
+    return facts | ({"processes": str(distributed.size())} if distributed.size() > 1 else {})
 
 
 def write(path: Path, state: TrainingState) -> None:

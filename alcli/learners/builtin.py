@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import nn
@@ -17,9 +17,11 @@ from alcli.artifacts.starting_weights import settle_weights
 from alcli.artifacts.trained import TrainedModel, accepted_models, load_trained, starting_model
 from alcli.config import Config, TrainOptions
 from alcli.context import Context
+from alcli.engine import distributed
 from alcli.engine.recipe import settle
 from alcli.engine.training import Diverged
 from alcli.engine.training import train as run_epochs
+from alcli.engine.training_state import TrainingState
 from alcli.errors import DataError
 from alcli.items import Refusal
 from alcli.learners import Learned
@@ -30,8 +32,9 @@ from alcli.models.weights import load_strictly
 from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
 from alcli.system.interruption import postpone_signals
+from alcli.system.progress import LOG
 from alcli.system.text import quantity
-from alcli.tasks import Task
+from alcli.tasks import Example, Task
 from alcli.workspace.records import BUILTIN, StepRecord, Training
 
 SCORING_ONLY = ("aggregate", "top_k", "count_power", "dropout", "dropout_passes")
@@ -163,11 +166,13 @@ def _run_training(context: Context, cycle: int, inputs: str, examples: Examples,
         started_from = _warm_start(context, cycle, task, model, loss_head) or started_from
     options = settle(task, options, len(examples.training))
     _say_length(context, task, len(examples.training), options)
+    job = Job(config, tuple(examples.classes), examples.training, options, bool(getattr(task, "pretrained", False)))
     lost: dict[str, Refusal] = {}
     total = options.epochs * len(examples.training)
     with postpone_signals() as stop:
         checkpoints = StepCheckpoints(context, cycle, sha256_of_text(inputs, str(options.learning_rate)), stop)
         state = checkpoints.load()
+        distributed.announce(replace(job, state=state))
         done = state.position.epoch if state else 0
         with context.progress.track("Training", total, start=done * len(examples.training)) as advance:
             advance(0, f"epoch {done + 1}/{options.epochs}")
@@ -179,6 +184,39 @@ def _run_training(context: Context, cycle: int, inputs: str, examples: Examples,
                 )
                 stop.obey()
     return _Trained(task, model, loss_head, started_from, options.learning_rate, list(lost.values()))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the other processes of a training have to know; its weights follow."""
+
+    config: Config
+    classes: tuple[str, ...]
+    examples: Sequence[Example]
+    options: TrainOptions
+    pretrained: bool
+    state: TrainingState | None = None
+
+
+def follow() -> None:
+    """Help rank 0 with its trainings until it says that there are no more, or is gone."""
+    distributed.connect()
+    try:
+        while job := distributed.receive():
+            _help(job)
+    except RuntimeError as error:  # the connection has ended: rank 0 says why, if there is a reason
+        LOG.debug("Rank 0 is gone: %s", error)
+
+
+def _help(job: Job) -> None:
+    task, model, loss_head = starting_model(job.config, job.classes)
+    if hasattr(task, "pretrained"):
+        task.pretrained = job.pretrained
+    try:
+        for _ in run_epochs(task, model, loss_head, job.examples, job.options, None, job.state):
+            pass
+    except Diverged:
+        return  # so has rank 0, which may begin again
 
 
 def _say_length(context: Context, task: Task, count: int, options: TrainOptions) -> None:

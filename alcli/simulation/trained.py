@@ -107,7 +107,7 @@ def run_config(
             # Whatever the workspace learns with: only a network that is trained in each cycle can be simulated.
             "learner": LearnerOptions(),
             "train": train_options,
-            "score": config.score.model_copy(update={"workers": workers}),
+            "score": config.score.model_copy(update={"workers": workers, "engine": "local"}),
             "strategy": rename_strategy(config.strategy, arm.strategy),
             "selection": config.selection.model_copy(update={"budget": budget, "seed": seed, "recheck_share": 0.0}),
         }

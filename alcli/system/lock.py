@@ -27,8 +27,11 @@ FLOCK = "hhqqi4x"
 
 
 @contextlib.contextmanager
-def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
+def hold(path: Path, wait: float = 0.0, shared: bool = False) -> Iterator[None]:
     """Hold the lock; raises WorkspaceLocked naming the holder after ``wait`` seconds.
+
+    Args:
+        shared: others may hold it shared at the same time, but nobody alone.
 
     The lock belongs to this process: it is released when the process ends, and forked workers do not inherit it. The
     text in the file only informs people; it never decides who holds the lock.
@@ -38,8 +41,8 @@ def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
     os.register_at_fork(after_in_child=functools.partial(_close_quietly, folder, os.fstat(folder).st_ino))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        _acquire(descriptor, wait)
-        _acquire_folder(folder, path, wait)
+        _acquire(descriptor, wait, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        _acquire_folder(folder, path, wait, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         since = now()
         text = f"pid {os.getpid()} on {socket.gethostname()} since {since}: {' '.join(['alcli', *sys.argv[1:]])}"
         content = text.encode("utf-8", "surrogateescape")
@@ -67,11 +70,11 @@ def holder(path: Path) -> str:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, wait: float) -> None:
+def _acquire(descriptor: int, wait: float, kind: int) -> None:
     deadline = time.monotonic() + wait
     while True:
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, kind | fcntl.LOCK_NB)
             return
         except (BlockingIOError, PermissionError):
             # Poll instead of blocking, so that signals and the deadline take effect.
@@ -83,13 +86,13 @@ def _acquire(descriptor: int, wait: float) -> None:
         time.sleep(min(SECONDS_BETWEEN_TRIES, max(deadline - time.monotonic(), 0.0)))
 
 
-def _acquire_folder(folder: int, path: Path, wait: float) -> None:
+def _acquire_folder(folder: int, path: Path, wait: float, kind: int) -> None:
     """Lock the folder, too: somebody may have deleted the file of a run that still holds it."""
     # A worker that outlived its run has the folder open for a moment after its start.
     deadline = time.monotonic() + max(wait, SECONDS_TO_SAY_WHO)
     while True:
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:

@@ -105,10 +105,13 @@ class Workspace:
         )
 
     @classmethod
-    def open(cls, root: Path, read_only: bool = False) -> Workspace:
+    def open(cls, root: Path, read_only: bool = False, unchanging: bool = False) -> Workspace:
         """Open a workspace; readers never wait for writers.
 
         An older alcli's database gets its new schema when a writer holds the lock; until then readers see it in memory.
+
+        Args:
+            unchanging: for readers, nobody writes to it meanwhile.
 
         Raises:
             WorkspaceMissing, WorkspaceTooNew, WorkspaceDamaged: as their names say.
@@ -122,7 +125,7 @@ class Workspace:
             raise WorkspaceDamaged(f"{root / DATABASE} is missing.", do="Restore it from a backup.")
         if not read_only and not os.access(root, os.W_OK):
             raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
-        connection = database.connect(root / DATABASE, read_only=True)
+        connection = database.connect(root / DATABASE, read_only=True, unchanging=read_only and unchanging)
         try:
             version = database.check_version(connection, root)
         except BaseException:
@@ -137,13 +140,16 @@ class Workspace:
         return cls(root, connection)
 
     @classmethod
-    def open_copy(cls, root: Path) -> Workspace:
+    def open_copy(cls, root: Path, unchanging: bool = False) -> Workspace:
         """Open a workspace with a copy of its database in memory: what is written to the database is forgotten.
+
+        Args:
+            unchanging: nobody writes to it meanwhile.
 
         Raises:
             WorkspaceMissing, WorkspaceTooNew, WorkspaceDamaged: as their names say.
         """
-        original = cls.open(root, read_only=True)
+        original = cls.open(root, read_only=True, unchanging=unchanging)
         return cls(root, database.migrate_in_memory(original._connection))
 
     def close(self) -> None:
@@ -170,6 +176,28 @@ class Workspace:
             self.is_locked = True
             stack.callback(setattr, self, "is_locked", False)
             yield
+
+    @classmethod
+    @contextlib.contextmanager
+    def share(cls, root: Path, wait: float = 0.0) -> Iterator[Workspace]:
+        """Open a copy, as ``open_copy``, and hold the workspace against writers, with others that share it.
+
+        Raises:
+            WorkspaceLocked: a writer holds it after ``wait`` seconds; its name is in the message.
+            MachineError: its folder cannot be written.
+        """
+        if not (root / config.FILE_NAME).is_file():
+            raise WorkspaceMissing(f"{root} is not a workspace.", do="Make one with `alcli init`.")
+        with machine_errors(root):
+            check_links(root)
+        if not os.access(root, os.W_OK):
+            raise MachineError(f"{root} is read-only.", do="Give this user permission to write there.")
+        with lock.hold(root / LOCK, wait, shared=True):
+            workspace = cls.open_copy(root, unchanging=True)
+            try:
+                yield workspace
+            finally:
+                workspace.close()
 
     def holder(self) -> str:
         """Who else holds the lock, in words; empty when nobody does. Not inside ``lock`` of the same workspace."""

@@ -28,8 +28,12 @@ class Connection(sqlite3.Connection):
             raise sqlite3.DatabaseError(f"a name in it is not valid text ({error.reason})") from None
 
 
-def connect(path: Path, read_only: bool) -> Connection:
+def connect(path: Path, read_only: bool, unchanging: bool = False) -> Connection:
     """Open the database; for writers, its integrity is checked first.
+
+    Args:
+        unchanging: for readers, nobody writes to it meanwhile. Then nothing is written beside it, which several
+            machines cannot share.
 
     Raises:
         WorkspaceDamaged: the database is damaged. MachineError: it cannot be opened.
@@ -37,7 +41,8 @@ def connect(path: Path, read_only: bool) -> Connection:
     if read_only:
         if not os.access(path, os.R_OK):
             raise MachineError(f"{path} cannot be read by this user.", do="Run as its owner.")
-        mode = "mode=ro" if os.access(path.parent, os.W_OK) or _has_newer_pages(path) else "mode=ro&immutable=1"
+        may_write = os.access(path.parent, os.W_OK) and not unchanging
+        mode = "mode=ro" if may_write or _has_newer_pages(path) else "mode=ro&immutable=1"
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, factory=Connection
         )

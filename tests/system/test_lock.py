@@ -120,3 +120,19 @@ def test_the_lock_ends_with_its_process_even_if_a_forked_worker_survives(tmp_pat
                 os.kill(child, 0)
         finally:
             os.kill(child, 9)
+
+
+def test_several_share_it_and_nobody_then_holds_it_alone(tmp_path):
+    path = tmp_path / "alcli.lock"
+    holding = HOLDING.replace("sys.argv[1]))", "sys.argv[1]), shared=len(sys.argv) > 2)")
+
+    def other(*flags):
+        call = [sys.executable, "-c", holding, str(path), *flags]
+        return subprocess.run(call, input="", capture_output=True, text=True, check=False)
+
+    with lock.hold(path, shared=True):
+        assert other("shared").stdout == "held\n"
+        assert "Another run holds this workspace" in other().stderr
+    with lock.hold(path):
+        assert "Another run holds this workspace" in other("shared").stderr
+    assert other().stdout == "held\n"
