@@ -130,6 +130,13 @@ def test_a_backend_that_ranks_otherwise_is_refused_with_the_numbers(alcli, train
     assert "OpenVINO is refused" in score(alcli, trained, "--strategy", "entropy")
 
 
+def test_the_nodes_of_a_cluster_compute_by_torch(monkeypatch):
+    monkeypatch.setattr("alcli.engine.compilation.is_installed", lambda: True)
+    assert chosen(LONG_ENOUGH, engine="ray") == "torch"
+    with pytest.raises(UsageError, match=r"score\.engine"):
+        chosen(LONG_ENOUGH, engine="ray", backend="openvino")
+
+
 @pytest.mark.parametrize(("spearman", "precision"), [(0.9995, "bfloat16"), (0.99, "float32")])
 def test_auto_takes_bfloat16_only_if_it_ranks_alike(alcli, trained, monkeypatch, spearman, precision):
     def compare(task, models, head, examples, options, advance):

@@ -119,6 +119,16 @@ def test_a_shard_with_other_settings_is_refused(alcli, trained, flags, differs):
     assert alcli("score", "-w", root, "--shard", "2/2")[0] == 0
 
 
+def test_a_shard_that_another_backend_would_compute_is_refused(alcli, trained, monkeypatch):
+    root, _ = trained
+    assert alcli("score", "-w", root, "--shard", "1/2")[0] == 0
+    monkeypatch.setattr("alcli.artifacts.backends.Backend.in_words", lambda self: "openvino 2026.4.1 float32")
+    code, _, err = alcli("score", "-w", root, "--shard", "2/2")
+    assert code == 5
+    assert "computed by torch " in err
+    assert "there, openvino 2026.4.1 float32 here" in err
+
+
 def test_a_shard_of_another_model_or_list_is_refused_by_hash(alcli, trained, tmp_path):
     root, expected = trained
     other = tmp_path / "other"
