@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
 RAY = "ray"
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
-LONG_ENOUGH = 1000
-"""Images from which on a conversion and its check, 10 to 20 seconds, cost less than they save: 10 to 40 ms an image."""
+LONG_ENOUGH = 2000
+"""Images from which on a conversion and its check, 5 to 15 seconds, cost less than they save: 6 to 28 ms an image."""
 FOLDER = "openvino"
 """In the workspace's cache."""
 CHECKED = 200

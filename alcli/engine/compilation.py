@@ -33,7 +33,7 @@ KEPT = 4
 FACTS, KEPT_FACTS = "facts-", 32
 """Start of the names of files that say what was measured about a network, and how many of these stay."""
 MOST_ROWS = 16
-"""Images that are computed at a time; larger batches are not faster, and take more memory."""
+"""Images that are computed at a time, whatever ``score.batch_size`` is: a fixed shape holds memory for all of them."""
 
 
 class NotCompiled(Exception):

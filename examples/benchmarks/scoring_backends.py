@@ -36,7 +36,6 @@ WAYS = {
     "openvino float32": ("openvino", "float32"),
     "openvino bfloat16": ("openvino", "bfloat16"),
 }
-CONVERTED = list(WAYS)[2:]
 NEEDS = frozenset({"margin", "class_uncertainty", "embedding", "class_scores", "expected_objects", "tie"})
 
 
@@ -98,7 +97,10 @@ def run(way: str, folder: Path, cache: Path, name: str) -> dict[str, float]:
     environment = {**os.environ, "PYTHONPATH": os.environ["ALCLI_BEFORE"]} if way == BEFORE else None
     before = cpu_seconds()
     text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    return {**json.loads(text), "whole": cpu_seconds() - before}
+    result = {**json.loads(text), "whole": cpu_seconds() - before}
+    rates = f"{result['images'] / result['cpu']:6.1f} images/CPU s  {result['images'] / result['clock']:6.1f} images/s"
+    print(f"  {way:28} {rates}  whole process {result['whole']:5.1f} CPU s  load {os.getloadavg()[0]:.1f}", flush=True)
+    return result
 
 
 def forwarding(precision: str, name: str, count: int) -> float:
@@ -139,18 +141,15 @@ def quiet(folder: Path, name: str, rounds: int) -> None:
     """Print CPU rates of each backend, its conversion, and the share of the limit."""
     paths = sorted(folder.glob("*.jpg"))
     rows: dict[str, list[dict[str, float]]] = {way: [] for way in ways()}
-    limits, first = [], []
+    limits = []
     with tempfile.TemporaryDirectory() as cache:
-        for way in CONVERTED:
-            run(way, folder, Path(cache), name)
+        first = run("openvino float32", folder, Path(cache), name)
         for _ in range(rounds):
             for way, done in rows.items():
                 done.append(run(way, folder, Path(cache), name))
-            with tempfile.TemporaryDirectory() as empty:
-                first.append(run("openvino float32", folder, Path(empty), name))
             f, d = forwarding("bfloat16", name, 320), decoding(paths)
             limits.append(1 / (1 / f + 1 / d))
-            print(f"load {os.getloadavg()[0]:.1f}  f {f:.1f}  d {d:.1f}  limit {limits[-1]:.1f}", flush=True)
+            print(f"  f {f:.1f}  d {d:.1f}  limit {limits[-1]:.1f} images/CPU s", flush=True)
     limit = statistics.median(limits)
     rates = {way: statistics.median(each["images"] / each["cpu"] for each in done) for way, done in rows.items()}
     first_rate = next(iter(rates.values()))
@@ -158,7 +157,7 @@ def quiet(folder: Path, name: str, rounds: int) -> None:
         whole, compiled = (statistics.median(each[key] for each in rows[way]) for key in ("whole", "compiled"))
         print(f"{way:32} {rate:6.1f} images/CPU s  {rate / first_rate:.2f} x the first  {rate / limit:.2f} of the limit"
               f"  whole process {whole:5.1f} s, of these {compiled:.1f} to read the network")  # fmt: skip
-    whole, compiled = (statistics.median(each[key] for each in first) for key in ("whole", "compiled"))
+    whole, compiled = first["whole"], first["compiled"]
     print(f"not converted before: openvino float32, whole process {whole:.1f} s, of these {compiled:.1f} to convert")
 
 
@@ -167,8 +166,7 @@ def busy(folder: Path, name: str, rounds: int) -> None:
     rows: dict[str, list[tuple[float, float]]] = {way: [] for way in ways()}
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as cache:
-        for way in CONVERTED:
-            run(way, folder, Path(cache), name)
+        run("openvino float32", folder, Path(cache), name)
         for _ in range(rounds):
             for way, done in rows.items():
                 alone = run(way, folder, Path(cache), name)
@@ -180,7 +178,6 @@ def busy(folder: Path, name: str, rounds: int) -> None:
                     other.kill()
                     other.join()
                 done.append((alone["images"] / alone["clock"], beside["images"] / beside["clock"]))
-            print(f"load {os.getloadavg()[0]:.1f}", flush=True)
     for way, done in rows.items():
         alone, beside = (statistics.median(values) for values in zip(*done, strict=True))
         print(f"{way:32} {alone:6.1f} images/s, beside {cores} busy processes {beside:6.1f}: {beside / alone:.2f}")
@@ -194,6 +191,7 @@ def main() -> None:
     parser.add_argument("--model", default="ssd-mobilenet-v2")
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--before", metavar="FOLDER")
+    parser.add_argument("--without", action="append", default=[], choices=list(WAYS))
     parser.add_argument("--score", nargs=4, metavar=("BACKEND", "PRECISION", "IMAGES", "CACHE"))
     arguments = parser.parse_args()
     if arguments.score:
@@ -203,6 +201,8 @@ def main() -> None:
         backend, precision, images, cache = arguments.score
         score(backend, precision, Path(images), Path(cache), arguments.model)
         return
+    for way in arguments.without:
+        del WAYS[way]
     if arguments.before:
         os.environ["ALCLI_BEFORE"] = arguments.before
     with tempfile.TemporaryDirectory() as folder:
