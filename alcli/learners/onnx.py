@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from alcli import images
 from alcli.artifacts.examples import Examples, check_reachable, inspect_images
+from alcli.artifacts.kept_predictions import under_id
 from alcli.context import Context
 from alcli.errors import DataError, Unreadable, UsageError
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.learners import Learned
+from alcli.learners._onnx_kept import kept_answers, note_looked
 from alcli.learners._onnx_options import OnnxOptions
 from alcli.learners._predictions_options import hash_of
 from alcli.learners.predictions import Sources, keep_predictions, load_predictions
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 TASKS = ("classification", "detection")
 PART = "onnx.partial.jsonl"
-"""The lines of the images that were looked at; an interrupted cycle continues it."""
+"""The lines of the images; an interrupted cycle continues it."""
 
 
 class Onnx:
@@ -89,10 +91,11 @@ class Onnx:
         """
         path = self.context.workspace.cycle_folder(cycle) / PART
         path.parent.mkdir(parents=True, exist_ok=True)
-        refusals = self._look(path, inputs)
+        refusals = self._look(path, inputs, cycle)
         learned = keep_predictions(
             self.context, cycle, inputs, examples, Sources(path, self.options.embeddings), "onnx"
         )
+        note_looked(self.context, cycle, self._model_key())
         path.unlink()
         return replace(learned, problems=refusals)
 
@@ -122,16 +125,30 @@ class Onnx:
             stop.obey()
         return model
 
-    def _look(self, path: Path, inputs: str) -> list[Refusal]:
-        """Write a line for every image that an interrupted run has not looked at; returns what cannot be read."""
+    def _model_key(self) -> str:
+        """A hash that changes whenever the answer for an unchanged image may change."""
+        options, task = self.options, self.context.config.options_of("task")
+        own = options.model_dump_json(exclude={"weights", "embeddings"})
+        return sha256_of_text(hash_of(options.weights), own, task.model_dump_json())
+
+    def _look(self, path: Path, inputs: str, cycle: int) -> list[Refusal]:
+        """Write a line for every image, without looking again at those of an interrupted run or of the last cycle.
+
+        Returns what cannot be read.
+        """
         model = self._load_model()
         header = Header(model.classes)
         items = self._items()
         done = _resume(path, header, inputs)
-        todo = [item for item in items if _path_of(item) not in done]
+        rest = [item for item in items if _path_of(item) not in done]
         # Decoded there in a process of its own first: a file that crashes a decoder must not take the run with it.
-        paths, facts, refusals = inspect_images(self.context, todo)
+        paths, facts, refusals = inspect_images(self.context, rest)
         check_reachable(items, refusals)
+        with path.open("a", encoding="utf-8") as stream:
+            for item, answer in kept_answers(self.context, cycle, self._model_key(), rest, facts):
+                stream.write(to_line(under_id(answer, _path_of(item)), header.classes) + "\n")
+                done.add(_path_of(item))
+        todo = [item for item in rest if _path_of(item) not in done]
         start = len(items) - len(todo)
         with (
             self.context.progress.track("Predicting", len(items), start=start) as advance,

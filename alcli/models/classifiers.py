@@ -12,29 +12,34 @@ import torchvision
 from torch import Tensor, nn
 
 from alcli.errors import UsageError
-from alcli.models.hrnet import timm_trunk
 from alcli.models.tapped import Tapped
+from alcli.models.timm_networks import fit_input_size, image_statistics, timm_trunk
 from alcli.models.weights import load_trunk
 from alcli.system.text import did_you_mean
 
 STAGES = 4
 """The loss head reads the last map of each of the last four resolutions (Yoo & Kweon 2019: ResNet-18's stages)."""
-MODELS = ("mobilenet-v3-small", "mobilenet-v2", "resnet18")
+MODELS = ("mobilenet-v3-small", "mobilenet-v2", "resnet18", "vit_small_patch14_dinov2", "vit_base_patch16_siglip_224")
 """Names to list; every other classifier of torchvision and timm works too."""
+TIMM = "timm:"
+"""Before a name that both libraries know: timm's."""
 
 
 def build(name: str, classes: int, weights: str, side: int) -> Tapped:
     """Build a classifier of torchvision or, if torchvision has none of that name, of timm; ``-`` and ``_`` are equal.
 
+    ``timm:NAME`` is timm's in any case.
+
     Raises:
-        UsageError: neither library knows the name, or the network does not end in a linear layer.
+        UsageError: neither library knows the name, the network does not end in a linear layer, or cannot take images
+            of this size.
         DataError: the weights do not fit.
     """
-    library_name = name.replace("-", "_")
-    if library_name in torchvision.models.list_models(module=torchvision.models):
+    library_name = name.removeprefix(TIMM).replace("-", "_")
+    if not name.startswith(TIMM) and library_name in torchvision.models.list_models(module=torchvision.models):
         return TorchvisionClassifier(library_name, classes, weights, side)
     if timm.is_model(library_name):
-        return TimmClassifier(library_name, classes, weights)
+        return TimmClassifier(library_name, classes, weights, side)
     known = [*MODELS, *torchvision.models.list_models(module=torchvision.models), *timm.list_models()]
     raise UsageError(f"Classification has no model {name!r}.", do=did_you_mean(name, known))
 
@@ -63,13 +68,22 @@ class TorchvisionClassifier(Tapped):
 
 
 class TimmClassifier(Tapped):
-    """A timm classifier; taps the last four of timm's intermediate maps."""
+    """A timm classifier; taps the last four of timm's intermediate maps.
+
+    Those of a transformer are its patches on their grid; its pooled tokens are the last layer's inputs and the
+    embedding: class token, mean or attention, whichever the network was trained with.
+
+    Attributes:
+        image_statistics: (mean, std) with which timm trained it.
+    """
 
     predictors = ("output",)
 
-    def __init__(self, name: str, classes: int, weights: str) -> None:
+    def __init__(self, name: str, classes: int, weights: str, side: int) -> None:
         super().__init__()
         net = timm_trunk(name, weights)
+        fit_input_size(net, side)
+        self.image_statistics = image_statistics(name)
         if not hasattr(net, "forward_intermediates"):
             raise UsageError(f"timm's {name} has no feature maps for the loss head.", do="Choose another model.")
         net.reset_classifier(0)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import timm
 from torch import Tensor, nn
 
 from alcli.models.pyramid import MobileNetV2Pyramid, near_zero_output
 from alcli.models.tapped import Tapped
-from alcli.models.weights import load_trunk
+from alcli.models.timm_networks import timm_trunk
 
 CLASSIFIER_PARTS = ("incre_modules", "downsamp_modules", "final_layer", "global_pool", "head_drop", "classifier")
 
@@ -47,15 +45,6 @@ class HeatmapHrnet(Tapped):
     def predict(self, deep: list[Tensor]) -> Tensor:
         """(rows, joints, H / 4, W / 4)."""
         return self.output(deep[0])
-
-
-def timm_trunk(name: str, weights: str) -> Any:
-    """Build a timm model with the requested weights; raises DataError when a file does not fit."""
-
-    def make(weights: bool | None = None) -> nn.Module:
-        return timm.create_model(name, pretrained=bool(weights))
-
-    return load_trunk(make, True, weights) or make()
 
 
 def build(name: str, joints: int, weights: str) -> Tapped:

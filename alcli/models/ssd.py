@@ -6,7 +6,7 @@ Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016; SSDLite: Sandler et
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -27,7 +27,7 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet, SSDLiteHead
-from torchvision.ops import batched_nms, box_iou
+from torchvision.ops import box_iou
 from torchvision.ops.misc import Conv2dNormActivation
 
 from alcli.errors import UsageError
@@ -174,35 +174,6 @@ def _image_loss(
     if equal_boxes:
         positive = box_weights(matched[foreground]) * positive
     return (positive.sum() + confidence[hardest].sum()) / max(count, 1)
-
-
-def confident_anchors(outputs: Outputs, model: SSD, threshold: float, most: int) -> list[Tensor]:
-    """Select the anchors of confident, distinct boxes by class-agnostic non-maximum suppression.
-
-    Args:
-        threshold: least foreground probability. most: candidates per image before suppression.
-
-    Returns:
-        Per image the indices (k,) of its anchors, most confident first.
-    """
-    # The foreground of a softmax alone: over four classes torch's softmax takes nine times as long.
-    odds = (outputs.logits[:, :, 1:] - outputs.logits[:, :, :1]).exp().sum(dim=2)  # (batch, anchors)
-    score, anchor = (1 - 1 / (1 + odds)).topk(min(most, odds.shape[1]), dim=1)  # (batch, candidates)
-    image, position = (score >= threshold).nonzero(as_tuple=True)
-    chosen = anchor[image, position]
-    boxes = model.box_coder.decode_single(outputs.regression[image, chosen], outputs.anchors[chosen])
-    kept = batched_nms(boxes, score[image, position], image, model.nms_thresh)
-    kept = kept[image[kept].argsort(stable=True)]
-    counts = image[kept].bincount(minlength=len(odds)).tolist()
-    return list(chosen[kept].split(counts))
-
-
-def boxes_at(model: SSD, outputs: Outputs, chosen: Sequence[Tensor]) -> list[Tensor]:
-    """Decode each image's boxes (k, 4) at its chosen anchors, in input pixels."""
-    return [
-        model.box_coder.decode_single(outputs.regression[image, anchors], outputs.anchors[anchors])
-        for image, anchors in enumerate(chosen)
-    ]
 
 
 def detections(model: SSD, outputs: Outputs, size: tuple[int, int]) -> list[dict[str, Tensor]]:

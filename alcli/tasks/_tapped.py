@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from alcli.config import ModelOptions, TaskOptions
 from alcli.models import pixels, uncertainty
 from alcli.models.tapped import Tapped, move_classes, pool_maps
+from alcli.models.timm_networks import MEAN, STD
 from alcli.models.weights import UNTRAINED
 from alcli.tasks import Batch
-
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-"""Of ImageNet's red, green and blue, as in torchvision's and timm's training."""
 
 
 class TappedTask(ABC):
@@ -86,9 +84,10 @@ class TappedTask(ABC):
         return move_classes(model, state, classes, self.classes)
 
     def normalize(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Network input (rows, 3, H, W) float32 on the model's device, normalized by ImageNet's statistics."""
+        """Network input (rows, 3, H, W) float32 on the model's device, normalized as the network was trained."""
         device = next(model.parameters()).device
-        return pixels.normalize(batch.images.to(device, non_blocking=True), MEAN, STD)
+        statistics = getattr(model, "image_statistics", (MEAN, STD))
+        return pixels.normalize(batch.images.to(device, non_blocking=True), *statistics)
 
     def _output_signals(
         self, model: Tapped, deep: list[Tensor], batch: Batch, needs: frozenset[str]

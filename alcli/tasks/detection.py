@@ -1,4 +1,4 @@
-"""Object detection with SSD."""
+"""Object detection with SSD, RetinaNet or FCOS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 from torchvision import tv_tensors
-from torchvision.models.detection.ssd import SSD
 from torchvision.transforms import v2
 
 from alcli import images
@@ -21,13 +20,13 @@ from alcli.annotations import Annotation, Box
 from alcli.config import ModelOptions, TaskOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
-from alcli.models import pixels, ssd, uncertainty
+from alcli.models import detectors, pixels, uncertainty
 from alcli.models.cell_detector import CellDetector
+from alcli.models.detectors import Detector
 from alcli.models.pretrained import LIGHT
 from alcli.models.tapped import pool_maps
 from alcli.models.weights import UNTRAINED
 from alcli.predictions import ImagePrediction, measures
-from alcli.system.text import did_you_mean
 from alcli.tasks import Batch, Example
 from alcli.tasks._checks import check_class, clip_box, require_parts, upright
 from alcli.tasks._detection_options import DetectionOptions
@@ -39,10 +38,10 @@ DOUBTFUL = 0.2
 
 
 class Detection:
-    """Detect objects with SSD (Liu et al., ECCV 2016); the features for the loss head are its source maps."""
+    """Detect objects with SSD, RetinaNet or FCOS; the features for the loss head are the maps that predict boxes."""
 
     light_model = LIGHT["detection"]
-    models = tuple(ssd.MODELS)
+    models = detectors.MODELS
     unit = "boxes"
     Options = DetectionOptions
     signal_names = uncertainty.SIGNALS | {"tie"}
@@ -53,14 +52,15 @@ class Detection:
     def __init__(self, options: DetectionOptions, model: ModelOptions, classes: Sequence[str]) -> None:
         """Args: ``classes``: names in the order of the model's outputs; raises UsageError for an unknown model."""
         self.model_name = model.name or self.light_model
-        if self.model_name not in ssd.MODELS:
+        side = model.input_size or detectors.input_size(self.model_name)
+        if detectors.is_pyramid(self.model_name) and options.box_weights != "anchors":
             raise UsageError(
-                f"Detection has no model {self.model_name!r}.", do=did_you_mean(self.model_name, ssd.MODELS)
+                f"task.box_weights = {options.box_weights} is for SSD models, not for {self.model_name}.",
+                do='Set task.box_weights = "anchors", or choose an SSD model.',
             )
         self.classes = tuple(classes)
         self._options, self._model = options, model
         self.pretrained = model.weights not in UNTRAINED
-        side = model.input_size or ssd.INPUT_SIZES[self.model_name]
         self.input_shape = (side, side)
 
     @staticmethod
@@ -68,13 +68,13 @@ class Detection:
         """The classes of the boxes."""
         return {box.label for box in annotation.boxes}
 
-    def build_model(self) -> SSD:
-        """Build the SSD with its starting weights; raises DataError when they do not fit."""
-        return ssd.build(self.model_name, len(self.classes), self._model.weights, self._model.input_size)
+    def build_model(self) -> Detector:
+        """Build the detector with its starting weights; raises DataError when they do not fit."""
+        return detectors.build(self.model_name, len(self.classes), self._model.weights, self._model.input_size)
 
-    def backbone(self, model: SSD) -> nn.Module:
+    def backbone(self, model: Detector) -> nn.Module:
         """The trunk, without the extra layers behind it."""
-        return ssd.trunk(model)
+        return detectors.trunk(model)
 
     def encode(self, item: Item, path: Path, facts: ImageFacts, annotation: Annotation) -> Example:
         """Build an example; boxes that exceed the image by up to two pixels are clipped.
@@ -114,27 +114,27 @@ class Detection:
             return tensor, {"boxes": boxes, "labels": labels}, size
         return (*_augment(tensor, boxes, labels, augment, side), size)
 
-    def losses(self, model: SSD, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Multibox loss of each image (batch,), and the source maps."""
-        outputs = ssd.forward(model, self._normalize(model, batch))
+    def losses(self, model: Detector, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """Loss of each image (batch,), and the source maps."""
+        outputs = detectors.forward(model, self._normalize(model, batch))
         targets = [{key: value.to(outputs.logits.device) for key, value in target.items()} for target in batch.targets]
         with torch.autocast(outputs.logits.device.type, enabled=False):
-            losses = ssd.multibox_losses(model, outputs, targets, self._options.box_weights == "boxes")
+            losses = detectors.losses(model, outputs, targets, self._options.box_weights == "boxes")
             return losses, outputs.features
 
-    def trunk_maps(self, model: SSD, batch: Batch) -> list[Tensor]:
+    def trunk_maps(self, model: Detector, batch: Batch) -> list[Tensor]:
         """The trunk's maps that a frozen head is trained on."""
-        return ssd.frozen_maps(model, self._normalize(model, batch))
+        return detectors.frozen_maps(model, self._normalize(model, batch))
 
-    def frozen_head(self, shapes: Sequence[tuple[int, int, int]]) -> SSD:
+    def frozen_head(self, shapes: Sequence[tuple[int, int, int]]) -> Detector:
         """A detector with one anchor per cell over memorized trunk maps (channels, height, width)."""
         return CellDetector(shapes, 1, len(self.classes), self.input_shape)
 
-    def features(self, model: SSD, batch: Batch) -> list[Tensor]:
+    def features(self, model: Detector, batch: Batch) -> list[Tensor]:
         """The source maps."""
-        return ssd.source_maps(model, self._normalize(model, batch))
+        return detectors.source_maps(model, self._normalize(model, batch))
 
-    def signals(self, model: SSD, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
+    def signals(self, model: Detector, batch: Batch, needs: frozenset[str]) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The signals of each image; the box predictors run only if a signal needs them.
 
         Uncertainties are computed over classes and background for each distinct box with a foreground probability
@@ -146,27 +146,27 @@ class Detection:
         if needs <= {"predicted_loss", "embedding", "output_discrepancy"}:
             signals, features = {}, self.features(model, batch)
         else:
-            outputs = ssd.forward(model, self._normalize(model, batch))
+            outputs = detectors.forward(model, self._normalize(model, batch))
             features = outputs.features
             signals = self._output_signals(model, features, outputs, needs)
         if "embedding" in needs:
-            signals["embedding"] = uncertainty.embedding(pool_maps(ssd.trunk_maps(model, features)[-1:]))
+            signals["embedding"] = uncertainty.embedding(pool_maps(detectors.trunk_maps(model, features)[-1:]))
         return signals, features
 
-    def discrepancy(self, model: SSD, previous: SSD, batch: Batch) -> Tensor:
+    def discrepancy(self, model: Detector, previous: Detector, batch: Batch) -> Tensor:
         """½‖p − q‖² between both models' probabilities at this model's confident boxes, aggregated: (batch,)."""
         inputs = self._normalize(model, batch)
-        now, before = ssd.forward(model, inputs), ssd.forward(previous, inputs)
-        anchors = ssd.confident_anchors(now, model, CONFIDENT, MOST_BOXES)
+        now, before = detectors.forward(model, inputs), detectors.forward(previous, inputs)
+        anchors = detectors.confident_anchors(now, model, CONFIDENT, MOST_BOXES)
         ours, theirs = (_at_anchors(outputs.logits, anchors) for outputs in (now, before))
         distances = [uncertainty.discrepancy(*pair) for pair in zip(ours, theirs, strict=True)]
         return uncertainty.aggregate(distances, _object_counts(ours), self._options)
 
-    def predictions(self, model: SSD, batch: Batch) -> list[Annotation]:
+    def predictions(self, model: Detector, batch: Batch) -> list[Annotation]:
         """Boxes from torchvision's postprocessing, most confident first, in pixels of the upright image."""
-        outputs = ssd.forward(model, self._normalize(model, batch))
+        outputs = detectors.forward(model, self._normalize(model, batch))
         side = batch.images.shape[-1]
-        images = zip(batch.examples, ssd.detections(model, outputs, (side, side)), batch.sizes, strict=True)
+        images = zip(batch.examples, detectors.detections(model, outputs, (side, side)), batch.sizes, strict=True)
         return [self._prediction(example, detected, size, side) for example, detected, size in images]
 
     def given_signals(self, prediction: ImagePrediction) -> dict[str, np.ndarray]:
@@ -202,20 +202,18 @@ class Detection:
         precision = evaluation.eval["precision"]  # (IoU thresholds, recalls, classes, 1, 1), −1 without an object
         return _precisions(precision[..., 0, 0].mean(axis=1), self.classes)
 
-    def adapt(self, model: SSD, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
+    def adapt(self, model: Detector, state: dict[str, Tensor], classes: Sequence[str]) -> dict[str, Tensor]:
         """Move the classification head's weights to this task's classes; new classes keep their initial weights."""
-        return ssd.transplant_classes(model, state, list(classes), list(self.classes))
+        return detectors.transplant_classes(model, state, list(classes), list(self.classes))
 
-    def _normalize(self, model: SSD, batch: Batch) -> Tensor:
+    def _normalize(self, model: Detector, batch: Batch) -> Tensor:
         device = next(model.parameters()).device
-        return pixels.normalize(
-            batch.images.to(device, non_blocking=True), model.transform.image_mean, model.transform.image_std
-        )
+        return pixels.normalize(batch.images.to(device, non_blocking=True), *detectors.image_statistics(model))
 
     def _output_signals(
-        self, model: SSD, features: list[Tensor], outputs: ssd.Outputs, needs: frozenset[str]
+        self, model: Detector, features: list[Tensor], outputs: detectors.Outputs, needs: frozenset[str]
     ) -> dict[str, Tensor]:
-        anchors = ssd.confident_anchors(outputs, model, CONFIDENT, MOST_BOXES)
+        anchors = detectors.confident_anchors(outputs, model, CONFIDENT, MOST_BOXES)
         probabilities = _at_anchors(outputs.logits, anchors)  # per image (boxes, 1 + classes)
         counts = _object_counts(probabilities)
         blank = outputs.logits.new_zeros(1, len(self.classes))
@@ -226,7 +224,7 @@ class Detection:
         if "class_uncertainty" in needs:
             signals["class_uncertainty"] = torch.stack([_class_uncertainty(part) for part in probabilities])
         if "tie" in needs:
-            boxes = ssd.boxes_at(model, outputs, anchors)
+            boxes = detectors.boxes_at(model, outputs, anchors)
             pairs = zip(probabilities, boxes, strict=True)
             signals["tie"] = torch.stack([_tie(*pair, self.input_shape[0]) for pair in pairs])
         for name in needs & uncertainty.UNCERTAINTIES.keys():
@@ -234,7 +232,7 @@ class Detection:
             signals[name] = uncertainty.aggregate(values, counts, self._options)
         if "mutual_information" in needs:
             samples = uncertainty.dropout_samples(features, self._options)
-            heads = (model.head.classification_head(maps) for maps in samples)
+            heads = (detectors.class_logits(model, maps) for maps in samples)
             passes = [_at_anchors(logits.float(), anchors) for logits in heads]
             values = [uncertainty.mutual_information(iter(parts)) for parts in zip(*passes, strict=True)]
             signals["mutual_information"] = uncertainty.aggregate(values, counts, self._options)

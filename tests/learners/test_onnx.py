@@ -283,6 +283,40 @@ def test_an_interrupted_look_continues_where_it_was(photos, alcli, tmp_path, mon
     assert files[0] == files[1]
 
 
+def test_the_next_cycle_looks_only_at_what_is_new_or_has_changed(photos, alcli, tmp_path, monkeypatch):
+    where = ("--images", photos.images, "--annotations", photos.annotations, "--budget", 2)
+    path = three(tmp_path / "best.onnx")
+    names, wanted = [], OnnxModel.predict
+    monkeypatch.setattr(OnnxModel, "predict", lambda self, image, name: names.append(name) or wanted(self, image, name))
+    assert alcli("init", tmp_path / "W", *where, "--learner", "onnx", "--weights", path, *SET)[0] == 0
+    assert alcli("cycle", "-w", tmp_path / "W", "--strategy", "entropy")[0] == 0
+    assert len(names) == 12
+    names.clear()
+    photos.annotate(9)
+    new = _new_photo(photos)
+    changed = photos.images / photos.name(10)
+    Image.open(changed).convert("L").save(changed)
+    assert alcli("cycle", "-w", tmp_path / "W", "--strategy", "entropy")[0] == 0
+    assert sorted(names) == sorted([new, photos.name(10)])
+    # The file is the one that a first look writes.
+    assert alcli("init", tmp_path / "fresh", *where, "--learner", "onnx", "--weights", path, *SET)[0] == 0
+    assert alcli("cycle", "-w", tmp_path / "fresh", "--strategy", "entropy")[0] == 0
+    kept, fresh = tmp_path / "W/cycles/0002/predictions.jsonl", tmp_path / "fresh/cycles/0001/predictions.jsonl"
+    assert sorted(kept.read_text().splitlines()) == sorted(fresh.read_text().splitlines())
+    # Another setting of the model is another answer.
+    names.clear()
+    photos.annotate(8)
+    flags = ("--strategy", "entropy", "--set", "learner.resize=stretch")
+    assert alcli("cycle", "-w", tmp_path / "W", *flags)[0] == 0
+    assert len(names) == 13
+
+
+def _new_photo(photos) -> str:
+    name = "new.png"
+    Image.open(photos.images / photos.name(11)).rotate(180).save(photos.images / name)
+    return name
+
+
 def test_a_classifier_ranks_by_its_doubts(alcli, tmp_path):
     images, labels = project(tmp_path / "project", "class-folders")
     names = sorted(path.name for path in labels.iterdir() if path.is_dir())

@@ -5,7 +5,7 @@ import torch
 from torchvision.ops import box_iou
 
 from alcli.errors import DataError, UsageError
-from alcli.models import ssd
+from alcli.models import detectors, ssd
 
 SIZES = {"ssd300-vgg16": 300, "ssdlite320-mobilenet-v3": 320, "ssd-mobilenet-v2": 96, "ssd-tiny": 64}
 
@@ -117,8 +117,8 @@ def test_source_maps_lie_at_their_strides(name, strides):
 
 def test_confident_anchors_are_distinct_confident_and_sorted():
     model, outputs = outputs_of("ssd-tiny", 2)
-    chosen = ssd.confident_anchors(outputs, model, threshold=0.0, most=50)
-    boxes = ssd.boxes_at(model, outputs, chosen)
+    chosen = detectors.confident_anchors(outputs, model, threshold=0.0, most=50)
+    boxes = detectors.boxes_at(model, outputs, chosen)
     assert len(chosen) == len(boxes) == 2
     for image, (rows, corners) in enumerate(zip(chosen, boxes, strict=True)):
         assert 0 < len(rows) == len(corners) <= 50
@@ -126,7 +126,7 @@ def test_confident_anchors_are_distinct_confident_and_sorted():
         assert (foreground.diff() <= 1e-6).all()
         overlaps = box_iou(corners, corners).fill_diagonal_(0)
         assert overlaps.max() <= model.nms_thresh
-    assert all(len(rows) == 0 for rows in ssd.confident_anchors(outputs, model, threshold=1.1, most=50))
+    assert all(len(rows) == 0 for rows in detectors.confident_anchors(outputs, model, threshold=1.1, most=50))
 
 
 def test_known_classes_keep_their_rows_when_classes_change():

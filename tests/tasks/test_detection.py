@@ -13,7 +13,7 @@ from alcli.annotations import Annotation, Box
 from alcli.config import ModelOptions
 from alcli.errors import DataError, UsageError
 from alcli.items import ImageFacts, Item
-from alcli.models import ssd
+from alcli.models import detectors
 from alcli.models.tapped import pool_maps
 from alcli.models.uncertainty import embedding
 from alcli.signals import UNKNOWN
@@ -200,7 +200,7 @@ def test_an_image_without_a_confident_box_is_unknown(tmp_path, monkeypatch):
     detection = task()
     model = detection.build_model().eval()
     nothing = torch.zeros(0, dtype=torch.int64)
-    monkeypatch.setattr(ssd, "confident_anchors", lambda outputs, *rest: [nothing] * len(outputs.logits))
+    monkeypatch.setattr(detectors, "confident_anchors", lambda outputs, *rest: [nothing] * len(outputs.logits))
     needs = frozenset({"margin", "entropy", "class_uncertainty"})
     signals, _ = detection.signals(model, batch(detection, [example(tmp_path, 0)]), needs)
     assert signals["margin"].tolist() == signals["entropy"].tolist() == [UNKNOWN]
