@@ -205,7 +205,7 @@ def test_the_table_of_settings_is_that_of_the_configuration():
         ("`train.epochs` | whole number | 30 |", "`train.epochs` | whole number | 31 |", "train.epochs"),
         ("`train.epochs` | whole number |", "`train.epochs` | number |", "train.epochs"),
         ("`train.epochs`", "`train.epoch`", "train.epoch"),
-        ("`report.enabled`", "`reports.enabled`", "reports.enabled"),
+        ("`task.classes`", "`tasks.classes`", "tasks.classes"),
         (r"warm \| scratch | warm", r"warm \| scratch | scratch", "train.init"),
     ],
 )
