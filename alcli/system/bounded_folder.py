@@ -92,8 +92,9 @@ class BoundedFolder:
             for folder in _entries(self._root):
                 for entry in _entries(folder) if folder.is_dir(follow_symlinks=False) else ():
                     if "." not in entry.name and entry.is_file(follow_symlinks=False):
-                        facts = entry.stat(follow_symlinks=False)
-                        times.append((facts.st_mtime_ns, entry.path, facts.st_size))
+                        with contextlib.suppress(OSError):
+                            facts = entry.stat(follow_symlinks=False)
+                            times.append((facts.st_mtime_ns, entry.path, facts.st_size))
             self._idle = {}
             for _, name, size in sorted(times):
                 path = Path(name)
