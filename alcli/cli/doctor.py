@@ -16,7 +16,7 @@ from alcli.cli._greeting import Inventory, describe, model_line, recall, scan
 from alcli.errors import AlcliError
 
 if TYPE_CHECKING:
-    from alcli.config import Config
+    from alcli.config import Config, ScoreOptions
     from alcli.context import Context
     from alcli.workspace import Workspace
 
@@ -234,8 +234,6 @@ def _model(config: Config, workspace: Workspace) -> Check:
 
 def _scoring(config: Config, images: int) -> Check:
     """Who computes the next pass, and why; OpenVINO is refused later if it cannot convert the network or ranks else."""
-    import torch
-
     from alcli.artifacts.backends import OPENVINO, choose_backend
     from alcli.engine.compilation import release
     from alcli.engine.device import has_bfloat16, name_precision
@@ -249,8 +247,24 @@ def _scoring(config: Config, images: int) -> Check:
     if choice.name == OPENVINO and wanted == "auto":
         precision = "bfloat16 if it ranks 200 images as float32, else float32" if has_bfloat16() else "float32"
     name = release() if choice.name == OPENVINO else choice.name
-    threads = f"{torch.get_num_threads()} threads" if torch.get_num_threads() != 1 else "1 thread"
-    return ("scoring", OK, f"{name} ({choice.reason}), {precision}, in this process, {threads}")
+    return ("scoring", OK, f"{name} ({choice.reason}), {precision}, {_engine(config.score)}")
+
+
+def _engine(options: ScoreOptions) -> str:
+    """Where a pass runs, and with how many threads."""
+    import torch
+
+    from alcli.engines.shards import process_count
+    from alcli.system.text import quantity
+
+    threads = torch.get_num_threads()
+    if options.engine == "ray":
+        where = f"the cluster at {options.ray_address}" if options.ray_address else "this machine or RAY_ADDRESS"
+        return f"by Ray on {where}"
+    if options.engine == "shards":
+        count = process_count(options)
+        return f"in {quantity(count, 'process')} of this machine, {quantity(max(threads // count, 1), 'thread')} each"
+    return f"in this process, {quantity(threads, 'thread')}"
 
 
 def _platform(context: Context, name: str, online: bool) -> tuple[list[Check], Inventory | None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from alcli.artifacts.predictor import Part, Predictor, load_predictor
 from alcli.artifacts.scoring_pass import PlannedPart, compute_here, count_images
 from alcli.artifacts.shard import Shard
-from alcli.config import Config
+from alcli.config import Config, ScoreOptions
 from alcli.context import Context
 from alcli.system.progress import Silent
 from alcli.workspace import Workspace
@@ -64,8 +64,7 @@ class Shards:
     def _divide(self, predictor: Predictor, parts: Sequence[PlannedPart]) -> list[Work]:
         import torch
 
-        gpus = torch.cuda.device_count()
-        count = self._context.config.score.processes or gpus or WITHOUT_GPUS
+        gpus, count = torch.cuda.device_count(), process_count(self._context.config.score)
         threads = max(torch.get_num_threads() // count, 1)
         root, config = self._context.workspace.root, self._context.config
         return [
@@ -75,6 +74,13 @@ class Shards:
             )
             for number in range(count)
         ]  # fmt: skip
+
+
+def process_count(options: ScoreOptions) -> int:
+    """Processes that compute a pass: as many as are wanted, else one for each GPU, else two."""
+    import torch
+
+    return options.processes or torch.cuda.device_count() or WITHOUT_GPUS
 
 
 @contextlib.contextmanager

@@ -56,11 +56,23 @@ def test_a_cycle_that_wants_a_missing_package_ends_before_the_training(alcli, wo
     assert (code, check["level"]) == (2, "fault")
 
 
-def test_the_doctor_says_who_computes_and_why(alcli, workspace):
-    _, out, _ = alcli("doctor", "-w", workspace, "--set", "score.precision=float32", "--json")
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ((), "in this process, 1 thread"),
+        (("score.engine=shards",), "in 2 processes of this machine, 1 thread each"),
+        (("score.engine=shards", "score.processes=1"), "in 1 process of this machine, 1 thread each"),
+        (("score.engine=ray",), "by Ray on this machine or RAY_ADDRESS"),
+        (("score.engine=ray", "score.ray_address=ray://10.0.0.1:1"), "by Ray on the cluster at ray://10.0.0.1:1"),
+    ],
+)
+def test_the_doctor_says_who_computes_and_why(alcli, workspace, monkeypatch, settings, where):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    flags = [part for setting in ("score.precision=float32", *settings) for part in ("--set", setting)]
+    _, out, _ = alcli("doctor", "-w", workspace, *flags, "--json")
     (check,) = [row for row in json.loads(out)["checks"] if row["check"] == "scoring"]
     assert check["found"].startswith("torch (")
-    assert "float32, in this process, " in check["found"]
+    assert check["found"].endswith(f"float32, {where}")
 
 
 def computed_by(workspace) -> str:
