@@ -38,11 +38,12 @@ def build(name: str, classes: int, weights: str, side: int | None) -> Detector:
     """Build a detector for ``classes`` classes, not counting the background.
 
     Raises:
-        UsageError: the name is that of a network that cannot carry a detector.
+        UsageError: there is no such network, or it cannot carry a detector.
         DataError: the weights do not fit.
     """
+    own_side = input_size(name)  # refuses an unknown name
     make = pyramid_detector.build if is_pyramid(name) else ssd.build
-    return make(name, classes, weights, side)
+    return make(name, classes, weights, side or own_side)
 
 
 def trunk(model: Detector) -> nn.Module:

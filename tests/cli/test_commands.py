@@ -82,8 +82,8 @@ def test_doctor_names_who_holds_the_lock_and_takes_it_from_nobody(alcli, workspa
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--task", "classification", "--model", "resnet81"), "has no model 'resnet81'"),
         (
-            ("--task", "classification", "--model", "vit_tiny_patch16_224", "--set", "model.input_size=64"),
-            "cannot be built and run",
+            ("--task", "classification", "--model", "vit_tiny_patch16_224", "--set", "model.input_size=100"),
+            "100 is no multiple of that",
         ),
     ],
 )
