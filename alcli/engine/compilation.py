@@ -83,7 +83,7 @@ def compile_network(network: nn.Module, plan: Plan, folder: Path) -> nn.Module:
         NotCompiled: this network cannot be converted or compiled.
     """
     if not has_graph(network):
-        raise NotCompiled(f"{type(network).__name__} is none that alcli converts")
+        raise NotCompiled(f"alcli converts no {type(network).__name__}")
     network.eval()
     try:
         file = folder / f"{_key(network, plan)}.safetensors"
