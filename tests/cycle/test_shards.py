@@ -14,27 +14,13 @@ import pytest
 
 from alcli.artifacts.shard import Shard
 from alcli.workspace import Workspace
-from tests.support.scenes import Photos
-
-SCORES = "cycles/0001/scores.csv"
+from tests.support.trained import SCORES, train_in_parts
 
 
 @pytest.fixture
 def trained(tmp_path, alcli):
     """A workspace of 20 unlabeled images in parts of two, trained, not scored; and the scores of a plain run."""
-    photos = Photos(tmp_path / "project").draw(28, annotated=8)
-    root = tmp_path / "W"
-    settings = ("train.epochs=1", "train.workers=0", "score.workers=0", "model.input_size=64", "train.batch_size=4",
-                "score.shard=2", "strategy.name=margin")  # fmt: skip
-    flags = [part for setting in settings for part in ("--set", setting)]
-    assert alcli("init", root, "--images", photos.images, "--annotations", photos.annotations,
-                 "--model", "ssd-tiny", "--budget", 4, *flags)[0] == 0  # fmt: skip
-    assert alcli("pull", "-w", root)[0] == 0
-    assert alcli("train", "-w", root)[0] == 0
-    plain = tmp_path / "plain"
-    shutil.copytree(root, plain)
-    assert alcli("score", "-w", plain)[0] == 0
-    return root, (plain / SCORES).read_bytes()
+    return train_in_parts(tmp_path, alcli)[:2]
 
 
 def command(root, shard):

@@ -1,29 +1,11 @@
-"""A trained workspace whose scoring pass has ten parts, and the list of a plain run."""
-
 from __future__ import annotations
-
-import shutil
 
 import pytest
 
-from tests.support.scenes import Photos
-
-SCORES = "cycles/0001/scores.csv"
+from tests.support.trained import train_in_parts
 
 
 @pytest.fixture
 def trained(tmp_path, alcli):
     """(workspace, scores.csv of a plain run, folder of the images)."""
-    photos = Photos(tmp_path / "project").draw(28, annotated=8)
-    root = tmp_path / "W"
-    settings = ("train.epochs=1", "train.workers=0", "score.workers=0", "model.input_size=64", "train.batch_size=4",
-                "score.shard=2", "strategy.name=margin")  # fmt: skip
-    flags = [part for setting in settings for part in ("--set", setting)]
-    assert alcli("init", root, "--images", photos.images, "--annotations", photos.annotations,
-                 "--model", "ssd-tiny", "--budget", 4, *flags)[0] == 0  # fmt: skip
-    assert alcli("pull", "-w", root)[0] == 0
-    assert alcli("train", "-w", root)[0] == 0
-    plain = tmp_path / "plain"
-    shutil.copytree(root, plain)
-    assert alcli("score", "-w", plain)[0] == 0
-    return root, (plain / SCORES).read_bytes(), photos.images
+    return train_in_parts(tmp_path, alcli)

@@ -19,7 +19,7 @@ from alcli.engines import ray as engine
 from alcli.errors import PlatformError, UsageError
 from alcli.items import Item, Refusal
 from alcli.signals import Signals
-from tests.engines.conftest import SCORES
+from tests.support.trained import SCORES
 
 ON_RAY = ("--set", "score.engine=ray")
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from alcli.engines import shards
-from tests.engines.conftest import SCORES
+from tests.support.trained import SCORES
 
 
 @pytest.mark.slow
