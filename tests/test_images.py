@@ -161,6 +161,12 @@ def test_tensors_and_normalisation():
     assert torch.allclose(normal[0, :, 0, 0], torch.tensor([1.0, -2.0, -0.3]), atol=1e-6)
 
 
+def test_one_value_expanded_to_a_batch_is_normalized_like_its_copies():
+    blank = torch.full((), 7, dtype=torch.uint8).expand(2, 3, 4, 5)
+    statistics = [0.5, 0.4, 0.3], [0.5, 0.25, 1.0]
+    assert torch.equal(pixels.normalize(blank, *statistics), pixels.normalize(blank.contiguous(), *statistics))
+
+
 def with_scans(count: int) -> bytes:
     """A progressive JPEG whose last scan is repeated, so that it has ``count`` of them."""
     content = jpeg((640, 480), progressive=True)

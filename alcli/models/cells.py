@@ -1,7 +1,8 @@
 """A small head over the maps of a frozen trunk: one grid, one output vector per cell; trains in seconds.
 
-The maps are brought to one grid (finer ones unshuffled, coarser ones repeated), each mapped to 64 channels, and summed,
-as in Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017; a depthwise-separable block follows.
+Each map is brought to 64 channels and one grid and summed, as in Lin et al., "Feature Pyramid Networks for Object
+Detection", CVPR 2017: of a finer map, a cell sees all positions inside it; a coarser one is repeated. A
+depthwise-separable block follows.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class Cells(nn.Module):
         super().__init__()
         self.grid = shapes[grid][1:]
         laterals = []
-        for channels, height, width in shapes:
-            steps = _steps((height, width), self.grid)
-            laterals.append(nn.Conv2d(channels * steps**2, WIDTH, 1))
+        for channels, height, _ in shapes:
+            steps = max(1, round(height / self.grid[0]))  # positions of the map in one cell, each way
+            laterals.append(nn.Conv2d(channels, WIDTH, steps, stride=steps))
         self.laterals = nn.ModuleList(laterals)
         self.norm = nn.BatchNorm2d(WIDTH)
         self.block = nn.Sequential(
@@ -64,7 +65,7 @@ class Cells(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """[(rows, C_i, H_i, W_i)] → (rows, 64, h, w)."""
         total = sum(
-            _resize(lateral(_unshuffle(part, self.grid)), self.grid)
+            _to_grid(lateral(_whole_cells(part, round(part.shape[2] / self.grid[0]), self.grid)), self.grid)
             for lateral, part in zip(self.laterals, maps, strict=True)
         )
         return self.block(F.relu(self.norm(total)))
@@ -91,19 +92,11 @@ class CellMaps(Tapped):
         return self.output(deep[0])
 
 
-def _steps(size: tuple[int, int], grid: tuple[int, int]) -> int:
-    """How many rows of a map fall into one row of the grid."""
-    return max(1, round(size[0] / grid[0]))
-
-
-def _unshuffle(part: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Move the positions of a finer map that fall into one cell to the channels."""
-    steps = _steps((part.shape[2], part.shape[3]), grid)
-    if steps == 1:
-        return part
+def _whole_cells(part: Tensor, steps: int, grid: tuple[int, int]) -> Tensor:
+    """Zeros below and on the right where the last cells are not full."""
     right, below = grid[1] * steps - part.shape[3], grid[0] * steps - part.shape[2]
-    return F.pixel_unshuffle(F.pad(part, (0, right, 0, below)), steps)
+    return F.pad(part, (0, right, 0, below)) if steps > 1 and (right or below) else part
 
 
-def _resize(part: Tensor, grid: tuple[int, int]) -> Tensor:
+def _to_grid(part: Tensor, grid: tuple[int, int]) -> Tensor:
     return part if part.shape[2:] == torch.Size(grid) else F.interpolate(part, size=grid, mode="nearest")

@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,14 @@ AVERAGING = 0.97
 CHUNK = 64
 
 
+@dataclass(frozen=True)
+class Start:
+    """A head by the seed and the items that it was trained on."""
+
+    key: tuple[int, tuple[str, ...]]
+    head: nn.Module
+
+
 @dataclass
 class DenseLearner:
     """Trains the task's frozen head with the task's own loss, on maps and their mirror images.
@@ -44,13 +52,14 @@ class DenseLearner:
     config: Config
     labels: Labels
     maps: DenseMaps
+    _start: Start | None = field(default=None, init=False, repr=False)
 
     def learn(self, item_ids: Sequence[str], needs: frozenset[str], seed: int, before: DenseModel | None) -> DenseModel:
         """Train on these items of the pool; with the loss head where ``predicted_loss`` is needed."""
         examples = [self.examples[item_id] for item_id in item_ids]
         if before is not None:
             before.previous = None  # only the previous model is compared
-        model = DenseModel(self, self._train(examples, seed), before)
+        model = DenseModel(self, self._first(examples, seed) if before is None else self._train(examples, seed), before)
         if "predicted_loss" in needs:
             model.loss_head = self._learn_losses(examples, seed)
         return model
@@ -61,13 +70,20 @@ class DenseLearner:
         memory.maps = self.maps.rows([example.item.id for example in examples], view)
         return self.maps.batch(examples, view, self.task.input_shape)
 
+    def _first(self, examples: Sequence[Example], seed: int) -> nn.Module:
+        """The head of a run's first cycle, which all strategies of one seed share."""
+        key = seed, tuple(example.item.id for example in examples)
+        if self._start is None or self._start.key != key:
+            self._start = Start(key, self._train(examples, seed))
+        return self._start.head
+
     def _train(self, examples: Sequence[Example], seed: int) -> nn.Module:
         seed_everything(seed)
         rng = np.random.default_rng(seed)
         head: nn.Module = self.task.frozen_head(self.maps.shapes)  # type: ignore[attr-defined]
         head = head.to(memory_format=torch.channels_last).train()
         average = copy.deepcopy(head)
-        optimizer = torch.optim.AdamW(head.parameters(), RATE, weight_decay=DECAY)
+        optimizer = torch.optim.AdamW(head.parameters(), RATE, weight_decay=DECAY, fused=True)
         updates = min(FEWEST_UPDATES + len(examples), MOST_UPDATES)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_rate, updates=updates))
         for step, picks in zip(range(updates), _endless(len(examples), rng), strict=False):

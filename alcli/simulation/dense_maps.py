@@ -32,6 +32,8 @@ BATCH = 32
 PLAIN, MIRROR, POOL = "none", "mirror", "pool"
 """How an image is looked at: as annotated, its mirror image, and without its annotation, as an image of the pool."""
 INDEX = "index.safetensors"
+LAYOUT = "rows, height, width, channels"
+"""Of the files of maps; files of another layout have another key."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,8 @@ class DenseMaps:
         """The maps of these items: [(rows, C_i, H_i, W_i)] float32."""
         extents = [self._extents[view, item_id] for item_id in item_ids]
         rows = np.concatenate([np.arange(extent.first, extent.first + extent.rows) for extent in extents])
-        return [
-            torch.from_numpy(level[rows]).float().contiguous(memory_format=torch.channels_last)
-            for level in self._levels
-        ]
+        # Channels last on disk as well: nothing has to be moved.
+        return [torch.from_numpy(level[rows]).float().permute(0, 3, 1, 2) for level in self._levels]
 
     def pooled(self, item_ids: Sequence[str]) -> list[np.ndarray]:
         """Standardized spatial means of the maps of these items of the pool: [(k, C_i)] float32."""
@@ -80,7 +80,7 @@ class DenseMaps:
     @functools.cached_property
     def _means(self) -> list[np.ndarray]:
         rows = [self._extents[POOL, item_id].first for item_id in self._order]
-        means = [np.stack([level[row].mean(axis=(1, 2), dtype=np.float32) for row in rows]) for level in self._levels]
+        means = [np.stack([level[row].mean(axis=(0, 1), dtype=np.float32) for row in rows]) for level in self._levels]
         return [part / np.maximum(part.std(axis=0), 1e-6) for part in means]
 
     @functools.cached_property
@@ -91,7 +91,7 @@ class DenseMaps:
     @functools.cached_property
     def shapes(self) -> list[tuple[int, int, int]]:
         """(channels, height, width) of each map, the finest first."""
-        return [(level.shape[1], level.shape[2], level.shape[3]) for level in self._levels]
+        return [(level.shape[3], level.shape[1], level.shape[2]) for level in self._levels]
 
     @functools.cached_property
     def embeddings(self) -> dict[str, np.ndarray]:
@@ -208,7 +208,7 @@ class _LevelWriter:
         """Append the rows of a batch: [(rows, C_i, H_i, W_i)]."""
         self._parts = self._parts or [[] for _ in maps]
         for parts, part in zip(self._parts, maps, strict=True):
-            parts.append(part.clamp(-65504, 65504).half().cpu().contiguous().numpy())
+            parts.append(part.clamp(-65504, 65504).half().permute(0, 2, 3, 1).cpu().contiguous().numpy())
         self.before, self._rows = self._rows, self._rows + len(maps[0])
 
     def close(self) -> list[str]:
@@ -224,4 +224,4 @@ class _LevelWriter:
 def _key(config: Config, labels: Labels) -> str:
     settings = (config.model, config.options_of("task"))
     texts = [section.model_dump_json(exclude={"weights"}) for section in settings]
-    return sha256_of_text(weights_of(config), *texts, config.score.precision, labels.fingerprint)[:32]
+    return sha256_of_text(weights_of(config), *texts, config.score.precision, labels.fingerprint, LAYOUT)[:32]

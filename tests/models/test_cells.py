@@ -11,24 +11,19 @@ from alcli.models.cells import CellMaps, Cells
 def test_finer_and_coarser_maps_come_to_one_grid():
     shapes = [(2, 10, 14), (3, 5, 7), (4, 3, 4)]
     cells = Cells(shapes, 1).eval()
-    assert [lateral.in_channels for lateral in cells.laterals] == [8, 3, 4]
+    assert [lateral.kernel_size for lateral in cells.laterals] == [(2, 2), (1, 1), (1, 1)]
     assert cells([torch.randn(2, *shape) for shape in shapes]).shape == (2, 64, 5, 7)
 
 
 def test_a_map_of_odd_size_keeps_every_position():
-    cells = Cells([(1, 5, 5), (1, 3, 3)], 1)
-    assert cells.laterals[0].in_channels == 4
-    with torch.no_grad():
-        for lateral in cells.laterals:
-            lateral.weight.zero_()
-            lateral.bias.zero_()
-        cells.laterals[0].weight[0] = 1
-    total = cells.laterals[0](torch.nn.functional.pixel_unshuffle(torch.ones(1, 1, 6, 6), 2))
-    assert total[0, 0].tolist() == [[4.0] * 3] * 3
-    corner = torch.zeros(1, 1, 5, 5)
-    corner[0, 0, 4, 4] = 1
-    before = cells([torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 3, 3)])
-    assert not torch.equal(cells([corner, torch.zeros(1, 1, 3, 3)]), before)
+    cells = Cells([(1, 5, 5), (1, 3, 3)], 1).eval()
+    maps = torch.randn(1, 1, 5, 5), torch.randn(1, 1, 3, 3)
+    before = cells(maps)
+    for position in range(25):
+        changed = maps[0].clone()
+        changed.view(-1)[position] += 1
+        cell = position // 5 // 2, position % 5 // 2
+        assert not torch.equal(cells([changed, maps[1]])[(0, slice(None), *cell)], before[(0, slice(None), *cell)])
 
 
 def test_outputs_are_those_of_the_memorized_maps_whatever_the_pixels():

@@ -185,3 +185,19 @@ def test_detection_on_the_command_line(photos, tmp_path, alcli, monkeypatch):
     assert [arm["arm"] for arm in document["arms"]] == ["random", "facility-location"]
     code, again, err = alcli(*command)
     assert code == 0 and json.loads(again)["points"] == document["points"]
+
+
+def test_all_strategies_of_a_seed_share_its_first_head(learner, monkeypatch):
+    trainings = []
+    train = DenseLearner._train
+    monkeypatch.setattr(
+        DenseLearner, "_train", lambda self, examples, seed: trainings.append(seed) or train(self, examples, seed)
+    )
+    first = learner.learn(names(learner)[:8], frozenset(), 5, None)
+    second = learner.learn(names(learner)[:8], frozenset({"margin"}), 5, None)
+    assert trainings == [5]
+    assert second.metrics() == first.metrics()
+    learner.learn(names(learner)[:8], frozenset(), 6, None)
+    learner.learn(names(learner)[:9], frozenset(), 6, None)
+    learner.learn(names(learner)[:9], frozenset(), 6, first)
+    assert trainings == [5, 6, 6, 6]
