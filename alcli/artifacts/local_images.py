@@ -93,7 +93,7 @@ class ArrivingExamples(Sequence[Any]):
         """An example, or several; its image may not have arrived."""
         return self._examples[key]
 
-    def arrived(self, positions: Sequence[int], wait: bool) -> bool:
+    def are_ready(self, positions: Sequence[int], wait: bool) -> bool:
         """Whether the images at these positions are there, or are known not to come; raises what ended the downloads.
 
         Args:

@@ -21,14 +21,14 @@ PATIENCE = datetime.timedelta(hours=2)
 """Rank 0 inspects images before the others hear of the training."""
 
 
-def started() -> bool:
+def is_running() -> bool:
     """Whether torchrun has started this process, with others."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def rank() -> int:
     """The number of this process; 0 has the workspace."""
-    return int(os.environ["RANK"]) if started() else 0
+    return int(os.environ["RANK"]) if is_running() else 0
 
 
 def size() -> int:
@@ -38,7 +38,7 @@ def size() -> int:
 
 def connect() -> None:
     """Wait for the other processes; nothing alone."""
-    if not started() or torch.distributed.is_initialized():
+    if not is_running() or torch.distributed.is_initialized():
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())

@@ -43,7 +43,7 @@ Order = Callable[[int], Sequence[Sequence[int]]]
 class Arriving(Protocol):
     """Examples whose images are still on their way."""
 
-    def arrived(self, positions: Sequence[int], wait: bool) -> bool:
+    def are_ready(self, positions: Sequence[int], wait: bool) -> bool:
         """Whether these images can be loaded now, or never; with ``wait``, not before they can."""
         ...
 
@@ -116,7 +116,7 @@ class _Stream:
 
     def __init__(self, dataset: _Examples, plan: _Plan, workers: int) -> None:
         self._load = functools.partial(_load_batch, dataset)
-        self._arrived = dataset.arrived
+        self._are_ready = dataset.are_ready
         self._plan = iter(plan)
         self._next: list[tuple[int, int]] | None = None
         self._workers = Workers(self._load, workers, _prepare_worker, _TensorPickler)
@@ -127,12 +127,12 @@ class _Stream:
     def __next__(self) -> LoadedBatch:
         if not len(self._workers):
             keys = next(self._plan)
-            self._arrived(keys, wait=True)
+            self._are_ready(keys, wait=True)
             return self._load(keys)
         while self._workers.pending < PREFETCHED * len(self._workers):
             self._next = self._next or next(self._plan, None)
             # While there is something to compute, nothing waits for images.
-            if self._next is None or not self._arrived(self._next, wait=not self._workers.pending):
+            if self._next is None or not self._are_ready(self._next, wait=not self._workers.pending):
                 break
             self._workers.send(self._next)
             self._next = None
@@ -225,11 +225,11 @@ class _Examples:
         self._task, self._examples, self._augment, self._seed = task, examples, augment, seed
         self._deadly: dict[int, Died] = {}
 
-    def arrived(self, keys: Sequence[tuple[int, int]], wait: bool) -> bool:
+    def are_ready(self, keys: Sequence[tuple[int, int]], wait: bool) -> bool:
         """Whether these (epoch, position) can be loaded; with ``wait``, not before they can."""
         if not isinstance(self._examples, Arriving):
             return True
-        return self._examples.arrived([position for _, position in keys], wait)
+        return self._examples.are_ready([position for _, position in keys], wait)
 
     def refuse(self, keys: Sequence[tuple[int, int]], death: WorkerStuck) -> None:
         """Refuse the example at which a process got stuck while it loaded this batch."""

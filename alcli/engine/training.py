@@ -121,12 +121,17 @@ def train(
                 raise DataError("Not one annotated image could be loaded.", do="See `alcli list quarantine`.")
             if epoch + 1 == options.epochs:
                 stream.close()
-                if learner.average is not None:
-                    learner.average.install()
-                recompute_batch_norm(task, model, examples, options)
-                _check_finite(model, loss_head)
+                _finish(task, learner, examples, options)
             yield _epoch_report(position, options.epochs)
             position = Position(epoch + 1)
+
+
+def _finish(task: Task, learner: Learner, examples: Sequence[Example], options: TrainOptions) -> None:
+    """Take the average of the weights, if there is one; what the batch norms measured does not belong to it."""
+    if learner.average is not None:
+        learner.average.install()
+    recompute_batch_norm(task, learner.model, examples, options)
+    _check_finite(learner.model, learner.loss_head)
 
 
 def _build_learner(task: Task, model: nn.Module, loss_head: LossHead, count: int, options: TrainOptions) -> Learner:

@@ -13,15 +13,15 @@ from alcli.predictions import ImagePrediction
 from alcli.system.files import atomic_write
 from alcli.workspace.records import Training
 
-LOOKED = "onnx.looked.json"
+IMAGES_FILE = "onnx.looked.json"
 """In the cycle's folder: the model's key, and the hash of each image; its version may change with its annotation."""
 AT_ONCE = 1000
 
 
-def note_looked(context: Context, cycle: int, model_key: str) -> None:
+def note_images(context: Context, cycle: int, model_key: str) -> None:
     """Note which images a cycle's predictions are of."""
     hashes = {item_id: facts.sha256 for item_id, (_, facts) in context.workspace.store.images().items()}
-    path = context.workspace.cycle_folder(cycle) / LOOKED
+    path = context.workspace.cycle_folder(cycle) / IMAGES_FILE
     with atomic_write(path) as stream:
         json.dump({"model": model_key, "images": hashes}, stream, indent=0)
 
@@ -51,7 +51,7 @@ def kept_answers(
 
 
 def _hashes(context: Context, cycle: int, model_key: str) -> dict[str, str]:
-    path = context.workspace.cycle_folder(cycle) / LOOKED
+    path = context.workspace.cycle_folder(cycle) / IMAGES_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return dict(content["images"]) if content["model"] == model_key else {}

@@ -17,7 +17,7 @@ from alcli.context import Context
 from alcli.errors import DataError, Unreadable, UsageError
 from alcli.items import LABELED, UNLABELED, Item, Refusal
 from alcli.learners import Learned
-from alcli.learners._onnx_kept import kept_answers, note_looked
+from alcli.learners._onnx_kept import kept_answers, note_images
 from alcli.learners._onnx_options import OnnxOptions
 from alcli.learners._predictions_options import hash_of
 from alcli.learners.predictions import Sources, keep_predictions, load_predictions
@@ -95,7 +95,7 @@ class Onnx:
         learned = keep_predictions(
             self.context, cycle, inputs, examples, Sources(path, self.options.embeddings), "onnx"
         )
-        note_looked(self.context, cycle, self._model_key())
+        note_images(self.context, cycle, self._model_key())
         path.unlink()
         return replace(learned, problems=refusals)
 

@@ -84,7 +84,7 @@ class PyramidDetector(nn.Module):
         features = self.maps(images)
         pyramid = features[:-1]
         heads = self.net.head(pyramid)
-        one_image = ImageList(_padded(images[:1]), [(images.shape[2], images.shape[3])])
+        one_image = ImageList(_pad(images[:1]), [(images.shape[2], images.shape[3])])
         anchors = self.net.anchor_generator(one_image, [feature[:1] for feature in pyramid])[0]
         per_cell = self.net.anchor_generator.num_anchors_per_location()[0]
         levels = [feature.shape[2] * feature.shape[3] * per_cell for feature in pyramid]
@@ -94,12 +94,12 @@ class PyramidDetector(nn.Module):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """The pyramid's maps, and the trunk's last map."""
-        stages = self.net.backbone.stages(_padded(images))
+        stages = self.net.backbone.stages(_pad(images))
         return [*self.net.backbone.levels(stages), stages[-1]]
 
     def trunk_stages(self, images: Tensor) -> list[Tensor]:
         """The trunk's maps, the finest first."""
-        stages: list[Tensor] = self.net.backbone.stages(_padded(images))
+        stages: list[Tensor] = self.net.backbone.stages(_pad(images))
         return stages
 
     def class_logits(self, features: Sequence[Tensor]) -> Tensor:
@@ -252,7 +252,7 @@ def _with_background(logits: Tensor) -> Tensor:
     return F.pad(logits.float(), (1, 0))
 
 
-def _padded(images: Tensor) -> Tensor:
+def _pad(images: Tensor) -> Tensor:
     """Zeros to the right and below, up to a multiple of 32."""
     height, width = images.shape[-2:]
     return F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
