@@ -179,10 +179,14 @@ def _is_workspace(folder: Path) -> bool:
 
 
 def queue_effects(queue: Path | None, *folders: Path | None) -> dict[str, str]:
-    """The effect of ``platform.queue``: it is harmless only as a CSV file below one of these folders."""
+    """The effect of ``platform.queue``: it is harmless only as a CSV file below one of these folders.
+
+    A linked folder counts as the folder that it leads to, for the queue and for the folders.
+    """
     if queue is None:
         return {}
-    inside = any(folder is not None and queue.is_relative_to(folder) for folder in folders)
+    target = queue.parent.resolve()
+    inside = any(folder is not None and target.is_relative_to(folder.resolve()) for folder in folders)
     return {} if inside and queue.suffix.lower() == ".csv" else {"queue": f"The queue would be written to {queue}."}
 
 

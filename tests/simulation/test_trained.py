@@ -196,6 +196,13 @@ def test_a_plan_that_cannot_be_read_is_named(fresh, alcli):
     assert "simulations/0001/plan.json was not written by a simulation" in err
 
 
+def test_a_workspace_named_by_a_relative_path_comes_to_the_same(made, fresh, alcli, monkeypatch):
+    monkeypatch.chdir(fresh.parent)
+    code, _, err = alcli(*command("W", "--jobs", 1))
+    assert code == 0, err
+    assert curves_of(fresh) == curves_of(made / "W")
+
+
 def test_several_processes_come_to_the_same(made, fresh, alcli):
     code, _, err = alcli(*command(fresh, "--jobs", 2))
     assert code == 0, err
