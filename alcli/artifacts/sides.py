@@ -38,17 +38,18 @@ FEWEST_COMPARED = 10
 
 
 def split_held_out(
-    examples: Sequence[Example], facts: Mapping[str, ImageFacts], share: float
+    examples: Sequence[Example], facts: Mapping[str, ImageFacts], share: float, draw: str = "held out"
 ) -> tuple[list[Example], list[Example]]:
     """Split into (training, held-out) by ``ImageFacts.side`` alone: copies never end up on both sides.
 
     Args:
         facts: by item id, as ``recorded_sides`` or ``assign_sides`` returns them.
+        draw: splits by different names are independent of each other.
     """
 
     def is_held_out(example: Example) -> bool:
         # Hash the hash: a data set may itself have been split by the hashes of its files.
-        digest = sha256_of_text("held out", facts[example.item.id].side)
+        digest = sha256_of_text(draw, facts[example.item.id].side)
         return int(digest[:8], 16) < share * FULL_CIRCLE
 
     flags = [is_held_out(example) for example in examples]

@@ -94,7 +94,8 @@ def _split(context: Context, examples: Sequence[Example], test: str) -> tuple[li
     if not 0 < share < 1:
         raise UsageError(f"--test {test}: a share lies between 0 and 1.", do="For example: --test 0.3")
     facts = {item_id: image_facts for item_id, (_, image_facts) in context.workspace.store.images().items()}
-    return split_held_out(examples, recorded_sides(context, facts), share)
+    # Drawn apart from the held-out images of cycles: otherwise no pool image would be one of those.
+    return split_held_out(examples, recorded_sides(context, facts), share, "test")
 
 
 def _names(test: str) -> list[str]:

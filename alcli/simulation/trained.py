@@ -98,9 +98,12 @@ class TrainedEngine:
 def run_config(
     config: Config, classes: tuple[str, ...], arm: Arm, seed: int, budget: int, workers: int | None
 ) -> Config:
-    """The workspace's settings with those of this run; no label is held out."""
+    """The workspace's settings with those of this run.
+
+    As many labels are held out as in the workspace's own cycles: how far `auto` trusts uncertainties rests on them.
+    """
     shaping = {"detach_after": 0.0} if arm.plain else {}
-    train_options = config.train.model_copy(update={"validation": 0.0, "seed": seed, "workers": workers, **shaping})
+    train_options = config.train.model_copy(update={"seed": seed, "workers": workers, **shaping})
     return config.model_copy(
         update={
             "task": config.task.model_copy(update={"classes": classes}),

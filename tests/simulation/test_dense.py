@@ -176,7 +176,7 @@ def test_detection_on_the_command_line(photos, tmp_path, alcli, monkeypatch):
         "init", tmp_path / "S", *options, "--set", "score.workers=0", "--set", f"platform.queue={tmp_path}/q.csv"
     )
     assert code == 0, err
-    sizes = ["--seeds", 2, "--start", 5, "--budget", 5, "--cycles", 1, "--test", "0.4", "--jobs", 1]
+    sizes = ["--seeds", 2, "--start", 5, "--budget", 5, "--cycles", 1, "--test", "0.5", "--jobs", 1]
     command = ["simulate", "-w", tmp_path / "S", "--frozen", *sizes, "--strategies", "facility-location", "--json"]
     code, out, err = alcli(*command)
     assert code == 0, err

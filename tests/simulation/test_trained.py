@@ -17,11 +17,13 @@ from alcli.items import Item
 from alcli.platforms.oracle import Oracle
 from alcli.simulation import replay as simulate
 from alcli.simulation import runs
+from alcli.simulation import trained as trained_runs
 from alcli.simulation.labels import Labels
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job
 from alcli.simulation.trained import prepare_answers, remove_finished
 from alcli.tasks import Example
+from alcli.workspace.records import Training
 from tests.support.scenes import Photos
 
 SIZES = ("--start", "4", "--budget", "3", "--cycles", "2", "--test", "0.45", "--seeds", "2")
@@ -81,6 +83,21 @@ def test_every_arm_starts_equal_asks_for_the_budget_and_leaves_its_curves(made):
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert not list((folder / "workspaces").iterdir())
+
+
+def test_a_run_holds_out_what_the_workspaces_own_cycles_would(made, fresh, alcli, monkeypatch):
+    trained = []
+
+    def note(context, number):
+        trained.append(context.workspace.step(number, Training).summary)
+        forget(context, number)
+
+    forget = trained_runs._forget_models
+    monkeypatch.setattr(trained_runs, "_forget_models", note)
+    code, _, err = alcli(*command(fresh, "--jobs", 1, "--seeds", 1, "--start", 10, "--set", "train.validation=0.5"))
+    assert code == 0, err
+    assert [each.held_out + each.trained_on for each in trained] == [10, 13, 16] * 2
+    assert all(3 <= each.held_out <= 10 for each in trained)
 
 
 def test_a_run_asks_for_each_image_once(made):
@@ -200,7 +217,8 @@ def test_a_workspace_named_by_a_relative_path_comes_to_the_same(made, fresh, alc
     monkeypatch.chdir(fresh.parent)
     code, _, err = alcli(*command("W", "--jobs", 1))
     assert code == 0, err
-    assert curves_of(fresh) == curves_of(made / "W")
+    for file in (fresh / "simulations/0001/runs").iterdir():
+        assert file.read_bytes() == (made / "W/simulations/0001/runs" / file.name).read_bytes()
 
 
 def test_several_processes_come_to_the_same(made, fresh, alcli):
