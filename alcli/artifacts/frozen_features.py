@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from alcli import __version__
+from alcli.artifacts.backends import TORCH
 from alcli.artifacts.feature_cache import FeatureCache, Row, version_of
 from alcli.artifacts.predictor import Part
 from alcli.config import Config, ScoreOptions
 from alcli.engine.compilation import fingerprint
-from alcli.engine.device import device, precision
+from alcli.engine.device import device, name_precision, precision
 from alcli.engine.loading import Arriving, batches
 from alcli.items import Refusal
 from alcli.models.loss_head import LossHead
@@ -36,6 +37,11 @@ LARGEST = 65504
 def is_pooled(task: Task, network: nn.Module) -> bool:
     """Whether everything after the trunk reads vectors and means of maps, as a classifier's last layer does."""
     return isinstance(network, Tapped) and network.trunk_map is None and not hasattr(task, "frozen_head")
+
+
+def computed_by_torch(options: ScoreOptions) -> str:
+    """What computes the features where no other backend does, in words."""
+    return f"{TORCH} {name_precision(options.precision)}"
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from alcli.artifacts.backends import AUTO, FLOAT32, OPENVINO, TORCH, choose_backend
+from alcli.artifacts.backends import AUTO, FLOAT32, OPENVINO, choose_backend
 from alcli.artifacts.feature_cache import Row
-from alcli.artifacts.frozen_features import DEEP, STAGE, FrozenFeatures
+from alcli.artifacts.frozen_features import DEEP, STAGE, FrozenFeatures, computed_by_torch
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config
 from alcli.engine.compilation import NotCompiled, Plan, compile_network, release
-from alcli.engine.device import name_precision
 from alcli.errors import DataError
 from alcli.system.progress import Progress
 from alcli.tasks import Example
@@ -79,7 +78,7 @@ def _open(config: Config, count: int, cache: Path, progress: Progress) -> Frozen
     task, network, _ = starting_model(config, ("thing",))
     network.eval()
     score, computed = config.score, network
-    computed_by = f"{TORCH} {name_precision(score.precision)}"
+    computed_by = computed_by_torch(score)
     if choose_backend(score, count).name == OPENVINO:
         # bfloat16 only where it is wanted: nobody has compared the order of these images.
         numbers = FLOAT32 if score.precision == AUTO else score.precision
