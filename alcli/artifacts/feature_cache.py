@@ -61,6 +61,10 @@ class FeatureCache:
             return self._contents[version]
         return _hash(example.path) if self._parts else None
 
+    def is_kept(self, example: Example) -> bool:
+        """Whether features of this version of an image are kept; nothing is read."""
+        return self._contents.get(version_of(example)) in self._parts
+
     def read(self, contents: Iterable[str | None]) -> dict[str, Row]:
         """The features of those images that are kept, by content; damaged ones are dropped, and this is said once."""
         wanted: dict[Path, list[str]] = {}

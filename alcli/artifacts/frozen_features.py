@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from alcli import __version__
 from alcli.artifacts.backends import TORCH
 from alcli.artifacts.feature_cache import FeatureCache, Row, version_of
+from alcli.artifacts.local_images import ArrivingExamples
 from alcli.artifacts.predictor import Part
 from alcli.config import Config, ScoreOptions
 from alcli.engine.compilation import fingerprint
@@ -84,6 +85,8 @@ class FrozenFeatures:
 
         Only images that are not in the cache are waited for and decoded.
         """
+        if isinstance(examples, ArrivingExamples):
+            examples.skip([number for number, example in enumerate(examples) if self.cache.is_kept(example)])
         size = self.options.shard
         for start in range(0, len(examples), size):
             positions = range(start, min(start + size, len(examples)))

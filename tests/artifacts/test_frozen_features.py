@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from alcli.config import CacheOptions, Config, ModelOptions, ScoreOptions
 from alcli.items import Item, path_to_uri
 from alcli.models.uncertainty import SIGNALS
 from alcli.simulation.features import extract
+from alcli.system.arrays import read_arrays
+from alcli.system.hashing import sha256_of
 from alcli.system.progress import Silent
 from alcli.tasks import Example
 from alcli.tasks.classification import Classification
@@ -302,3 +305,93 @@ def test_signals_from_kept_features_are_those_of_the_pixels(frozen, alcli):
         assert plain[name].dtype == kept[name].dtype, name
         scale = float(np.abs(plain[name]).max()) + 1e-6
         assert kept[name].astype(np.float32) == pytest.approx(plain[name].astype(np.float32), abs=5e-3 * scale), name
+
+
+def test_a_part_that_another_run_has_removed_is_computed_again_without_a_word(project, monkeypatch):
+    first, lines = project.extract(), Lines()
+    content_of = feature_cache.FeatureCache.content_of
+
+    def content_and_gone(self, example):
+        content = content_of(self, example)
+        if example.item.id == "2.png":
+            project.parts[0].unlink()
+        return content
+
+    monkeypatch.setattr(feature_cache.FeatureCache, "content_of", content_and_gone)
+    assert nearly_equal(first, project.extract(lines=lines))
+    assert lines.said == [] and len(project.decoded) == SHARD
+
+
+@pytest.fixture
+def detectors(tmp_path, photos, alcli):
+    """A workspace over twenty photos and no annotation, whose detector starts from a file; the photos."""
+    photos.draw(20, annotated=0)
+    for path in photos.annotations.iterdir():
+        path.unlink()
+    write_trunk(tmp_path / "trunk.safetensors")
+    settings = ("train.epochs=1", "train.workers=0", "score.workers=0", "model.input_size=64", "train.batch_size=4",
+                "train.allow_cold_start=true", "score.precision=float32", "score.shard=8")  # fmt: skip
+    flags = [flag for setting in settings for flag in ("--set", setting)]
+    project = ("--task", "detection", "--images", photos.images, "--annotations", photos.annotations)
+    code, _, err = alcli("init", tmp_path / "W", *project, "--weights", tmp_path / "trunk.safetensors", *flags)
+    assert code == 0, err
+    return tmp_path / "W", photos
+
+
+def test_near_duplicates_are_searched_in_the_features_of_the_cold_start(detectors, alcli, monkeypatch):
+    counts = []
+    compute = frozen_features.FrozenFeatures._compute
+    monkeypatch.setattr(
+        frozen_features.FrozenFeatures,
+        "_compute",
+        lambda self, examples, advance: counts.append(len(examples)) or compute(self, examples, advance),
+    )
+    root, photos = detectors
+    assert alcli("cycle", "-w", root)[0] == 0
+    assert counts == [8, 8, 4]
+    for number in range(12):
+        photos.annotate(number)
+    code, _, err = alcli("cycle", "-w", root)
+    assert code == 0, err
+    assert sum(counts) == 20
+
+
+@pytest.mark.parametrize("settings", [("score.engine=shards", "score.processes=2"), ("score.backend=openvino",)])
+def test_a_cold_start_ranks_alike_whoever_computes(detectors, alcli, settings):
+    if "score.backend=openvino" in settings:
+        pytest.importorskip("openvino")
+    root, _ = detectors
+    assert alcli("pull", "-w", root)[0] == alcli("train", "-w", root)[0] == 0
+    shutil.copytree(root, root.with_name("other"))
+    flags = [flag for setting in settings for flag in ("--set", setting)]
+    assert alcli("score", "-w", root)[0] == 0
+    code, _, err = alcli("score", "-w", root.with_name("other"), *flags)
+    assert code == 0, err
+    for name in ("other", "W"):
+        assert len(list(root.with_name(name).glob("cache/features/*/*"))) == 3
+    lists = [(root.with_name(name) / "cycles/0001/scores.csv").read_text().splitlines() for name in ("W", "other")]
+    firsts = [[line.split(",")[1] for line in lines] for lines in lists]
+    assert firsts[0] == firsts[1]
+
+
+def test_kept_embeddings_are_those_of_a_plain_pass(detectors, alcli):
+    from alcli.artifacts.trained import starting_model
+    from alcli.engine import inference
+    from alcli.workspace import Workspace
+
+    root, photos = detectors
+    assert alcli("cycle", "-w", root)[0] == 0
+    workspace = Workspace.open(root, read_only=True)
+    config = workspace.configuration()
+    task, model, head = starting_model(config, ("thing",))
+    items = workspace.store.pool().items
+    workspace.close()
+    examples = [Example(item, photos.images / item.name) for _, item in sorted(items.items())]
+    parts = inference.signals(task, model, head, examples, frozenset({"embedding"}), config.score)
+    plain = {item_id: row for part, _ in parts for item_id, row in zip(part.item_ids, part["embedding"], strict=True)}
+    kept = {}
+    for path in root.glob("cache/features/*/*"):
+        content = read_arrays(path)
+        kept |= dict(zip(content.notes["contents"], content.arrays["embedding"], strict=True))
+    assert {sha256_of(example.path) for example in examples} == kept.keys()
+    assert all(np.array_equal(kept[sha256_of(example.path)], plain[example.item.id]) for example in examples)
