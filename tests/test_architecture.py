@@ -14,7 +14,7 @@ MODULES = {
 }
 TORCH = ("torch", "torchvision", "timm", "safetensors.torch")
 TORCH_AT_THE_TOP = (
-    *("engine", "models", "tasks", "artifacts.trained"),
+    *("engine", "models", "tasks", "artifacts.trained", "artifacts.frozen_features"),
     *("learners.builtin", "learners._given", "simulation.features", "simulation.linear_head"),
     *("simulation.dense_maps", "simulation.dense_head"),
 )

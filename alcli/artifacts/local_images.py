@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +85,9 @@ class ArrivingExamples(Sequence[Any]):
         self._refused: dict[str, Refusal] = {}
         self._begun = self._wanted = self._released = 0
         self._started = self._ended = False
+        self._failure: BaseException | None = None
+        self._skipped: set[int] = set()
+        self._late: deque[int] = deque()
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -103,8 +106,11 @@ class ArrivingExamples(Sequence[Any]):
             self._wanted = max(self._wanted, *(position + 1 for position in positions))
             if not self._started:
                 self._start()
+            self._recall(positions)
             self._changed.notify_all()
             while any(self._answers[position] is None for position in positions):
+                if self._failure:
+                    raise self._failure
                 if not wait:
                     return False
                 self._changed.wait()
@@ -112,6 +118,11 @@ class ArrivingExamples(Sequence[Any]):
                 if isinstance(error := self._answers[position], BaseException):
                     raise error
         return True
+
+    def skip(self, positions: Iterable[int]) -> None:
+        """Download these images only if somebody waits for them after all."""
+        with self._changed:
+            self._skipped.update(positions)
 
     def release(self, count: int) -> None:
         """Let the cache drop the first ``count`` images: nobody needs them any more."""
@@ -138,6 +149,15 @@ class ArrivingExamples(Sequence[Any]):
         for _ in range(min(os.cpu_count() or 1, MOST_DOWNLOADS, len(self._examples))):
             threading.Thread(target=self._download, daemon=True).start()
 
+    def _recall(self, positions: Sequence[int]) -> None:
+        """Download skipped images that have been passed over."""
+        late = [position for position in positions if position in self._skipped and position < self._begun]
+        self._skipped.difference_update(positions)
+        if late:
+            self._late.extend(late)
+            # The other threads may have come to the end.
+            threading.Thread(target=self._download, daemon=True).start()
+
     def _download(self) -> None:
         while (position := self._next()) is not None:
             item = self._examples[position].item
@@ -155,18 +175,23 @@ class ArrivingExamples(Sequence[Any]):
                     self._refused[item.id] = answer
                 elif isinstance(answer, BaseException):
                     # The images after those that are on their way will not come, for the same reason.
-                    self._ended = True
+                    self._ended, self._failure = True, answer
                     self._answers[self._begun :] = [answer] * (len(self._answers) - self._begun)
                 self._changed.notify_all()
 
     def _next(self) -> int | None:
         """The next position to download, once there is room for it; None when there is none."""
         with self._changed:
-            while not self._ended and self._begun < len(self._examples):
-                if self._begun < self._wanted or not self._downloads.is_full:
+            while not self._ended and (self._late or self._begun < len(self._examples)):
+                if self._late:
+                    return self._late.popleft()
+                if self._begun in self._skipped:
+                    self._begun += 1
+                elif self._begun < self._wanted or not self._downloads.is_full:
                     self._begun += 1
                     return self._begun - 1
-                self._changed.wait()
+                else:
+                    self._changed.wait()
             return None
 
 

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alcli.artifacts.local_images import ArrivingExamples
-from alcli.artifacts.starting_weights import has_pretrained, settle_weights, weights_of
-from alcli.context import Context
-from alcli.errors import DataError
+from alcli.artifacts.starting_weights import has_pretrained, settle_weights
+from alcli.context import CACHE, Context
 from alcli.items import ImageFacts, Item
 from alcli.selection.groups import connect, near_pairs, pairs_of_equals, typical_distance
 from alcli.selection.near_duplicates import group_of
-from alcli.system.arrays import Arrays, read_arrays, write_arrays
 from alcli.system.hashing import sha256_of_text
 from alcli.system.text import quantity
 
@@ -211,47 +209,21 @@ def _without_chains(count: int, pairs: Pairs) -> Pairs:
 
 
 def _embeddings(context: Context, nodes: _Nodes, classes: Sequence[str]) -> np.ndarray:
-    """(n, d) features of the starting weights, kept in the cache; NaN for images that cannot be loaded."""
-    model = context.config.model.model_dump_json(exclude={"weights"})
-    task, precision = context.config.task.name, context.config.score.precision
-    name = sha256_of_text("sides", task, model, weights_of(context.config), precision)[:32]
-    path = context.workspace.root / "cache" / f"{name}.safetensors"
-    known = _read(path)
-    versions = [f"{example.item.id} {example.item.version}" for example in nodes.examples]
-    missing = {key: example for key, example in zip(versions, nodes.examples, strict=True) if key not in known}
-    if missing:
-        known |= _compute(context, missing, classes)
-        kept = sorted(known)
-        write_arrays(path, Arrays({"embedding": np.stack([known[key] for key in kept])}, {"images": kept}))
-    width = len(next(iter(known.values()), np.zeros(1)))
-    blank = np.full(width, np.nan, np.float16)
-    return np.stack([known.get(key, blank) for key in versions])
-
-
-def _read(path: object) -> dict[str, np.ndarray]:
-    try:
-        content = read_arrays(path)  # type: ignore[arg-type]
-        return dict(zip(content.notes["images"], content.arrays["embedding"], strict=True))
-    except (OSError, DataError, KeyError, ValueError, TypeError):
-        return {}  # what the cache has lost is computed again
-
-
-def _compute(context: Context, examples: Mapping[str, Example], classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """(n, d) features of the starting weights; NaN for images that cannot be loaded."""
     # Here, because only a training with pretrained weights needs the network.
+    from alcli.artifacts.frozen_features import FrozenFeatures, computed_by_torch
     from alcli.artifacts.trained import starting_model
-    from alcli.engine import inference
 
-    task, model, loss_head = starting_model(context.config, classes)
-    key_of = {example.item.id: key for key, example in examples.items()}
-    vectors: dict[str, np.ndarray] = {}
-    plain = [replace(example, annotation=None) for example in examples.values()]
+    task, model, _ = starting_model(context.config, classes)
+    computed_by, cache = computed_by_torch(context.config.score), context.workspace.root / CACHE
+    frozen = FrozenFeatures.open(context.config, task, model, model, computed_by, cache, context.progress)
+    plain = [replace(example, annotation=None) for example in nodes.examples]
     remote = frozenset(each.item.id for each in plain if context.download_place(each.item) is not None)
-    arriving, options = ArrivingExamples(context, plain, remote), context.config.score
+    arriving = ArrivingExamples(context, plain, remote)
+    vectors: list[np.ndarray | None] = []
     with context.progress.track("Comparing", len(plain)) as advance, contextlib.closing(arriving):
-        given = arriving if remote else plain
-        parts = inference.signals(task, model, loss_head, given, frozenset({"embedding"}), options, advance)
-        for number, (signals, _) in enumerate(parts, 1):
-            arriving.release(number * options.shard)
-            if len(signals):
-                vectors |= {key_of[i]: row for i, row in zip(signals.item_ids, signals["embedding"], strict=True)}
-    return vectors
+        for rows, _ in frozen.read(arriving if remote else plain, advance):
+            vectors += [None if row is None else row["embedding"].copy() for row in rows]
+            arriving.release(len(vectors))
+    blank = np.full(next((len(vector) for vector in vectors if vector is not None), 1), np.nan, np.float16)
+    return np.stack([blank if vector is None else vector for vector in vectors])

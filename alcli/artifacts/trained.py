@@ -11,10 +11,11 @@ from torch import nn
 from alcli.annotations import Annotation
 from alcli.artifacts.backends import Backend, open_backend
 from alcli.artifacts.configured_task import make_task
+from alcli.artifacts.frozen_features import EMBEDDING, FrozenFeatures, is_pooled
 from alcli.artifacts.predictor import ItemLoss, Part
 from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
-from alcli.context import Context
+from alcli.context import CACHE, Context
 from alcli.engine import inference
 from alcli.engine.training import feature_channels, seed_everything
 from alcli.errors import AlcliError, UsageError
@@ -73,7 +74,9 @@ class TrainedModel:
         return True
 
     def signals(self, examples: Sequence[Example], names: frozenset[str], advance: Advance) -> Iterator[Part]:
-        """One pass of network and loss head."""
+        """One pass of network and loss head; of a frozen network only over images that it has not seen yet."""
+        if self._reads_frozen(names):
+            return self._frozen.signals(self.loss_head, examples, names, advance)
         backend, previous = self._backend, self._previous if COMPARING in names else None
         model = backend.network_or_itself(self.model, names)
         if previous is not None:
@@ -93,6 +96,20 @@ class TrainedModel:
         """The newest network trained before a cycle, its outputs moved to the same classes."""
         previous = load_previous(self.context, cycle, self.task)
         return replace(self, model=previous) if previous is not None else None
+
+    def _reads_frozen(self, names: frozenset[str]) -> bool:
+        """Whether these signals follow from features that no training changes."""
+        if self.record.file is not None and not self.context.config.train.freeze_backbone:
+            return False
+        return names == EMBEDDING or (bool(names) and COMPARING not in names and is_pooled(self.task, self.model))
+
+    @cached_property
+    def _frozen(self) -> FrozenFeatures:
+        backend, context = self._backend, self.context
+        network = backend.network_or_itself(self.model)
+        config = context.config.model_copy(update={"score": backend.options})
+        cache = context.workspace.root / CACHE
+        return FrozenFeatures.open(config, self.task, self.model, network, self.computed_by, cache, context.progress)
 
     @cached_property
     def _backend(self) -> Backend:

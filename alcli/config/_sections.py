@@ -244,11 +244,12 @@ class ScoreOptions(OutsideOptions):
 
 
 class CacheOptions(Section):
-    """Downloaded images, which are kept for the next cycle."""
+    """Downloaded images and the features of frozen networks, which are kept for the next cycle."""
 
     max_gb: float = Field(
         50.0, ge=0, le=1e6,
-        description="when they take more, the least recently used go; those in use stay; 0: all are kept",
+        description="when the images take more, the least recently used go; those in use stay; 0: all are kept; the "
+        "features of frozen networks take a tenth of it at most, in addition",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Features of a pretrained network, computed once for all runs of a frozen simulation."""
+"""Features of a pretrained network, for all runs of a frozen simulation."""
 
 from __future__ import annotations
 
@@ -6,28 +6,18 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-import torch
-from torch import nn
 
 from alcli.artifacts.backends import AUTO, FLOAT32, OPENVINO, choose_backend
-from alcli.artifacts.starting_weights import weights_of
+from alcli.artifacts.feature_cache import Row
+from alcli.artifacts.frozen_features import DEEP, STAGE, FrozenFeatures, computed_by_torch
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config
-from alcli.engine.compilation import NotCompiled, Plan, compile_network
-from alcli.engine.device import device, precision
-from alcli.engine.loading import batches
+from alcli.engine.compilation import NotCompiled, Plan, compile_network, release
 from alcli.errors import DataError
-from alcli.models.tapped import Tapped, pool_maps
-from alcli.models.uncertainty import embedding
-from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
-from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Progress
 from alcli.tasks import Example
-
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -55,74 +45,49 @@ class Features:
         return {item_id: index for index, item_id in enumerate(self.ids)}
 
 
-def extract(config: Config, examples: Sequence[Example], folder: Path, progress: Progress) -> Features:
-    """Compute the features of all examples, or read them from ``folder`` if images and network are unchanged.
+def extract(config: Config, examples: Sequence[Example], cache: Path, progress: Progress) -> Features:
+    """Compute the features of those examples that neither a simulation nor a cycle has computed yet.
+
+    Args:
+        cache: the workspace's folder; whoever has the same network uses the same features.
 
     Raises:
         DataError: an image cannot be loaded.
     """
-    backend = choose_backend(config.score, len(examples)).name
-    file = folder / f"{_key(config, examples, backend)}.safetensors"
-    if not is_intact(file):
-        folder.mkdir(parents=True, exist_ok=True)
-        deep, stages, channels = _compute(config, examples, progress, folder if backend == OPENVINO else None)
-        write_arrays(file, Arrays({"deep": deep, "stages": stages}, {"channels": channels}))
-    content = read_arrays(file)
-    deep, stages = content.arrays["deep"], content.arrays["stages"]
-    channels = list(content.notes["channels"])
-    embeddings = embedding(torch.from_numpy(deep)).numpy()
-    ids = [example.item.id for example in examples]
-    return Features(ids, deep.astype(np.float32), stages.astype(np.float32), tuple(channels), embeddings)
-
-
-def _compute(
-    config: Config, examples: Sequence[Example], progress: Progress, conversions: Path | None
-) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """(inputs of the last layer, means of the stages, channels of each stage); by OpenVINO where it has a folder."""
-    task, network, _ = starting_model(config, ("thing",))
-    network.eval().to(device()).to(memory_format=torch.channels_last)
-    numbers: str = config.score.precision
-    if conversions is not None:
-        network = _compiled(config, network, task.input_shape, conversions, progress)
-        numbers = FLOAT32  # of what torch computes
-    model = cast(Tapped, network)  # every classifier is one
     # The network has a placeholder class, so labels could not be encoded; features do not need them.
     examples = [replace(example, annotation=None) for example in examples]
-    order = [list(range(start, min(start + BATCH, len(examples)))) for start in range(0, len(examples), BATCH)]
-    deep, stages, channels = [], [], [0]
+    features = _open(config, len(examples), cache, progress)
+    rows: list[Row] = []
     with progress.track("Computing features", len(examples)) as advance:
-        for batch, refused in batches(task, examples, lambda _: order, config.score.workers):
-            if refused or batch is None:
+        for part, refused in features.read(examples, advance):
+            if refused:
                 raise DataError(f"{refused[0].name}: {refused[0].reason}.", do="Repair or skip that image.")
-            with torch.inference_mode(), precision(numbers):
-                maps, last = model.maps(task.normalize(model, batch))  # type: ignore[attr-defined]
-            channels = [part.shape[1] for part in maps]  # maps: [(images, C_i, H_i, W_i)]
-            deep.append(pool_maps(last).half().cpu().numpy())
-            stages.append(pool_maps(maps).half().cpu().numpy())
-            advance(len(batch.examples))
-    return np.concatenate(deep), np.concatenate(stages), channels
+            rows += [row for row in part if row is not None]
+    stages = [name for name in rows[0] if name.startswith(STAGE)]
+    tapped = [np.stack([row[f"{STAGE}{number}"] for row in rows]) for number in range(len(stages))]
+    return Features(
+        [example.item.id for example in examples],
+        np.stack([row[DEEP] for row in rows]).astype(np.float32),
+        np.concatenate(tapped, axis=1).astype(np.float32),
+        tuple(part.shape[1] for part in tapped),
+        np.stack([row["embedding"] for row in rows]),
+    )
 
 
-def _precision(config: Config, backend: str) -> str:
-    """With OpenVINO bfloat16 only where it is wanted: nobody has compared the order of these images."""
-    if backend == OPENVINO and config.score.precision == AUTO:
-        return FLOAT32
-    return config.score.precision
-
-
-def _compiled(
-    config: Config, network: nn.Module, shape_hw: tuple[int, int], folder: Path, progress: Progress
-) -> nn.Module:
-    plan = Plan.of(network, shape_hw, BATCH, _precision(config, OPENVINO), frozenset())
-    try:
-        return compile_network(network, plan, folder / OPENVINO)
-    except NotCompiled as error:
-        progress.say(f"OpenVINO cannot compute the features ({error}): torch does.")
-        return network
-
-
-def _key(config: Config, examples: Sequence[Example], backend: str) -> str:
-    model = config.model.model_dump_json(exclude={"weights"})
-    parts = (part for example in examples for part in (example.item.id, example.item.version))
-    numbers = f"{backend if backend == OPENVINO else ''}{_precision(config, backend)}"
-    return sha256_of_text(weights_of(config), model, numbers, *parts)[:32]
+def _open(config: Config, count: int, cache: Path, progress: Progress) -> FrozenFeatures:
+    task, network, _ = starting_model(config, ("thing",))
+    network.eval()
+    score, computed = config.score, network
+    computed_by = computed_by_torch(score)
+    if choose_backend(score, count).name == OPENVINO:
+        # bfloat16 only where it is wanted: nobody has compared the order of these images.
+        numbers = FLOAT32 if score.precision == AUTO else score.precision
+        plan = Plan.of(network, task.input_shape, score.batch_size, numbers, frozenset())
+        try:
+            computed = compile_network(network, plan, cache / OPENVINO)
+            computed_by = f"{release()} {numbers}"
+            score = score.model_copy(update={"precision": FLOAT32})  # of what torch computes
+        except NotCompiled as error:
+            progress.say(f"OpenVINO cannot compute the features ({error}): torch does.")
+    config = config.model_copy(update={"score": score})
+    return FrozenFeatures.open(config, task, network, computed, computed_by, cache, progress)

@@ -15,7 +15,7 @@ from alcli import plugins
 from alcli.artifacts.configured_task import make_task
 from alcli.artifacts.starting_weights import settle_weights
 from alcli.config import Config
-from alcli.context import Context
+from alcli.context import CACHE, Context
 from alcli.curves.metrics import metric_name
 from alcli.cycle.pull import pull
 from alcli.errors import WorkspaceDamaged
@@ -184,20 +184,19 @@ def _frozen_engine(simulation: Simulation, progress: Progress) -> Callable[[], E
     from alcli.simulation.frozen import FrozenEngine
 
     config, labels = simulation.config, simulation.labels
-    folder = simulation.folder.parent / "features"
     if hasattr(plugins.load("tasks", config.task.name), "frozen_head"):
         from alcli.simulation import dense_maps
         from alcli.simulation.dense_head import DenseLearner
 
         side = config.model.input_size or FROZEN_SIDE
         config = config.model_copy(update={"model": config.model.model_copy(update={"input_size": side})})
-        maps = dense_maps.extract(config, labels, folder, progress)
+        maps = dense_maps.extract(config, labels, simulation.folder.parent / "features", progress)
         return functools.partial(FrozenEngine, config, labels, DenseLearner(config, labels, maps))
     from alcli.simulation.features import extract
     from alcli.simulation.linear_head import LinearLearner
 
     examples = sorted([*labels.pool, *labels.test], key=lambda example: example.item.id)
-    features = extract(config, examples, folder, progress)
+    features = extract(config, examples, simulation.folder.parents[1] / CACHE, progress)
     learner = LinearLearner(config, labels, features, simulation.request.inverse_strength)
     return functools.partial(FrozenEngine, config, labels, learner)
 

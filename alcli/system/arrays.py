@@ -37,6 +37,19 @@ def write_arrays(path: Path, content: Arrays) -> None:
         stream.write(safetensors.numpy.save(arrays, {KEY: json.dumps(notes)}))
 
 
+def read_notes(path: Path) -> Mapping[str, Any]:
+    """Read the notes only, without a look at the arrays or the checksum; raises like ``read_arrays``."""
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="np") as stream:
+            notes: dict[str, Any] = json.loads((stream.metadata() or {})[KEY])
+            del notes["sha256"]
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(str(error)) from None
+    return notes
+
+
 def read_arrays(path: Path) -> Arrays:
     """Read what ``write_arrays`` wrote; raises DataError for any other file, OSError for one that cannot be read."""
     import safetensors

@@ -44,17 +44,17 @@ class BoundedFolder:
                 self._used += self._sizes[path]
             self._uses[path] = self._uses.get(path, 0) + 1
 
-    def measure(self, path: Path) -> None:
-        """Note how large a file in use has become, and remove others for it."""
+    def measure(self, path: Path) -> int:
+        """Note how large a file in use has become, and remove others for it; returns how many."""
         if self._limit is None:
-            return
+            return 0
         with self._lock:
             self._known()
             growth = _size(path) - self._sizes.get(path, 0)
             self._sizes[path] = self._sizes.get(path, 0) + growth
             self._total += growth
             self._used += growth
-        self.make_room()
+        return self.make_room()
 
     def release(self, paths: Iterable[Path]) -> None:
         """Undo one ``use`` of each file."""
@@ -72,18 +72,21 @@ class BoundedFolder:
                         self._used -= self._sizes[path]
                         idle[path] = None
 
-    def make_room(self) -> None:
-        """Remove the least recently used files that are not in use, until the limit holds."""
+    def make_room(self) -> int:
+        """Remove the least recently used files that are not in use, until the limit holds; returns how many."""
         if self._limit is None:
-            return
+            return 0
+        removed = 0
         with self._lock:
             idle = self._known()
             while self._total > self._limit and idle:
                 path = next(iter(idle))
                 del idle[path]
                 self._total -= self._sizes.pop(path)
+                removed += 1
                 with contextlib.suppress(OSError):
                     path.unlink()
+        return removed
 
     def _known(self) -> dict[Path, None]:
         """The files that are not in use, from one look at the disk."""

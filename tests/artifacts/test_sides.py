@@ -126,7 +126,7 @@ def test_a_later_frame_joins_its_scene_whatever_it_hashes_to(alcli, root, frames
         frames.add(scene, 7)
     frames.add(SCENES, 0)
     assert alcli("pull", "-w", root)[0] == 0
-    (path,) = (root / "cache").glob("*.safetensors")
+    (path,) = (root / "cache").glob("features/*/*")
     path.write_bytes(b"lost")  # what the cache has lost is computed again
     found = sides(root)
     assert len(found) == 3 * SCENES + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from alcli.platforms._buckets import Bucket
 from alcli.system.bounded_folder import _size  # 0 for a file that another thread has just removed
 from tests.support.scenes import Photos
+from tests.support.trunks import write_trunk
 
 POOL = "memory://cells/photos"
 COUNT, LABELED, SHARD = 40, 8, 8
@@ -154,3 +156,44 @@ def test_an_interrupted_pass_downloads_no_image_of_a_finished_part_again(alcli, 
     local = start("local", photos.images)
     assert alcli("cycle", "-w", local)[0] == 0
     assert ranked(root) == ranked(local)
+
+
+@pytest.fixture
+def cold(start, photos, tmp_path):
+    """A workspace over the store without annotations; its cache has no room for images that nobody uses."""
+    for path in photos.annotations.iterdir():
+        path.unlink()
+    write_trunk(tmp_path / "trunk.safetensors")
+    return start("W", POOL, "cache.max_gb=1e-3", "train.allow_cold_start=true", "model.name=ssd-mobilenet-v2",
+                 f"model.weights={tmp_path}/trunk.safetensors", "score.precision=float32")  # fmt: skip
+
+
+def test_an_image_whose_features_are_kept_is_not_downloaded_again(alcli, cold, photos, monkeypatch):
+    watch = Watch(monkeypatch, cold / "cache")
+    assert alcli("cycle", "-w", cold)[0] == 0
+    assert len(watch.names) == COUNT
+    watch.names.clear()
+    shutil.rmtree(cold / "cache/images")
+    new = "a_new_one.jpg"  # the first in the list: every part has other images now
+    system, late = fsspec.filesystem("memory"), photos.name(30)
+    system.pipe_file(f"/cells/photos/{new}", (photos.images / photos.name(3)).read_bytes() + b"!")
+    system.pipe_file(f"/cells/photos/{late}", (photos.images / photos.name(31)).read_bytes())
+    code, _, err = alcli("cycle", "-w", cold)
+    assert code == 0, err
+    assert sorted(watch.names) == [new, late]
+    assert len((cold / "cycles/0002/priorities.csv").read_text().splitlines()) == 1 + COUNT + 1
+
+
+def test_features_that_are_lost_meanwhile_bring_their_images_back(alcli, cold, monkeypatch):
+    assert alcli("cycle", "-w", cold)[0] == 0
+    before = ranked(cold)
+    shutil.rmtree(cold / "cycles/0001/signals")
+    shutil.rmtree(cold / "cache/images")
+    part = sorted(cold.glob("cache/features/*/*"))[2]
+    content = part.read_bytes()
+    part.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    watch = Watch(monkeypatch, cold / "cache")
+    code, _, err = alcli("score", "-w", cold, "--budget", "11")
+    assert code == 0 and "Kept features were damaged" in err
+    assert len(watch.names) == SHARD
+    assert ranked(cold)[:200] == before[:200]

@@ -7,8 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-import torchvision
-from safetensors.torch import save_file
 
 from alcli import plugins
 from alcli.annotations import Annotation, Keypoint, Polygon, Pose
@@ -24,6 +22,7 @@ from alcli.simulation.runs import Job
 from alcli.system.progress import Silent
 from alcli.tasks import Example
 from tests.support.scenes import scene
+from tests.support.trunks import write_trunk
 
 CLASSES = {
     "detection": ("red", "green", "blue"),
@@ -31,17 +30,6 @@ CLASSES = {
     "pose": ("top", "bottom"),
 }
 POOL, TEST = 24, 12
-
-
-def write_trunk(path):
-    """Random weights whose batch norms fit pictures; with fresh norms the maps are too small for half precision."""
-    torch.manual_seed(0)
-    network = torchvision.models.mobilenet_v2()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None
-    network.train()(torch.randn(8, 3, 64, 64))
-    save_file(network.state_dict(), path)
 
 
 def corners(box):

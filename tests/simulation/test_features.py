@@ -22,7 +22,7 @@ def test_openvinos_features_are_torchs_and_lie_apart(tmp_path):
         noise = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(noise).save(path)
         examples.append(Example(Item(path.name, path.name, "u"), path))
-    folder = tmp_path / "features"
+    cache = tmp_path / "cache"
 
     def features(backend: str):
         config = Config(
@@ -30,11 +30,11 @@ def test_openvinos_features_are_torchs_and_lie_apart(tmp_path):
             model=ModelOptions(name="mobilenet-v3-small", weights="none", input_size=64),
             score=ScoreOptions(backend=backend, precision="float32", workers=0),
         )
-        return extract(config, examples, folder, Silent())
+        return extract(config, examples, cache, Silent())
 
     ours, theirs = features("openvino"), features("torch")
-    assert len(list(folder.glob("*.safetensors"))) == 2
-    assert list(folder.glob("openvino/*.safetensors"))
+    assert len(list(cache.glob("features/*/*"))) == 2
+    assert list(cache.glob("openvino/*.safetensors"))
     assert ours.channels == theirs.channels
     assert np.allclose(ours.deep, theirs.deep, atol=2e-3)
     assert np.allclose(ours.stages, theirs.stages, atol=2e-3)
