@@ -76,7 +76,7 @@ class FrozenFeatures:
         options = "" if pooled else json.dumps(config.options_of("task").model_dump(mode="json", exclude={"classes"}))
         size = "x".join(map(str, task.input_shape))
         parts = (config.task.name, task.model_name, size, options, computed_by, __version__, torch.__version__)
-        key = sha256_of_text(fingerprint(task.backbone(trained)), *parts)[:32]
+        key = sha256_of_text(weights_read(task, trained), *parts)[:32]
         score = config.score
         return cls(task, network, pooled, score, FeatureCache(cache, key, config.cache, progress))
 
@@ -135,7 +135,8 @@ class FrozenFeatures:
             if batch is not None:
                 seen += batch.examples
                 with torch.inference_mode(), precision(self.options.precision):
-                    parts.append({name: value.cpu().numpy() for name, value in self._features(batch).items()})
+                    features = _features(self.task, self.network, self.pooled, batch)
+                parts.append({name: value.cpu().numpy() for name, value in features.items()})
             advance(len(refused) + (len(batch.examples) if batch else 0))
         if not seen:
             return {}, refusals
@@ -144,16 +145,6 @@ class FrozenFeatures:
         return {
             example.item.id: {name: array[row] for name, array in arrays.items()} for row, example in enumerate(seen)
         }, refusals
-
-    def _features(self, batch: Batch) -> dict[str, Tensor]:
-        """(images, d) in half precision, by name."""
-        if not self.pooled:
-            values, _ = self.task.signals(self.network, batch, EMBEDDING)
-            return {"embedding": values["embedding"].half()}
-        stages, deep = self.network.maps(self.task.normalize(self.network, batch))  # type: ignore[operator, attr-defined]
-        vectors = pool_maps(deep)
-        features = {"embedding": embedding(vectors), DEEP: _half(vectors)}
-        return features | {f"{STAGE}{number}": _half(pool_maps([part])) for number, part in enumerate(stages)}
 
     def _signals(
         self, examples: Sequence[Example], rows: Sequence[Row], loss_head: LossHead, names: frozenset[str]
@@ -210,6 +201,50 @@ class _Some(Sequence[Example]):
         if not isinstance(self._examples, Arriving):
             return True
         return self._examples.arrived([self._positions[position] for position in positions], wait)
+
+
+def _features(task: Task, network: nn.Module, pooled: bool, batch: Batch) -> dict[str, Tensor]:
+    """(images, d) in half precision, by name."""
+    if not pooled:
+        values, _ = task.signals(network, batch, EMBEDDING)
+        return {"embedding": values["embedding"].half()}
+    stages, deep = network.maps(task.normalize(network, batch))  # type: ignore[operator, attr-defined]
+    vectors = pool_maps(deep)
+    features = {"embedding": embedding(vectors), DEEP: _half(vectors)}
+    return features | {f"{STAGE}{number}": _half(pool_maps([part])) for number, part in enumerate(stages)}
+
+
+def weights_read(task: Task, network: nn.Module) -> str:
+    """A hash of the network's kind and of those weights that its features depend on, as a gradient shows.
+
+    A detector's features may come from layers behind the trunk, and never depend on its classes.
+    """
+    parameters = dict(network.named_parameters())
+    trained = {name: parameter.requires_grad for name, parameter in parameters.items()}
+    network.eval().requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            blank = torch.zeros(1, 3, *task.input_shape, dtype=torch.uint8)
+            features = _features(task, network, is_pooled(task, network), Batch([], blank, [], [])).values()
+            total = torch.stack([value.float().sum() for value in features]).sum()
+            gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+        unread = {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+    except Exception:  # a task of another package, which may need more than a blank image
+        unread = set()
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(trained[name])
+    return fingerprint(network, unread | _buffers_of(network, unread))
+
+
+def _buffers_of(network: nn.Module, unread: set[str]) -> set[str]:
+    """The buffers of modules none of whose own parameters is read, as of the norms of a head."""
+    names: set[str] = set()
+    for path, module in network.named_modules():
+        start = f"{path}." if path else ""
+        own = {start + name for name, _ in module.named_parameters(recurse=False)}
+        if own and own <= unread:
+            names |= {start + name for name, _ in module.named_buffers(recurse=False)}
+    return names
 
 
 def _half(values: Tensor) -> Tensor:

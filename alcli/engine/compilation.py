@@ -13,7 +13,7 @@ import importlib.util
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +96,12 @@ def compile_network(network: nn.Module, plan: Plan, folder: Path) -> nn.Module:
                           type(error).__name__) from error  # fmt: skip
 
 
-def fingerprint(network: nn.Module) -> str:
-    """A hash of the network's kind and of every weight."""
+def fingerprint(network: nn.Module, without: Collection[str] = ()) -> str:
+    """A hash of the network's kind and of every weight but those whose names are given."""
     digest = hashlib.sha256(type(network).__name__.encode())
     for name, tensor in network.state_dict().items():
+        if name in without:
+            continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -10,11 +10,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from alcli import images
+from alcli import images, plugins
 from alcli.artifacts import feature_cache, frozen_features
-from alcli.config import CacheOptions, Config, ModelOptions, ScoreOptions
+from alcli.config import CacheOptions, Config, ModelOptions, ScoreOptions, TaskOptions
 from alcli.items import Item, path_to_uri
 from alcli.models.uncertainty import SIGNALS
 from alcli.simulation.features import extract
@@ -395,3 +396,31 @@ def test_kept_embeddings_are_those_of_a_plain_pass(detectors, alcli):
         kept |= dict(zip(content.notes["contents"], content.arrays["embedding"], strict=True))
     assert {sha256_of(example.path) for example in examples} == kept.keys()
     assert all(np.array_equal(kept[sha256_of(example.path)], plain[example.item.id]) for example in examples)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "read", "unread"),
+    [
+        ("classification", "mobilenet-v3-small", "trunk", "output"),
+        ("detection", "ssd-mobilenet-v2", "backbone.trunk", "head"),
+        ("detection", "ssd-mobilenet-v2", "backbone.trunk", "backbone.extra"),
+        ("detection", "ssd300-vgg16", "backbone.extra.0", "backbone.extra.2"),
+        ("detection", "fcos-resnet18", "net.backbone.trunk", "net.head"),
+        ("pose", "mobilenet-v2", "trunk", "output"),
+        ("segmentation", "lraspp-mobilenet-v3-large", "trunk", "head"),
+    ],
+)
+def test_features_are_kept_by_the_weights_that_they_depend_on(task, name, read, unread):
+    kind = plugins.load("tasks", task)
+    options = getattr(kind, "Options", TaskOptions)
+    side = 300 if name == "ssd300-vgg16" else 64
+    made = kind(options(name=task), ModelOptions(name=name, weights="none", input_size=side), ("a", "b"))
+    network = made.build_model()
+    before = frozen_features.weights_read(made, network)
+    with torch.no_grad():
+        next(network.get_submodule(unread).parameters()).add_(1)
+        assert frozen_features.weights_read(made, network) == before
+        last = list(network.get_submodule(read).parameters())[-1]
+        last.add_(1)
+    assert frozen_features.weights_read(made, network) != before
+    assert all(parameter.requires_grad for parameter in network.parameters())
