@@ -48,10 +48,12 @@ class Item:
     assignees: str = ""
 
     def __post_init__(self) -> None:
+        texts = (self.id, self.name, self.uri, self.folder, self.version, self.assignees)
+        if "".join(texts).isascii() and self.id and self.name and self.state in STATES:
+            return  # as almost every item does: a pool holds a million
         if not self.id or not self.name:
             raise DataError(f"An item needs an id and a name, got id={self.id!r} name={self.name!r}.")
-        texts = (self.id, self.name, self.uri, self.folder, self.version, self.assignees)
-        for text in () if "".join(texts).isascii() else texts:
+        for text in texts:
             if not is_text(text):
                 raise DataError(f"An item cannot store {text!r}, which is not valid text.")
         if self.state not in STATES:

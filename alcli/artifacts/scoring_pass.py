@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -189,7 +189,7 @@ class ScoringPass:
         folder = self.context.workspace.cycle_folder(self.cycle) / folder_name
         for leftover in set(folder.iterdir()) - ({part.file for part in parts} - set(unfinished)):
             leftover.unlink()
-        read = [unfinished.get(part.file) or signal_parts.read(part.file, part.items) for part in parts]
+        read = (unfinished.get(part.file) or signal_parts.read(part.file, part.items) for part in parts)
         return _concatenate(read, names, folder)
 
 
@@ -325,18 +325,47 @@ def _size(facts: dict[str, tuple[str, ImageFacts]], item: Item) -> tuple[int, in
     return facts[item.id][1].width, facts[item.id][1].height
 
 
-def _concatenate(parts: Sequence[Part], names: frozenset[str], folder: Path) -> Part:
-    ids = [item_id for signals, _ in parts for item_id in signals.item_ids]
-    filled = [signals for signals, _ in parts if len(signals)]
-    arrays = {name: _stack([signals[name] for signals in filled], folder / f"{name}.npy") for name in names}
-    return Signals(ids, arrays), [refusal for _, refused in parts for refusal in refused]
+def _concatenate(parts: Iterable[Part], names: frozenset[str], folder: Path) -> Part:
+    """Join parts that are read one at a time: wide arrays go to disk at once, so that they need not fit into RAM."""
+    ids: list[str] = []
+    refusals: list[Refusal] = []
+    numbers: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    wide: dict[str, _WideArray] = {}
+    with contextlib.ExitStack() as stack:
+        for signals, refused in parts:
+            ids += signals.item_ids
+            refusals += refused
+            for name in names if len(signals) else ():
+                if signals[name].ndim == 1:
+                    numbers[name].append(signals[name])
+                    continue
+                if name not in wide:
+                    wide[name] = _WideArray(folder / f"{name}.npy", signals[name])
+                    stack.callback(wide[name].stream.close)
+                wide[name].add(signals[name])
+    arrays = {name: np.concatenate(each) if each else np.zeros(0) for name, each in numbers.items()}
+    return Signals(ids, arrays | {name: each.open() for name, each in wide.items()}), refusals
 
 
-def _stack(parts: Sequence[np.ndarray], file: Path) -> np.ndarray:
-    """Concatenate the parts; wide ones (embeddings, class scores) go into a memory map, which need not fit into RAM."""
-    if not parts:
-        return np.zeros(0)
-    if parts[0].ndim == 1:
-        return np.concatenate(parts)
-    shape = (sum(map(len, parts)), *parts[0].shape[1:])
-    return np.concatenate(parts, out=np.lib.format.open_memmap(file, "w+", parts[0].dtype, shape))
+class _WideArray:
+    """Rows with several columns (embeddings, class scores) that are written to a file one after the other.
+
+    Args:
+        like: has the columns and the type of all rows.
+    """
+
+    def __init__(self, file: Path, like: np.ndarray) -> None:
+        self.stream = file.open("wb")
+        self._file, self._like, self._rows = file, like[:0], 0
+
+    def add(self, rows: np.ndarray) -> None:
+        """Append rows."""
+        if rows.shape[1:] != self._like.shape[1:]:
+            raise ValueError(f"rows of the shape {rows.shape[1:]} among such of {self._like.shape[1:]}")
+        self.stream.write(np.ascontiguousarray(rows, self._like.dtype).data)
+        self._rows += len(rows)
+
+    def open(self) -> np.ndarray:
+        """All rows, as a memory map; the file must be closed."""
+        shape = (self._rows, *self._like.shape[1:])
+        return np.memmap(self._file, self._like.dtype, "r+", shape=shape) if all(shape) else np.zeros(shape)

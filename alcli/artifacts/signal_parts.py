@@ -32,7 +32,9 @@ def read(path: Path, items: Sequence[Item]) -> tuple[Signals, list[Refusal]]:
         by_id = {item.id: item for item in items}
         refused = [(by_id[item_id], reason, False) for item_id, reason in content.notes["refused"].items()]
         away = [(by_id[item_id], *why) for item_id, why in content.notes.get("unfetched", {}).items()]
-        signals = Signals(content.notes["ids"], content.arrays)
+        # The items' own texts: a pool's ids are not held twice.
+        ids = [by_id[item_id].id if item_id in by_id else item_id for item_id in content.notes["ids"]]
+        signals = Signals(ids, content.arrays)
         refusals = [Refusal(item.id, item.name, reason, item.version, bool(transient))
                     for item, reason, transient in (*away, *refused)]  # fmt: skip
     except (OSError, DataError, KeyError, AttributeError, TypeError, ValueError) as error:

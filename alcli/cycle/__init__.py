@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -243,5 +244,5 @@ def _inputs(context: Context) -> str:
         context.config.model_dump_json(exclude=WITHOUT_EFFECT).replace(inside, ""),
         context.config.options_of("learner").fingerprint(),
         *(part for label in store.labels_as_stored() for part in label),
-        sha256_of_texts(part for version in store.versions(UNLABELED) for part in version),
+        sha256_of_texts(itertools.chain.from_iterable(store.versions(UNLABELED))),
     )

@@ -16,6 +16,7 @@ from alcli.system.clock import now
 from alcli.system.hashing import sha256_of_text
 from alcli.system.text import quantity
 from alcli.workspace import Workspace
+from alcli.workspace.pool_rows import PoolDifference
 from alcli.workspace.records import WORKSPACE_CYCLE, Contents, FirstLook, NewClass, Pulled, Recognized
 from alcli.workspace.store import Store
 
@@ -37,16 +38,18 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     items = [row for row in listed if isinstance(row, Item)]
     refused = [row for row in listed if isinstance(row, Refusal)]
     _check_any(items)
-    same = store.holds(items)
-    before = {item.id: item for item in items} if same else store.pool().items
+    difference = store.difference(items)
+    # Where nothing differs nothing can be lost.
+    before = store.labeled() if difference else {}
     labeled = sum(item.state == LABELED for item in items)
     if not accept_shrink:
-        _check_size(len(items), len(before))
-        check_image_folders(items, before)
+        _check_size(len(items), difference.known)
+    if not accept_shrink and difference.gone:
+        check_image_folders(items, store.pool().items)
     if not labeled:
         _check_matches(context, items)
     if not accept_shrink:
-        _check_first_look(context, labeled, before)
+        _check_first_look(context, labeled, is_first=not difference.known)
         _check_labels(items, before)
     folders = check_label_folders(context, _sources(context.config), items, {} if accept_shrink else before)
     annotations, unreadable = _read(context, _unread(store, items))
@@ -55,15 +58,14 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
     for note in getattr(context.platform, "notes", ()):
         context.progress.say(note)
     new_classes = _new_classes(context, annotations)
-    problems = [] if dry_run else _remember(context, items, same, annotations, refused, unreadable)
+    problems = [] if dry_run else _remember(context, items, difference, annotations, refused, unreadable)
     if not dry_run:
         remember_label_folders(context, _sources(context.config), folders)
-    ids = {item.id for item in items}
     summary = Pulled(
         items=len(items),
         labeled=labeled,
-        new_items=len(ids - set(before)),
-        vanished_items=len(set(before) - ids),
+        new_items=difference.new,
+        vanished_items=len(difference.gone),
         annotations_read=len(annotations),
         refused=len(refused) + len(unreadable),
         contents=_contents_read(annotations) if dry_run else _contents(context),
@@ -77,15 +79,15 @@ def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -
 def _remember(
     context: Context,
     items: Sequence[Item],
-    same: bool,
+    difference: PoolDifference,
     annotations: Sequence[tuple[Item, Annotation]],
     refused: Sequence[Refusal],
     unreadable: Sequence[Refusal],
 ) -> list[Refusal]:
     """Write what was read to the workspace; returns the refusals that are new."""
     store = context.workspace.store
-    if annotations or not same:
-        store.replace_items(items, annotations)
+    if annotations or difference:
+        store.replace_items(items, annotations, difference)
     problems = [*store.quarantine("listing", refused, now(), complete=True)]
     problems += store.quarantine("reading", unreadable, now(), complete=False)
     if any(item.state == LABELED for item in items):
@@ -104,9 +106,9 @@ def _sources(config: Config) -> str:
     return sha256_of_text(config.task.name, config.options_of("platform").model_dump_json())
 
 
-def _check_first_look(context: Context, labeled: int, before: Mapping[str, Item]) -> None:
+def _check_first_look(context: Context, labeled: int, is_first: bool) -> None:
     """At the first pull there is no earlier one to compare with, but there is what `alcli init` saw."""
-    if before or context.config.train.allow_cold_start:
+    if not is_first or context.config.train.allow_cold_start:
         return
     record = context.workspace.step(WORKSPACE_CYCLE, FirstLook)
     if record is None or record.inputs != _sources(context.config):
@@ -164,6 +166,8 @@ def _check_size(count: int, before: int) -> None:
 def _check_labels(items: Sequence[Item], before: Mapping[str, Item]) -> None:
     """An empty mount point looks like a project of which every annotation was deleted."""
     known = {item.id: item for item in before.values() if item.state == LABELED}
+    if not known:
+        return
     # Of the same version, and no longer labeled: settings have changed, not the annotations.
     settled = sum(
         item.state != LABELED and item.id in known and known[item.id].version == item.version for item in items
@@ -179,9 +183,11 @@ def _check_labels(items: Sequence[Item], before: Mapping[str, Item]) -> None:
 def _check_objects(store: Store, items: Sequence[Item], annotations: Sequence[tuple[Item, Annotation]]) -> None:
     """A file that was cut off, or emptied, still lists images."""
     versions, known = store.annotation_versions(), store.items_with_objects()
+    if not known:
+        return
     unchanged = sum(item.state == LABELED and item.id in known and versions[item.id] == item.version for item in items)
     count = unchanged + sum(not each.is_empty or bool(each.passed_over) for _, each in annotations)
-    if known and 2 * count <= len(known):
+    if 2 * count <= len(known):
         gone = len(known) - count
         raise loss(
             f"{count} of {len(known)} annotations still hold objects or labels: {gone} of the last pull are empty, gone"

@@ -195,9 +195,9 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     queued = {entry.item_id: entry for entry in before}
     after = {row.item.id for row in kept}
     moved = [
-        (row, queued[row.item.id].position)
+        (row, entry.position)
         for row in kept
-        if row.item.id in queued and _has_to_move(queued[row.item.id], row)
+        if (entry := queued.get(row.item.id)) is not None and _has_to_move(entry, row)
     ]
     new, leaving = len(after - queued.keys()), len(queued.keys() - after)
     return Difference(kept, left_out, states, before, new, moved, leaving, again, _was_edited(context))

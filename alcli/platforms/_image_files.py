@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from alcli.errors import PlatformError
 from alcli.items import Refusal, path_to_uri
@@ -23,6 +24,8 @@ UNREAD_SUFFIXES = frozenset(
 """Pictures and films of kinds that alcli does not read; they are counted."""
 OVERLAY = re.compile(r"(.+)___(?:fuse|save|pixel)\.png|(.+)_mask\.png", re.IGNORECASE)
 """Files that SuperAnnotate (``a.jpg___fuse.png``) and Roboflow (``a_mask.png``) write next to their image."""
+PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+"""Names that an address holds as they are."""
 MASK_FOLDERS = frozenset({"masks", "mask", "segmentationclass", "segmentationobject"})
 """Folders (in lower case) whose PNG files belong to images of the same name elsewhere."""
 
@@ -118,19 +121,19 @@ def list_images(root: Path, apart: Sequence[Apart] = ()) -> Listing:
         raise PlatformError(f"There is no folder {root}.", kept=KEPT, do="Is the disk mounted? See platform.images.")
     listing = Listing()
     kept_apart = {_inside(root, each.folder): each for each in apart if _lies_below(root, each.folder)}
-    for entry in _entries(root, root, kept_apart, listing):
+    for start, entry in _entries(root, root, kept_apart, listing):
         suffix = _suffix(entry)
         if suffix in SUFFIXES:
-            _add_image(entry, root, listing)
+            _add_image(start, entry, listing)
         elif suffix in UNREAD_SUFFIXES:
             listing.add_unread(entry.name, suffix)
     outside = {name.rpartition("/")[2] for name in listing.images} if kept_apart else set()
     for folder, each in kept_apart.items():
-        for entry in _entries(folder, root, kept_apart, listing) if is_folder(folder) else ():
+        for start, entry in _entries(folder, root, kept_apart, listing) if is_folder(folder) else ():
             if _suffix(entry) not in SUFFIXES:
                 continue
             if (each.moved or not outside) and entry.name not in outside:
-                _add_image(entry, root, listing)
+                _add_image(start, entry, listing)
             else:
                 listing.apart[each.what] += 1
     listing.drop_overlays()
@@ -149,7 +152,7 @@ def is_folder(path: Path) -> bool:
 
 def has_images(root: Path) -> bool:
     """Whether there is any image below the root; stops at the first. Raises PlatformError if nobody can know."""
-    return any(_suffix(entry) in SUFFIXES for entry in _entries(root, root, {}, Listing()))
+    return any(_suffix(entry) in SUFFIXES for _, entry in _entries(root, root, {}, Listing()))
 
 
 def _lies_below(root: Path, folder: Path) -> bool:
@@ -161,24 +164,52 @@ def _inside(root: Path, folder: Path) -> Path:
     return root / folder.resolve().relative_to(root.resolve())
 
 
-def _entries(start: Path, root: Path, apart: Mapping[Path, Apart], listing: Listing) -> Iterator[os.DirEntry[str]]:
+@dataclass(frozen=True)
+class _Start:
+    """What the names and addresses of all entries of a folder start with: worked out once, not for each entry."""
+
+    name: str
+    address: str
+
+    @classmethod
+    def of(cls, entry: os.DirEntry[str], root: Path) -> _Start:
+        """The start of one entry, and of all others in the same folder."""
+        path, length = entry.path, len(entry.name)
+        inside = os.path.relpath(path, root) if str(root) == "." else path[len(str(root)) :].lstrip("/")
+        return cls(readable(inside[:-length]), path_to_uri(path[:-length]))
+
+    def name_of(self, entry: os.DirEntry[str]) -> str:
+        """The entry's path relative to the root, as valid UTF-8."""
+        return self.name + readable(entry.name)
+
+    def address_of(self, entry: os.DirEntry[str]) -> str:
+        """What ``path_to_uri`` gives for the entry's path."""
+        name = entry.name
+        return self.address + (name if PLAIN.fullmatch(name) else quote(os.fsencode(name)))
+
+
+def _entries(
+    start: Path, root: Path, apart: Mapping[Path, Apart], listing: Listing
+) -> Iterator[tuple[_Start, os.DirEntry[str]]]:
     """Yield every entry below ``start`` that is no folder; linked folders are refused, those kept apart not entered."""
     folders = [start]
     while folders:
+        prefix: _Start | None = None
         for entry in _scan(folders.pop()):
             if entry.name.startswith("."):
                 continue
+            prefix = prefix or _Start.of(entry, root)
             if entry.is_dir(follow_symlinks=False):
                 if entry.name in LEFT_BY_SYSTEMS:
-                    listing.closed.append(_name(entry, root))
+                    listing.closed.append(prefix.name_of(entry))
                 elif Path(entry.path) not in apart:
                     folders.append(Path(entry.path))
             elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112 (pathlib raises behind closed doors)
                 # A link may point outside the folder, or back to one of its parents.
-                name = _name(entry, root)
+                name = prefix.name_of(entry)
                 listing.refusals.append(Refusal(name, name, "a linked folder is not entered"))
             else:
-                yield entry
+                yield prefix, entry
 
 
 def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -195,12 +226,8 @@ def _suffix(entry: os.DirEntry[str]) -> str:
     return f".{end.lower()}" if dot else ""
 
 
-def _name(entry: os.DirEntry[str], root: Path) -> str:
-    return readable(os.path.relpath(entry.path, root) if str(root) == "." else entry.path[len(str(root)) :].lstrip("/"))
-
-
-def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
-    name = _name(entry, root)
+def _add_image(start: _Start, entry: os.DirEntry[str], listing: Listing) -> None:
+    name = start.name_of(entry)
     try:
         facts = entry.stat()
     except OSError as error:
@@ -213,7 +240,7 @@ def _add_image(entry: os.DirEntry[str], root: Path, listing: Listing) -> None:
         # Opening a pipe would block forever.
         listing.refusals.append(Refusal(name, name, "not a regular file"))
         return
-    listing.images[name] = (path_to_uri(entry.path), f"{facts.st_size}-{facts.st_mtime_ns}")
+    listing.images[name] = (start.address_of(entry), f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
 def _is_in_mask_folder(name: str) -> bool:

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
@@ -144,13 +145,14 @@ def _entries(content: bytes, path: Path) -> list[QueuedItem]:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header, *rows = [line for line in lines if any(line)]
     header = [cell.strip() for cell in header]
-    places = {name: header.index(name) for name in QUEUE_COLUMNS}
+    places = [header.index(name) for name in QUEUE_COLUMNS]
     if header != list(QUEUE_COLUMNS) or any(len(row) > len(header) for row in rows):
         _check_columns(header, rows, path)
-    entries = []
+    entries, cells, width = [], itemgetter(*places), 1 + max(places)
     for number, row in enumerate(rows, 1):
-        cells = [row[place] if place < len(row) else "" for place in places.values()]
-        position, name, _, asked = cells
+        if len(row) < width:
+            row += [""] * (width - len(row))
+        position, name, _, asked = cells(row)
         int(position)
         entries.append(QueuedItem(number, name, name, asked == "yes"))
     return entries

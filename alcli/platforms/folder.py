@@ -163,7 +163,7 @@ class Folder(QueueFile):
         # The setting changes what is read from the same file.
         stamp = "/crowds" if self._crowds else ""
         for name in names:
-            address, version = listing.images[name]
+            address, version = listing.images.pop(name)  # so that a million are not held twice
             state = LABELED if name in versions and not self._is_unopened(name) else UNLABELED
             suffix = stamp if name in versions else ""
             yield Item(name, name, address, "", state, f"{version}/{versions.get(name, '')}{suffix}")

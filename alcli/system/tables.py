@@ -7,6 +7,7 @@ import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,6 +65,9 @@ def read_columns(path: Path, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
             lines = _checked(csv.reader(stream, strict=True), path)
             header = next(lines, [])
             places = [header.index(name) if name in header else len(header) for name in names]
+            if len(names) > 1 and set(names) <= set(header):
+                yield from map(itemgetter(*places), lines)
+                return
             for line in lines:
                 line.append("")
                 yield tuple([line[place] for place in places])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -18,8 +17,27 @@ from alcli.items import QUARANTINED, SKIPPED, STATES, UNLABELED, Item, Pool
 from alcli.workspace.records import Skip
 from alcli.workspace.statements import PUT_ITEM, QUARANTINED_ITEMS, SKIPPED_ITEMS
 
-AT_ONCE = 4096
 _SHARED_STATES = {state: state for state in STATES}
+
+
+@dataclass(frozen=True)
+class PoolDifference:
+    """What the platform lists now that differs from the pool.
+
+    Attributes:
+        changed: new items, and those of which something differs.
+        new: number of ids that the pool does not have.
+        gone: ids that the platform lists no longer.
+        known: number of items in the pool.
+    """
+
+    changed: Sequence[Item]
+    new: int
+    gone: Sequence[str]
+    known: int
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.gone)
 
 
 class PoolRows:
@@ -43,10 +61,10 @@ class PoolRows:
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         stamp = (version, self._connection.total_changes)
         if self._read[0] != stamp:
-            rows = self._connection.execute(
-                "SELECT id, name, uri, folder, state, version, assignees FROM items ORDER BY id"
-            )
-            items = {row[0]: _item(*row) for row in rows}
+            cursor = self._connection.cursor()
+            cursor.row_factory = None  # plain tuples cost half as much as rows that know their columns
+            cursor.execute("SELECT id, name, uri, folder, state, version, assignees FROM items ORDER BY id")
+            items = {row[0]: _item(*row) for row in cursor}
             for item_id in self._skip_ids(items.values()):
                 items[item_id] = replace(items[item_id], state=SKIPPED)
             self._read = (stamp, items)
@@ -112,32 +130,64 @@ class PoolRows:
             if item.state == UNLABELED and (item.id in ids or (item.folder, item.name) in names)
         ]
 
-    def holds(self, items: Sequence[Item]) -> bool:
-        """Whether the pool is, in every particular, what the platform lists now."""
+    def labeled(self) -> dict[str, Item]:
+        """The items that the last pull saw labeled, by id."""
+        rows = self._connection.execute(
+            "SELECT id, name, uri, folder, state, version, assignees FROM items WHERE state = 'labeled'"
+        )
+        return {row[0]: _item(*row) for row in rows}
+
+    def difference(self, items: Sequence[Item]) -> PoolDifference:
+        """Compare the pool with what the platform lists now, in every particular.
+
+        Both are walked side by side in the order of the ids, so that a million items need no second set of records.
+        """
         cursor = self._connection.cursor()
         cursor.row_factory = None  # plain tuples, which compare at once
+        encoding = cursor.execute("PRAGMA encoding").fetchone()[0]
         cursor.execute("SELECT id, name, uri, folder, state, version, assignees FROM items ORDER BY id")
-        listed = iter(sorted(items, key=attrgetter("id")))
-        while some := list(map(_values, itertools.islice(listed, AT_ONCE))):
-            if cursor.fetchmany(len(some)) != some:
-                return False
-        return cursor.fetchone() is None
+        # SQLite orders by bytes: in UTF-8 as Python does, in an encoding that alcli never chooses otherwise.
+        rows = iter(cursor) if encoding == "UTF-8" else iter(sorted(cursor))
+        changed: list[Item] = []
+        gone: list[str] = []
+        new = known = 0
+        stored, last = next(rows, None), ""
+        for item in sorted(items, key=attrgetter("id")):
+            while stored is not None and stored[0] < item.id:
+                gone.append(stored[0])
+                stored, known = next(rows, None), known + 1
+            if stored is not None and stored[0] == item.id:
+                if stored != _values(item):
+                    changed.append(item)
+                stored, known = next(rows, None), known + 1
+            else:
+                changed.append(item)
+                new += item.id != last
+            last = item.id
+        rest = [stored[0], *(row[0] for row in rows)] if stored is not None else []
+        return PoolDifference(changed, new, [*gone, *rest], known + len(rest))
 
-    def replace_items(self, items: Iterable[Item], changed: Iterable[tuple[Item, Annotation]]) -> None:
+    def replace_items(
+        self,
+        items: Iterable[Item],
+        changed: Iterable[tuple[Item, Annotation]],
+        difference: PoolDifference | None = None,
+    ) -> None:
         """Make the pool what the platform lists now; annotations of items no longer labeled go.
 
         Only what differs is written. Raises DataError if an id occurs twice.
+
+        Args:
+            difference: of the same items, if it is known already and nothing was written since.
         """
         items = list(items)
-        ids = {item.id for item in items}
-        if len(ids) < len(items):
-            twice = next(name for name, count in Counter(item.id for item in items).items() if count > 1)
-            raise DataError(f"The platform lists {twice!r} twice.", kept="What was pulled before is kept.")
         with self._transaction() as execute:
-            self._connection.executemany(PUT_ITEM, map(_values, items))
-            if execute("SELECT COUNT(*) FROM items").fetchone()[0] > len(ids):
-                gone = [row for row in execute("SELECT id FROM items").fetchall() if row[0] not in ids]
-                self._connection.executemany("DELETE FROM items WHERE id = ?", gone)
+            difference = self.difference(items) if difference is None else difference
+            if difference.known + difference.new - len(difference.gone) < len(items):
+                twice = next(name for name, count in Counter(item.id for item in items).items() if count > 1)
+                raise DataError(f"The platform lists {twice!r} twice.", kept="What was pulled before is kept.")
+            self._connection.executemany(PUT_ITEM, map(_values, difference.changed))
+            self._connection.executemany("DELETE FROM items WHERE id = ?", ((each,) for each in difference.gone))
             self._connection.executemany(
                 "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?)",
                 ((item.id, item.version, annotation.to_json()) for item, annotation in changed),
@@ -156,8 +206,9 @@ class PoolRows:
             for item in self.pool().in_state_of_platform(state):
                 yield item.id, item.version
             return
-        for row in self._connection.execute("SELECT id, version FROM items WHERE state = ? ORDER BY id", (state,)):
-            yield row[0], row[1]
+        cursor = self._connection.cursor()
+        cursor.row_factory = None
+        yield from cursor.execute("SELECT id, version FROM items WHERE state = ? ORDER BY id", (state,))
 
     def labels_as_stored(self) -> Iterator[tuple[str, str]]:
         """(id, annotation in JSON) of the labeled items, in the order of their ids."""

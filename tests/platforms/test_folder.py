@@ -10,7 +10,9 @@ from alcli.annotations import Annotation
 from alcli.config import TaskOptions
 from alcli.errors import DataError, PlatformError, UsageError
 from alcli.items import Item, QueryRow, Refusal, path_to_uri, uri_to_path
+from alcli.platforms._image_files import list_images
 from alcli.platforms.folder import Folder
+from alcli.system.text import readable
 from tests.support.scenes import Photos
 
 
@@ -325,3 +327,32 @@ def test_a_folder_with_only_a_queue_and_its_owner_waits_for_annotations(photos, 
     list(platform.push([]))
     items, refusals = split(at(photos, tmp_path / "A"))
     assert (len(items), refusals) == (12, {})
+
+
+ODD_NAMES = (
+    "a.jpg",
+    "b c%.jpg",
+    "é.JPG",
+    "e\u0301.png",
+    "x;y?#.jpg",
+    "~t_.-.jpeg",
+    "tab\t.jpg",
+    os.fsdecode(b"\xff.jpg"),
+)
+
+
+@pytest.mark.parametrize("root", ["photos", ".", "..", "./photos/../photos", "photos/deep"])
+def test_names_and_addresses_are_those_of_each_file_alone(root, tmp_path, monkeypatch):
+    """They are put together by folder; here each is worked out from its whole path."""
+    for place in ("photos", "photos/deep", "photos/deep/sub é%", "inside"):
+        (tmp_path / place).mkdir()
+        for name in ODD_NAMES:
+            (tmp_path / place / name).write_bytes(b"x")
+    monkeypatch.chdir(tmp_path / "inside" if root == ".." else tmp_path)
+    listing = list_images(Path(root))
+    expected = {}
+    for start, _, names in os.walk(Path(root)):
+        for path in (os.path.join(start, name) for name in names):  # noqa: PTH118 (as a walk spells it)
+            spelled = path if start == "." else str(Path(path))
+            expected[readable(os.path.relpath(path, root))] = path_to_uri(spelled)
+    assert {name: address for name, (address, _) in listing.images.items()} == expected

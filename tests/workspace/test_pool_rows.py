@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -40,20 +41,46 @@ def written(store, change) -> int:
 
 
 def test_an_unchanged_pool_is_recognized_in_any_order(store):
-    assert not store.holds(POOL) and store.holds([])
+    assert store.difference(POOL) and not store.difference([])
     store.replace_items(POOL, [])
-    assert store.holds(POOL) and store.holds(POOL[::-1])
-    assert not store.holds(POOL[1:]) and not store.holds([*POOL, item("new")])
-    assert not store.holds([*POOL[1:], POOL[1]])
+    assert not store.difference(POOL) and not store.difference(POOL[::-1])
+    assert store.difference(POOL[1:]) and store.difference([*POOL, item("new")])
+    assert store.difference([*POOL[1:], POOL[1]])
 
 
 @pytest.mark.parametrize("field", ONE_CHANGE)
 def test_any_change_of_an_item_is_noticed_and_only_that_row_is_written(store, field):
     store.replace_items(POOL, [])
     changed = [*POOL[:3], replace(POOL[3], **{field: ONE_CHANGE[field]}), *POOL[4:]]
-    assert not store.holds(changed)
+    assert store.difference(changed)
     assert written(store, lambda: store.replace_items(changed, [])) == 1
-    assert store.holds(changed) and store.pool().items == {each.id: each for each in changed}
+    assert not store.difference(changed) and store.pool().items == {each.id: each for each in changed}
+
+
+def test_the_difference_is_that_of_the_two_sets(store):
+    ids = ["a", "a/b", "b", "Z", "é", "\uffee", "\U0001f600", "0"]
+    draw = random.Random(7)
+    for _ in range(60):
+        before = [item(name) for name in draw.sample(ids, draw.randrange(len(ids) + 1))]
+        now = [item(name, draw.choice((LABELED, UNLABELED))) for name in draw.sample(ids, draw.randrange(len(ids) + 1))]
+        store.replace_items(before, [])
+        difference = store.difference(now)
+        assert set(difference.changed) == set(now) - set(before)
+        assert difference.new == len({each.id for each in now} - {each.id for each in before})
+        assert list(difference.gone) == sorted({each.id for each in before} - {each.id for each in now})
+        assert difference.known == len(before)
+        assert bool(difference) == (set(before) != set(now))
+        store.replace_items(now, [], difference)
+        assert store.pool().items == {each.id: each for each in now}
+        assert set(store.labeled().values()) == {each for each in now if each.state == LABELED}
+
+
+def test_an_id_listed_twice_is_a_difference_even_where_both_are_as_stored(store):
+    store.replace_items(POOL, [])
+    difference = store.difference([*POOL, POOL[2]])
+    assert difference.changed == [POOL[2]] and (difference.new, difference.gone) == (0, [])
+    with pytest.raises(DataError, match="lists 'b' twice"):
+        store.replace_items([*POOL, POOL[2]], [], difference)
 
 
 def test_only_what_differs_is_written(store):
@@ -72,7 +99,7 @@ def test_an_id_that_is_listed_twice_is_refused_and_changes_nothing(store):
     store.replace_items(POOL, [])
     with pytest.raises(DataError, match="lists 'a' twice"):
         store.replace_items([item("new"), item("a"), item("a", LABELED)], [])
-    assert store.holds(POOL)
+    assert not store.difference(POOL)
 
 
 def test_a_pool_that_was_read_is_read_again_after_a_change_by_anybody(store, tmp_path):
