@@ -196,11 +196,11 @@ class _Some(Sequence[Example]):
     def __getitem__(self, key):  # type: ignore[no-untyped-def]
         return self._examples[self._positions[key]]
 
-    def arrived(self, positions: Sequence[int], wait: bool) -> bool:
+    def are_ready(self, positions: Sequence[int], wait: bool) -> bool:
         """As ``Arriving`` says."""
         if not isinstance(self._examples, Arriving):
             return True
-        return self._examples.arrived([self._positions[position] for position in positions], wait)
+        return self._examples.are_ready([self._positions[position] for position in positions], wait)
 
 
 def _features(task: Task, network: nn.Module, pooled: bool, batch: Batch) -> dict[str, Tensor]:
