@@ -93,7 +93,7 @@ def test_while_it_trains(project):
 def test_while_it_simulates(project):
     _, root = project
     assert run("pull", "-w", root)[0] == 0
-    flags = ("--strategies", "margin", "--start", 3, "--budget", 2, "--cycles", 2, "--seeds", 200, "--test", 0.5)
+    flags = ("--strategies", "margin", "--start", 3, "--budget", 2, "--cycles", 2, "--seeds", 200, "--test", 0.7)
     assert_obeyed(stop(start("simulate", "-w", root, *flags), ["Simulating"], 1), root)
 
 
