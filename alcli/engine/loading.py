@@ -146,6 +146,10 @@ class _Stream:
         self._workers.close()
 
 
+DECODERS_NICE = 5
+"""What is added to the niceness of decoding processes."""
+
+
 def _load_batch(dataset: _Examples, keys: Sequence[tuple[int, int]], sign_life: SignLife = lambda: None) -> LoadedBatch:
     results = []
     for key in keys:
@@ -155,9 +159,10 @@ def _load_batch(dataset: _Examples, keys: Sequence[tuple[int, int]], sign_life: 
 
 
 def _prepare_worker() -> None:
-    # Decoding may only use CPU time that the model leaves: a delayed model thread delays all of them.
+    # The model goes before decoding: a delayed model thread delays all of them. With more than this, other work on the
+    # machine would go before decoding too, and scoring beside it would fall to a tenth.
     with contextlib.suppress(OSError):
-        os.nice(19)
+        os.nice(DECODERS_NICE)
     torch.set_num_threads(1)  # the parent's threads do not exist in a forked process
 
 

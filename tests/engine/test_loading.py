@@ -27,3 +27,22 @@ except ValueError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "caught"), done.stderr
+
+
+def test_decoding_yields_to_the_model_but_not_to_all_other_work():
+    code = """
+import os
+from pathlib import Path
+import torch
+from alcli.items import Item
+from alcli.engine.loading import batches
+from alcli.tasks import Example
+class Nice:
+    def load(self, example, augment):
+        return torch.full((3, 1, 1), os.nice(0), dtype=torch.uint8), {}, (1, 1)
+example = Example(Item("1", "1", "u"), Path("x"))
+(batch, _), = batches(Nice(), [example], lambda _: [[0]], 1)
+print(batch.images[0, 0, 0, 0].item() - os.nice(0))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, text=True)
+    assert done.stdout.strip() == "5", done.stderr
