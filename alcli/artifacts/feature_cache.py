@@ -134,7 +134,7 @@ class FeatureCache:
             path.unlink()
 
     def _forget(self, path: Path) -> None:
-        self._parts = {content: place for content, place in self._parts.items() if place[0] != path}
+        self._parts = {content: (file, row) for content, (file, row) in self._parts.items() if file != path}
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -115,13 +115,13 @@ class FrozenFeatures:
         missing = [position for position, row in zip(positions, rows, strict=True) if row is None]
         if not missing:
             return rows, []
-        computed, refusals = self._compute(_Some(examples, missing), advance)
+        computed, refusals = self._compute(_ExamplesAt(examples, missing), advance)
         return [
             computed.get(examples[position].item.id) if row is None else row
             for position, row in zip(positions, rows, strict=True)
         ], refusals
 
-    def _compute(self, examples: _Some, advance: Advance) -> tuple[dict[str, Row], list[Refusal]]:
+    def _compute(self, examples: _ExamplesAt, advance: Advance) -> tuple[dict[str, Row], list[Refusal]]:
         """Look at images, and keep what was seen."""
         versions = {example.item.id: version_of(example) for example in examples}
         batch_size = self.options.batch_size
@@ -184,8 +184,8 @@ class _Memorized(Tapped):
         return self.network.predict(deep)
 
 
-class _Some(Sequence[Example]):
-    """Some of the examples, which may still be on their way."""
+class _ExamplesAt(Sequence[Example]):
+    """The examples at some positions; their images may still be on their way."""
 
     def __init__(self, examples: Sequence[Example], positions: Sequence[int]) -> None:
         self._examples, self._positions = examples, positions
