@@ -43,7 +43,7 @@ class FeatureCache:
 
     def __init__(self, cache: Path, network: str, options: CacheOptions, progress: Progress) -> None:
         self._folder, self._progress = cache / FOLDER / network, progress
-        self._bounded = BoundedFolder(cache / FOLDER, round(options.max_gb * GB * SHARE) or None)
+        self._bounded = bounded_features(cache, options)
         self._parts: dict[str, tuple[Path, int]] = {}  # content → (file, row)
         self._contents: dict[str, str] = {}  # version of an item → content
         self._said: set[str] = set()
@@ -140,6 +140,11 @@ class FeatureCache:
         if text not in self._said:
             self._said.add(text)
             self._progress.say(text)
+
+
+def bounded_features(cache: Path, options: CacheOptions) -> BoundedFolder:
+    """The features of all networks in the workspace's cache, and the share of the disk that they may take."""
+    return BoundedFolder(cache / FOLDER, round(options.max_gb * GB * SHARE) or None)
 
 
 def version_of(example: Example) -> str:

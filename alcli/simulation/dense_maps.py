@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alcli.artifacts.feature_cache import FOLDER, SHARE, bounded_features
 from alcli.artifacts.starting_weights import weights_of
 from alcli.artifacts.trained import starting_model
 from alcli.config import Config
+from alcli.context import GB
 from alcli.engine.device import device, precision
 from alcli.engine.loading import batches
 from alcli.errors import DataError
 from alcli.models.tapped import pool_maps
 from alcli.models.uncertainty import embedding
 from alcli.simulation.labels import Labels
-from alcli.system.arrays import Arrays, is_intact, read_arrays, write_arrays
-from alcli.system.files import atomic_write
+from alcli.simulation.map_files import MapFiles, MapWriter
+from alcli.system.arrays import Arrays, read_arrays, write_arrays
+from alcli.system.bounded_folder import BoundedFolder
+from alcli.system.files import remove_leftovers
 from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Progress
 from alcli.tasks import Batch, Example, Task
@@ -31,8 +36,8 @@ from alcli.tasks import Batch, Example, Task
 BATCH = 32
 PLAIN, MIRROR, POOL = "none", "mirror", "pool"
 """How an image is looked at: as annotated, its mirror image, and without its annotation, as an image of the pool."""
-INDEX = "index.safetensors"
-LAYOUT = "rows, height, width, channels"
+INDEX = "index"
+LAYOUT = "raw rows, height, width, channels"
 """Of the files of maps; files of another layout have another key."""
 
 
@@ -100,7 +105,7 @@ class DenseMaps:
 
     @functools.cached_property
     def _levels(self) -> list[np.ndarray]:
-        return [np.load(self.folder / name, mmap_mode="r") for name in self._index.notes["levels"]]
+        return MapFiles.of(self.folder, self._index.notes).open()
 
     @functools.cached_property
     def _extents(self) -> dict[tuple[str, str], Extent]:
@@ -124,47 +129,100 @@ class DenseMaps:
         return read_arrays(self.folder / INDEX)
 
 
-def extract(config: Config, labels: Labels, folder: Path, progress: Progress) -> DenseMaps:
+def extract(config: Config, labels: Labels, cache: Path, progress: Progress) -> DenseMaps:
     """Compute the maps of pool and test images, or find those of an earlier simulation of the same images.
 
+    They lie among the features of frozen networks: when these take more than their share of the cache, what was used
+    least recently goes.
+
+    Args:
+        cache: the workspace's folder.
+
     Raises:
-        DataError: an image cannot be loaded.
+        DataError: an image cannot be loaded, or the maps take more than that share.
     """
-    root = folder / _key(config, labels)
-    if not is_intact(root / INDEX):
-        root.mkdir(parents=True, exist_ok=True)
-        _compute(config, labels, root, progress)
+    root = cache / FOLDER / _key(config, labels)
+    room = bounded_features(cache, config.cache)
+    files = _intact_files(root)
+    if files is None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        remove_leftovers(root)
+        files = _compute(config, labels, root, room, progress)
+    for path in (*files.paths, root / INDEX):
+        room.use(path)  # until this run ends
+        room.measure(path)
     return DenseMaps(root)
 
 
-def _compute(config: Config, labels: Labels, root: Path, progress: Progress) -> None:
+def _intact_files(root: Path) -> MapFiles | None:
+    """The files of an earlier simulation, if every bit of them is what was written."""
+    try:
+        files = MapFiles.of(root, read_arrays(root / INDEX).notes)
+    except (OSError, DataError, KeyError):
+        return None
+    return files if files.are_intact() else None
+
+
+def _compute(config: Config, labels: Labels, root: Path, room: BoundedFolder, progress: Progress) -> MapFiles:
     task, model, _ = starting_model(config, labels.classes)
     model.eval().to(device()).to(memory_format=torch.channels_last)
-    everything = [*labels.pool, *labels.test]
-    numbers = {example.item.id: number for number, example in enumerate(everything)}
     views = _views(task, labels)
-    arrays: dict[str, np.ndarray] = {}
-    extents: list[list[Any]] = []
-    vectors: list[np.ndarray] = [np.empty(0)] * len(everything)
-    writer, first = _LevelWriter(root), 0
-    with progress.track("Computing features", sum(len(examples) for _, examples in views)) as advance:
+    index = _Index([example.item.id for example in (*labels.pool, *labels.test)])
+    total, done = sum(len(examples) for _, examples in views), 0
+    with progress.track("Computing features", total) as advance, MapWriter(root) as writer:
         for view, examples in views:
             for batch, maps in _forward(config, task, model, view, examples):
+                index.enter(view, batch, writer.rows, embedding(pool_maps(maps[-1:])).cpu().numpy())
                 writer.append(maps)
-                pooled = embedding(pool_maps(maps[-1:])).cpu().numpy()
-                for example, target, size, rows in _by_image(batch):
-                    number = numbers[example.item.id]
-                    extents.append([view, example.item.id, first, rows, *size])
-                    if view != MIRROR:
-                        vectors[number] = pooled[first - writer.before : first - writer.before + rows].mean(axis=0)
-                    arrays |= {f"target/{view}/{number}/{part}": value.numpy() for part, value in target.items()}
-                    first += rows
+                done += len(batch.examples)
+                _check_room(room, writer.bytes_written * total / done, len(labels.pool) + len(labels.test))
                 advance(len(batch.examples))
-    if not any(view == POOL for view, *_ in extents):
-        extents += [[POOL, *rest] for view, *rest in extents if view == PLAIN]
-    arrays["embedding"] = np.stack(vectors).astype(np.float16)
-    notes = {"ids": list(numbers), "extents": extents, "levels": writer.close()}
-    write_arrays(root / INDEX, Arrays(arrays, notes))
+        files = writer.files()
+    write_arrays(root / INDEX, index.content(files))
+    return files
+
+
+def _check_room(room: BoundedFolder, size: float, images: int) -> None:
+    """Raise DataError if the maps will not fit, before hours are spent on them."""
+    if room.limit is None or size <= room.limit:
+        return
+    needed, allowed = size / GB, room.limit / GB
+    raise DataError(
+        f"The features of {images} images take {needed:.1f} GB, and a tenth of cache.max_gb is {allowed:.1f} GB.",
+        kept="Nothing was simulated; other features are kept.",
+        do=f"Allow more: --set cache.max_gb={math.ceil(needed / SHARE)}. Or simulate smaller images: --set"
+        " model.input_size=N.",
+    )
+
+
+class _Index:
+    """Which rows belong to which image in which view, and the images' targets and embeddings."""
+
+    def __init__(self, item_ids: Sequence[str]) -> None:
+        self._numbers = {item_id: number for number, item_id in enumerate(item_ids)}
+        self._vectors: list[np.ndarray] = [np.empty(0)] * len(item_ids)
+        self._targets: dict[str, np.ndarray] = {}
+        self._extents: list[list[Any]] = []
+
+    def enter(self, view: str, batch: Batch, first: int, vectors: np.ndarray) -> None:
+        """Enter the images of a batch whose rows begin at ``first``; vectors: (rows, d)."""
+        start = 0
+        for example, target, size, rows in _by_image(batch):
+            number = self._numbers[example.item.id]
+            self._extents.append([view, example.item.id, first + start, rows, *size])
+            if view != MIRROR:
+                self._vectors[number] = vectors[start : start + rows].mean(axis=0)
+            self._targets |= {f"target/{view}/{number}/{part}": value.numpy() for part, value in target.items()}
+            start += rows
+
+    def content(self, files: MapFiles) -> Arrays:
+        """What is written; where no view of the pool was computed, its images look as annotated ones do."""
+        extents = self._extents
+        if not any(view == POOL for view, *_ in extents):
+            extents = [*extents, *([POOL, *rest] for view, *rest in extents if view == PLAIN)]
+        embeddings = np.stack(self._vectors).astype(np.float16)
+        notes = {"ids": list(self._numbers), "extents": extents, **files.notes}
+        return Arrays({**self._targets, "embedding": embeddings}, notes)
 
 
 def _views(task: Task, labels: Labels) -> list[tuple[str, Sequence[Example]]]:
@@ -190,35 +248,6 @@ def _by_image(batch: Batch) -> Iterator[tuple[Example, Mapping[str, Tensor], tup
     counts = itertools.repeat(1) if batch.owners is None else batch.owners.bincount().tolist()
     targets = batch.targets or [{}] * len(batch.examples)
     yield from zip(batch.examples, targets, batch.sizes, counts, strict=False)
-
-
-class _LevelWriter:
-    """Appends the rows of each map to a file of its own; the file gets numpy's header when it is complete.
-
-    Attributes:
-        before: rows written before the last batch.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._parts: list[list[np.ndarray]] = []
-        self.before = self._rows = 0
-
-    def append(self, maps: Sequence[Tensor]) -> None:
-        """Append the rows of a batch: [(rows, C_i, H_i, W_i)]."""
-        self._parts = self._parts or [[] for _ in maps]
-        for parts, part in zip(self._parts, maps, strict=True):
-            parts.append(part.clamp(-65504, 65504).half().permute(0, 2, 3, 1).cpu().contiguous().numpy())
-        self.before, self._rows = self._rows, self._rows + len(maps[0])
-
-    def close(self) -> list[str]:
-        """Write the files; returns their names."""
-        names = [f"map{number}.npy" for number in range(len(self._parts))]
-        for name, parts in zip(names, self._parts, strict=True):
-            with atomic_write(self._root / name, "wb") as stream:
-                np.save(stream, np.concatenate(parts))
-            parts.clear()
-        return names
 
 
 def _key(config: Config, labels: Labels) -> str:

@@ -183,20 +183,20 @@ def _engine(simulation: Simulation, processes: int, progress: Progress) -> Calla
 def _frozen_engine(simulation: Simulation, progress: Progress) -> Callable[[], Engine]:
     from alcli.simulation.frozen import FrozenEngine
 
-    config, labels = simulation.config, simulation.labels
+    config, labels, cache = simulation.config, simulation.labels, simulation.folder.parents[1] / CACHE
     if hasattr(plugins.load("tasks", config.task.name), "frozen_head"):
         from alcli.simulation import dense_maps
         from alcli.simulation.dense_head import DenseLearner
 
         side = config.model.input_size or FROZEN_SIDE
         config = config.model_copy(update={"model": config.model.model_copy(update={"input_size": side})})
-        maps = dense_maps.extract(config, labels, simulation.folder.parent / "features", progress)
+        maps = dense_maps.extract(config, labels, cache, progress)
         return functools.partial(FrozenEngine, config, labels, DenseLearner(config, labels, maps))
     from alcli.simulation.features import extract
     from alcli.simulation.linear_head import LinearLearner
 
     examples = sorted([*labels.pool, *labels.test], key=lambda example: example.item.id)
-    features = extract(config, examples, simulation.folder.parents[1] / CACHE, progress)
+    features = extract(config, examples, cache, progress)
     learner = LinearLearner(config, labels, features, simulation.request.inverse_strength)
     return functools.partial(FrozenEngine, config, labels, learner)
 

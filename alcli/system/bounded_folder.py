@@ -19,7 +19,7 @@ class BoundedFolder:
     """
 
     def __init__(self, root: Path, limit: int | None) -> None:
-        self._root, self._limit = root, limit
+        self._root, self.limit = root, limit
         self._lock = threading.Lock()
         self._sizes: dict[Path, int] = {}
         self._idle: dict[Path, None] | None = None  # the least recently used first
@@ -29,11 +29,11 @@ class BoundedFolder:
     @property
     def is_full(self) -> bool:
         """Whether the files in use fill the folder."""
-        return self._limit is not None and self._used >= self._limit
+        return self.limit is not None and self._used >= self.limit
 
     def use(self, path: Path) -> None:
         """Keep the file until ``release``, also one that is not there yet, and note that it was used now."""
-        if self._limit is None:
+        if self.limit is None:
             return
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -46,7 +46,7 @@ class BoundedFolder:
 
     def measure(self, path: Path) -> int:
         """Note how large a file in use has become, and remove others for it; returns how many."""
-        if self._limit is None:
+        if self.limit is None:
             return 0
         with self._lock:
             self._known()
@@ -58,7 +58,7 @@ class BoundedFolder:
 
     def release(self, paths: Iterable[Path]) -> None:
         """Undo one ``use`` of each file."""
-        if self._limit is None:
+        if self.limit is None:
             return
         with self._lock:
             idle = self._known()
@@ -74,12 +74,12 @@ class BoundedFolder:
 
     def make_room(self) -> int:
         """Remove the least recently used files that are not in use, until the limit holds; returns how many."""
-        if self._limit is None:
+        if self.limit is None:
             return 0
         removed = 0
         with self._lock:
             idle = self._known()
-            while self._total > self._limit and idle:
+            while self._total > self.limit and idle:
                 path = next(iter(idle))
                 del idle[path]
                 self._total -= self._sizes.pop(path)

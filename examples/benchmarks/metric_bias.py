@@ -20,14 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from alcli.annotations import Annotation
-from alcli.context import Context
+from alcli.context import CACHE, Context
 from alcli.curves.comparison import estimate, share_interval
 from alcli.engine import stratified
 from alcli.simulation import replay
 from alcli.simulation.features import extract
 from alcli.simulation.frozen import FrozenEngine
+from alcli.simulation.linear_head import LinearLearner, LinearModel
 from alcli.simulation.plan import Arm
 from alcli.simulation.runs import Job
+from alcli.strategies import make_strategy, needs_labeled
 from alcli.system.hashing import sha256_of_text
 from alcli.system.progress import Silent
 from alcli.workspace import Workspace
@@ -57,8 +59,9 @@ class World:
             simulation = replay.plan(context, replay.Request(arms, 1, *sizes, options.test, frozen=True))
         self.folder, self.plan, labels = simulation.folder, simulation.plan, simulation.labels
         examples = sorted([*labels.pool, *labels.test], key=lambda example: example.item.id)
-        features = extract(simulation.config, examples, simulation.folder.parent / "features", Silent())
-        self.engine = FrozenEngine(simulation.config, labels, features)
+        features = extract(simulation.config, examples, root / CACHE, Silent())
+        self.learner = LinearLearner(simulation.config, labels, features)
+        self.engine = FrozenEngine(simulation.config, labels, self.learner)
         self.classes = labels.classes
         self.examples = {example.item.id: example for example in labels.pool}
         self.ids = list(self.examples)
@@ -68,21 +71,22 @@ class World:
         job = Job(self.folder, Arm(strategy), seed, self.plan)
         share = HELD_OUT * 16**8
         out = {name for name in self.ids if int(sha256_of_text("side", str(seed), name)[:8], 16) < share}
-        revealed, head = self.plan.start_set(self.ids, seed), None
+        strategy = make_strategy(job.arm.strategy, self.learner.config.strategy)
+        needs = strategy.needs | needs_labeled(strategy)
+        revealed, model = self.plan.start_set(self.ids, seed), None
         for number in range(self.plan.cycles):
-            head = self.engine._head([name for name in revealed if name not in out], frozenset(), seed, head)
+            model = self.learner.learn([name for name in revealed if name not in out], needs, seed, model)
             pool = sorted(set(self.ids) - set(revealed))
-            yield self._measure(head, number + 1, pool, [name for name in revealed if name in out])
-            query = self.engine._query(head, job, number, pool, revealed)
+            yield self._measure(model, number + 1, pool, [name for name in revealed if name in out])
+            query = self.engine._query(model, job, number, pool, revealed)
             revealed = revealed + [line.item.id for line in query.rows if line.asked]
 
-    def _measure(self, head, number: int, pool: list[str], held_out: list[str]) -> Cycle:
-        rows = self.engine.features.rows
-        margins = [head.signal("margin", rows(names), self.engine.config) for names in (pool, held_out)]
+    def _measure(self, model: LinearModel, number: int, pool: list[str], held_out: list[str]) -> Cycle:
+        margins = [model.signals(names, frozenset({"margin"}))["margin"] for names in (pool, held_out)]
         strata = stratified.make_strata(*(values.astype(np.float64) for values in margins))
-        guesses = self._predictions(head, [*pool, *held_out])
+        guesses = self._predictions(model, [*pool, *held_out])
         examples = [self.examples[name] for name in held_out]
-        task = self.engine._task
+        task = self.learner.task
         measured = stratified.measure(task, examples, guesses, strata, 0)
         everything = [self.examples[name] for name in (*pool, *held_out)]
         true = task.evaluate(everything, guesses.values())["top1"]
@@ -90,8 +94,8 @@ class World:
         weighted = (measured.metrics["top1"], *measured.interval)
         return Cycle(number, len(held_out), true, (plain.mean, plain.low, plain.high), weighted)
 
-    def _predictions(self, head, names: list[str]) -> dict[str, Annotation]:
-        best = head.probabilities(self.engine.features.rows(names)).argmax(axis=1).tolist()
+    def _predictions(self, model: LinearModel, names: list[str]) -> dict[str, Annotation]:
+        best = model.head.probabilities(self.learner.features.rows(names)).argmax(axis=1).tolist()
         return {
             name: Annotation(name, labels=(self.classes[index],), label_scores=(1.0,))
             for name, index in zip(names, best, strict=True)

@@ -4,7 +4,7 @@ For each strategy and cycle: the share of picks whose nearest labeled image is n
 pool's images to their nearest neighbor. Random order is the measure: a strategy above it asks for the same again.
 
     alcli simulate -w W --frozen --start 60 --budget 60 --cycles 5 --seeds 5 --strategies auto,facility-location
-    python examples/benchmarks/near_labeled.py W/simulations/0001 W/simulations/features/KEY
+    python examples/benchmarks/near_labeled.py W/simulations/0001 W/cache/features/KEY
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import time
 
 import numpy as np
 import pytest
@@ -10,13 +13,15 @@ import torch
 
 from alcli import plugins
 from alcli.annotations import Annotation, Keypoint, Polygon, Pose
-from alcli.config import Config, ModelOptions
+from alcli.config import CacheOptions, Config, ModelOptions
+from alcli.errors import DataError
 from alcli.images import inspect
 from alcli.items import Item
 from alcli.simulation import dense_head, dense_maps
 from alcli.simulation.dense_head import DenseLearner
 from alcli.simulation.frozen import FrozenEngine
 from alcli.simulation.labels import Labels
+from alcli.simulation.map_files import MapWriter
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job
 from alcli.system.progress import Silent
@@ -66,7 +71,7 @@ def learner(request, tmp_path_factory):
         examples.append(task.encode(item, root / name, inspect(root / name), answer))
     config = config.model_copy(update={"score": config.score.model_copy(update={"workers": 0, "precision": "float32"})})
     labels = Labels(examples[:POOL], examples[POOL:], CLASSES[request.param], task.unit)
-    return DenseLearner(config, labels, dense_maps.extract(config, labels, root / "features", Silent()))
+    return DenseLearner(config, labels, dense_maps.extract(config, labels, root, Silent()))
 
 
 def names(learner):
@@ -145,13 +150,75 @@ def test_the_head_learns_what_it_was_shown(learner, monkeypatch):
     assert model.metrics()[metric] > untrained.metrics()[metric] + 0.2
 
 
-def test_the_maps_are_computed_once(learner, monkeypatch):
-    def never(*_):
-        raise AssertionError("computed again")
+def files(maps):
+    return {path.name: path.read_bytes() for path in maps.folder.iterdir()}
 
-    monkeypatch.setattr(dense_maps, "_compute", never)
-    maps = dense_maps.extract(learner.config, learner.labels, learner.maps.folder.parent, Silent())
-    assert maps.folder == learner.maps.folder
+
+def extract_again(learner, monkeypatch, **options):
+    """The maps of the same cache once more, and how many passes over the images that took."""
+    passes = []
+    compute = dense_maps._compute
+    monkeypatch.setattr(dense_maps, "_compute", lambda *given: passes.append(1) or compute(*given))
+    config = learner.config.model_copy(update={"cache": CacheOptions(**options)})
+    maps = dense_maps.extract(config, learner.labels, learner.maps.folder.parents[1], Silent())
+    return maps, len(passes)
+
+
+def test_the_maps_are_computed_once(learner, monkeypatch):
+    maps, passes = extract_again(learner, monkeypatch)
+    assert (maps.folder, passes) == (learner.maps.folder, 0)
+
+
+@pytest.mark.parametrize("file", ["index", "map0"])
+def test_maps_with_a_flipped_bit_or_without_a_file_are_computed_again(learner, monkeypatch, file):
+    written, path = files(learner.maps), learner.maps.folder / file
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    maps, passes = extract_again(learner, monkeypatch)
+    assert (files(maps), passes) == (written, 1)
+    path.unlink()
+    maps, passes = extract_again(learner, monkeypatch)
+    assert (files(maps), passes) == (written, 1)
+
+
+def test_maps_push_out_what_was_used_least_recently(learner, monkeypatch):
+    others = learner.maps.folder.parent / "another-network"
+    others.mkdir()
+    for name, age in (("old", 100), ("young", 1)):
+        (others / name).write_bytes(bytes(1000))
+        os.utime(others / name, (time.time() - age,) * 2)
+    size = sum(map(len, files(learner.maps).values()))
+    extract_again(learner, monkeypatch, max_gb=10 * (size + 1500) / 1e9)
+    assert [path.name for path in others.iterdir()] == ["young"]
+    shutil.rmtree(others)
+
+
+def test_maps_that_will_not_fit_are_refused_at_once(learner, monkeypatch):
+    written, rows = files(learner.maps), []
+    (learner.maps.folder / "index").unlink()
+    append = MapWriter.append
+    monkeypatch.setattr(MapWriter, "append", lambda self, maps: rows.append(len(maps[0])) or append(self, maps))
+    size = sum(len(content) for name, content in written.items() if name != "index")
+    said = r"features of 36 images take 0\.0 GB, and a tenth of cache\.max_gb"
+    with monkeypatch.context() as small, pytest.raises(DataError, match=said) as refusal:
+        small.setattr(dense_maps, "BATCH", 4)
+        extract_again(learner, small, max_gb=5 * size / 1e9)
+    assert "cache.max_gb=1." in refusal.value.do
+    assert len(rows) == 1
+    assert files(learner.maps) == {name: content for name, content in written.items() if name != "index"}
+    extract_again(learner, monkeypatch)
+    assert files(learner.maps) == written
+
+
+def test_a_run_whose_maps_have_gone_says_so(learner):
+    maps = dense_maps.DenseMaps(learner.maps.folder)
+    moved = learner.maps.folder / "map0"
+    content = moved.read_bytes()
+    moved.unlink()
+    with pytest.raises(DataError, match="needed the room"):
+        _ = maps.shapes
+    moved.write_bytes(content)
 
 
 def test_detection_on_the_command_line(photos, tmp_path, alcli, monkeypatch):
