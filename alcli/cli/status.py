@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -66,22 +66,28 @@ def command(session: options.Session, exit_code: bool, classes: bool) -> int:
         "next": _next(cycles, running, counts[UNLABELED]),
     }
     if classes:
-        document["classes"] = [row.document() for row in numbers]
+        document["classes"] = [each.document() for each in numbers]
     shown = ", ".join(f"{count} {state}" for state, count in counts.items())
     session.console.result(document, f"{session.root}: {shown}")
     _show_cycles(session.console, cycles)
     if classes:
         _show_classes(session.console, numbers)
-    if left_out := _exclusions(counts, {entry.item_id for entry in entries}):
-        session.console.line(f"{left_out}; reasons: alcli list quarantine")
-    if running:
-        session.console.line(_running_in_words(running))
-    if cycles and cycles[-1].collapse:
-        session.console.line(_warning(cycles[-1].collapse))
-    if cycles:
-        session.console.line(_advice(ahead))
-    session.console.line(f"Next: {document['next']}")
+    left_out = _exclusions(counts, {entry.item_id for entry in entries})
+    for line in (*_lines(cycles, running, left_out, ahead), f"Next: {document['next']}"):
+        session.console.line(line)
     return ENOUGH if exit_code and ahead.advice == "stop" else DONE
+
+
+def _lines(cycles: Sequence[CycleFacts], running: Running | None, left_out: str, ahead: Outlook) -> Iterator[str]:
+    """What is to be said below the tables."""
+    if left_out:
+        yield f"{left_out}; reasons: alcli list quarantine"
+    if running:
+        yield _running_in_words(running)
+    if cycles and cycles[-1].collapse:
+        yield _warning(cycles[-1].collapse)
+    if cycles:
+        yield _advice(ahead)
 
 
 def _exclusions(counts: Mapping[str, int], ids: Collection[str]) -> str:
