@@ -65,7 +65,8 @@ def prepare_examples(context: Context) -> Examples:
 
 def _unlabeled(context: Context) -> list[Example]:
     """The pool, with images that may have to be downloaded yet; nothing where no scoring pass will need its images."""
-    if not make_strategy(context.config.strategy.name).needs:
+    is_wanted = make_strategy(context.config.strategy.name).needs or getattr(context.platform, "compares_pool", False)
+    if not is_wanted:
         return []
     items = context.workspace.store.pool().in_state(UNLABELED)[:MOST_UNLABELED]
     paths, _, _ = local_places(context, items)  # the scoring pass reports the others

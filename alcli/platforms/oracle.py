@@ -37,6 +37,9 @@ class Oracle(QueueFile):
             """The queue is not a CSV file below the workspace."""
             return queue_effects(self.queue, workspace)
 
+    compares_pool = True
+    """The pool connects near-duplicates whatever the strategy looks at, so that all arms hold out the same images."""
+
     def __init__(self, options: Options, cache: Path) -> None:
         if options.annotations is None or options.queue is None:
             raise UsageError(

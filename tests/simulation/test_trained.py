@@ -25,6 +25,7 @@ from alcli.simulation.trained import prepare_answers, remove_finished
 from alcli.tasks import Example
 from alcli.workspace.records import Training
 from tests.support.scenes import Photos
+from tests.support.trunks import write_trunk
 
 SIZES = ("--start", "4", "--budget", "3", "--cycles", "2", "--test", "0.45", "--seeds", "2")
 
@@ -85,19 +86,43 @@ def test_every_arm_starts_equal_asks_for_the_budget_and_leaves_its_curves(made):
     assert not list((folder / "workspaces").iterdir())
 
 
-def test_a_run_holds_out_what_the_workspaces_own_cycles_would(made, fresh, alcli, monkeypatch):
+@pytest.fixture
+def trained(monkeypatch):
+    """The trainings of all runs, in their order, and the sides of their images: [(summary, {pixels: side})]."""
     trained = []
 
     def note(context, number):
-        trained.append(context.workspace.step(number, Training).summary)
+        trained.append((context.workspace.step(number, Training).summary, context.workspace.store.sides()))
         forget(context, number)
 
     forget = trained_runs._forget_models
     monkeypatch.setattr(trained_runs, "_forget_models", note)
+    return trained
+
+
+def test_a_run_holds_out_what_the_workspaces_own_cycles_would(made, fresh, alcli, trained):
     code, _, err = alcli(*command(fresh, "--jobs", 1, "--seeds", 1, "--start", 10, "--set", "train.validation=0.5"))
     assert code == 0, err
-    assert [each.held_out + each.trained_on for each in trained] == [10, 13, 16] * 2
-    assert all(3 <= each.held_out <= 10 for each in trained)
+    assert [each.held_out + each.trained_on for each, _ in trained] == [10, 13, 16] * 2
+    assert all(3 <= each.held_out <= 10 for each, _ in trained)
+
+
+def test_all_arms_hold_out_the_same_images_whether_or_not_their_strategy_looks_at_the_pool(
+    made, fresh, alcli, trained, tmp_path
+):
+    write_trunk(tmp_path / "weights.safetensors")
+    settings = ["model.name=ssd-mobilenet-v2", f"model.weights={tmp_path / 'weights.safetensors'}"]
+    settings += ["train.validation=0.5", "train.group_distance=0.9", "train.min_steps=0"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    last = sorted(path.name for path in made.glob("project/**/*.jpg"))[-12:]
+    (tmp_path / "test.txt").write_text("\n".join(last))
+    sizes = ["--jobs", 1, "--seeds", 1, "--start", 10, "--cycles", 1, "--test", tmp_path / "test.txt"]
+    code, _, err = alcli(*command(fresh, *sizes, *options))
+    assert code == 0, err
+    (random, alone), _, (entropy, connected), _ = trained
+    assert alone == connected
+    assert (random.trained_on, random.held_out) == (entropy.trained_on, entropy.held_out)
+    assert len(set(connected.values())) < 10, "no two images were near each other"
 
 
 def test_a_run_asks_for_each_image_once(made):
