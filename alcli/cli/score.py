@@ -61,7 +61,7 @@ def command(
         if merge or top or output:
             raise click.UsageError("--shard only computes: --merge, --top and -o belong to the run that joins.")
         return _compute_shard(session, shard, wait)
-    from alcli.artifacts.scores import current_list, last_scores
+    from alcli.artifacts.scores import current_list, last_scores, start_of_list
     from alcli.cli.export_csv import check_output, head, write
     from alcli.cycle.export import origin
     from alcli.cycle.score import score
@@ -77,15 +77,19 @@ def command(
         result = score(context, number)
         code = session.exit_code(result.problems, result.summary.collapse)
         scored = last_scores(context, number)
-        rows = current_list(context, scored, top)
+        if output is None and top is None:
+            rows, count = start_of_list(context, scored, SHOWN)
+        else:
+            rows = current_list(context, scored, top)
+            count = len(rows)
     session.console.problems(result.problems)
-    document = {"cycle": number, **result.summary.document(), "head": head(rows)}
+    document = {"cycle": number, **result.summary.document(), "head": head(rows, SHOWN)}
     if output is not None:
         write(session.console, output, rows, origin(scored), document)
     else:
         session.console.result(document)
         session.console.table(
-            f"The first {min(SHOWN, len(rows))} of {quantity(len(rows), 'image')}, ranked by "
+            f"The first {min(SHOWN, count)} of {quantity(count, 'image')}, ranked by "
             f"{result.summary.strategy}, cycle {number}",
             ("rank", "name", "score"),
             [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:SHOWN]],
