@@ -65,7 +65,6 @@ def command(
     from alcli.cli.export_csv import check_output, head, write
     from alcli.cycle.export import origin
     from alcli.cycle.score import score
-    from alcli.cycle.shards import check_shards
     from alcli.system.text import quantity
 
     check_output(session.console, output)
@@ -73,6 +72,8 @@ def command(
         cycles = context.workspace.store.cycles()
         number = cycles[-1].number if cycles else 0
         if merge:
+            from alcli.cycle.shards import check_shards
+
             check_shards(context, number)
         result = score(context, number)
         code = session.exit_code(result.problems, result.summary.collapse)
