@@ -15,6 +15,7 @@ from alcli.errors import PlatformError, QueueDiffers, UsageError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms import Dispatching, QueueHashing, QueueSharing
 from alcli.system.files import atomic_write
+from alcli.system.garbage import rare_searches
 from alcli.system.hashing import sha256_of_text, sha256_of_texts
 from alcli.system.tables import read, write_rows
 from alcli.system.text import quantity
@@ -78,6 +79,7 @@ ASSIGNED, VANISHED = "assigned", "vanished"
 
 
 @logged_step
+@rare_searches()
 def push(
     context: Context,
     cycle: int | None = None,
@@ -115,6 +117,7 @@ def push(
 
 
 @logged_step
+@rare_searches()
 def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
     """Put back the queue as others left it before the newest cycle's push; the list itself stays in the workspace.
 
