@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -108,11 +109,11 @@ class Pool:
 
     def in_state(self, state: str) -> list[Item]:
         """Items of one state in the order of their ids."""
-        return [item for _, item in sorted(self.items.items()) if self.state(item) == state]
+        return sorted([item for item in self.items.values() if self.state(item) == state], key=attrgetter("id"))
 
     def in_state_of_platform(self, state: str) -> list[Item]:
         """Items of one state in the order of their ids, quarantine aside."""
-        return [item for _, item in sorted(self.items.items()) if item.state == state]
+        return sorted([item for item in self.items.values() if item.state == state], key=attrgetter("id"))
 
     def state(self, item: Item) -> str:
         """The item's state; quarantine overrides the platform's state."""

@@ -30,6 +30,15 @@ def test_quarantine_overrides_the_platforms_state():
     assert pool.counts() == {"labeled": 2, "unlabeled": 0, "skipped": 0, "quarantined": 1}
 
 
+@pytest.mark.parametrize("order", ["abcd", "dcba", "bdac"])
+def test_items_of_a_state_come_in_the_order_of_their_ids(order):
+    items = {name: Item(name, name, "u", state="labeled" if name in "abd" else "unlabeled") for name in order}
+    pool = Pool(items, frozenset({"b"}))
+    assert [item.id for item in pool.in_state("labeled")] == ["a", "d"]
+    assert [item.id for item in pool.in_state("quarantined")] == ["b"]
+    assert [item.id for item in pool.in_state_of_platform("labeled")] == ["a", "b", "d"]
+
+
 @pytest.mark.parametrize(
     "value",
     [

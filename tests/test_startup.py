@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,28 @@ def test_looking_needs_no_torch(workspace, command):
     arguments = [*command, "-w", str(workspace)]
     code = f"import sys; from alcli.cli import run; run({arguments!r}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def cold(alcli, workspace, photos) -> Path:
+    """A workspace after its first cycle, without any annotation."""
+    for path in photos.annotations.iterdir():
+        path.unlink()
+    code, _, err = alcli("cycle", "--allow-cold-start", "--set", "strategy.cold_start=random", "-w", workspace)
+    assert code == 0, err
+    return workspace
+
+
+@pytest.mark.parametrize("budget", [2, 3], ids=["done", "new"])
+def test_a_list_drawn_by_lot_needs_no_torch(cold, budget):
+    arguments = ["score", "--budget", str(budget), "--set", "strategy.cold_start=random", "-w", str(cold)]
+    code = (
+        f"import sys; from alcli.cli import run; code = run({arguments!r});"
+        "sys.exit(', '.join({'torch', 'torchvision', 'scipy', 'sklearn', 'pandas'} & set(sys.modules)) or code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "The first 10 of 12 images, ranked by random, cycle 1" in done.stdout
 
 
 @pytest.mark.parametrize(

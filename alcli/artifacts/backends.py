@@ -217,7 +217,7 @@ class _Comparison:
 
 def _sample(context: Context, most: int) -> Sequence[Example]:
     """Images spread over the whole workspace, the same at each call."""
-    from alcli.artifacts.examples import fetch_images
+    from alcli.artifacts.local_images import fetch_images
     from alcli.tasks import Example
 
     items: list[Item] = list(context.workspace.store.pool().items.values())

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.artifacts.predictor import Predictor, load_predictor
-from alcli.artifacts.trained import COMPARING, accepted_models
+from alcli.artifacts.trained import COMPARING
+from alcli.artifacts.trainings import accepted_models
 from alcli.config import Config, check
 from alcli.context import Context
 from alcli.system.clock import now

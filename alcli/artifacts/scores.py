@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alcli.context import Context
 from alcli.errors import UsageError
-from alcli.items import AL, LABELED, RANDOM, RECHECK, UNLABELED, Pool, QueryRow
+from alcli.items import AL, LABELED, RANDOM, RECHECK, UNLABELED, Item, Pool, QueryRow
 from alcli.selection.query import CONTROL, Query
 from alcli.signals import DESCRIPTIONS, Signals
 from alcli.system.files import atomic_write
@@ -17,9 +18,10 @@ from alcli.workspace.records import Scored, StepRecord
 
 OLD_CONTROL = "random control"
 """The reason of rows chosen at random in lists of an earlier alcli."""
-LIST_COLUMNS = ("rank", "id", "score", "score_percentile", "asked", "arm", "reason")
+LIST_COLUMNS = ("id", "arm", "rank", "score", "score_percentile", "asked", "reason")
 SOURCES = {source: source for source in (AL, RANDOM, RECHECK)}
 COLUMNS = ("rank", "id", "name", "score", "score_percentile", "asked", "arm", "reason")
+_Line = tuple[Item, str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -103,23 +105,7 @@ def last_scores(context: Context, cycle: int | None = None) -> StepRecord[Scored
 
 def read_list(context: Context, record: StepRecord[Scored]) -> list[QueryRow]:
     """The list of a finished score step, best first, without items that have left the pool since."""
-    return list(_rows(context, record, context.workspace.store.pool()))
-
-
-def _rows(context: Context, record: StepRecord[Scored], pool: Pool) -> Iterator[QueryRow]:
-    path, items = context.workspace.verify_file(record), pool.items
-    for rank, item_id, score, percentile, asked, source, reason in read_columns(path, LIST_COLUMNS):
-        item = items.get(item_id)
-        if item is not None:
-            yield QueryRow(
-                int(rank),
-                item,
-                float(score),
-                asked == "yes",
-                _shared(source) or _source_of(reason),
-                float(percentile or "nan"),
-                reason,
-            )
+    return [_query_row(*line) for line in _lines(context, record, context.workspace.store.pool())]
 
 
 def current_list(context: Context, record: StepRecord[Scored], top: int | None = None) -> list[QueryRow]:
@@ -128,13 +114,40 @@ def current_list(context: Context, record: StepRecord[Scored], top: int | None =
     Args:
         top: keep this many images, and the re-checks ranked among them.
     """
-    pool = context.workspace.store.pool()
-    wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
-    rows = [row for row in _rows(context, record, pool) if pool.state(row.item) == wanted[row.source]]
+    rows = [_query_row(*line) for line in _current_lines(context, record)]
     return rows if top is None else first_rows(rows, top)
+
+
+def start_of_list(context: Context, record: StepRecord[Scored], most: int) -> tuple[list[QueryRow], int]:
+    """The first rows of ``current_list``, at most ``most``, and how many it has; keeps no others in memory."""
+    lines = _current_lines(context, record)
+    rows = [_query_row(*line) for line in itertools.islice(lines, most)]
+    return rows, len(rows) + sum(1 for _ in lines)
 
 
 def first_rows(rows: list[QueryRow], top: int) -> list[QueryRow]:
     """The first ``top`` images of a list, and the re-checks ranked among them."""
     ends = [count for count, row in enumerate(rows, 1) if row.source != RECHECK][:top]
     return rows[: ends[-1]] if ends else []
+
+
+def _current_lines(context: Context, record: StepRecord[Scored]) -> Iterator[_Line]:
+    pool = context.workspace.store.pool()
+    wanted = {AL: UNLABELED, RANDOM: UNLABELED, RECHECK: LABELED}
+    for item, source, texts in _lines(context, record, pool):
+        if pool.state(item) == wanted[source]:
+            yield item, source, texts
+
+
+def _lines(context: Context, record: StepRecord[Scored], pool: Pool) -> Iterator[_Line]:
+    """The item, the source and the other texts of every line whose item is in the pool."""
+    path, items = context.workspace.verify_file(record), pool.items
+    for item_id, source, *texts in read_columns(path, LIST_COLUMNS):
+        item = items.get(item_id)
+        if item is not None:
+            yield item, _shared(source) or _source_of(texts[-1]), texts
+
+
+def _query_row(item: Item, source: str, texts: Sequence[str]) -> QueryRow:
+    rank, score, percentile, asked, reason = texts
+    return QueryRow(int(rank), item, float(score), asked == "yes", source, float(percentile or "nan"), reason)

@@ -63,6 +63,19 @@ class ScorePlan:
         """Every signal of the pool."""
         return self.needs | self.for_reasons
 
+    @property
+    def has_signals(self) -> bool:
+        """Whether there is any signal to compute."""
+        return bool(self.pool_signals or self.needs_labeled)
+
+    def known_to(self, predictor: Predictor) -> tuple[ScorePlan, Sequence[Item]]:
+        """The plan without the images that the model says nothing about, and these."""
+        unknown = predictor.unknown(self.pool, self.needs) if self.pool_signals else ()
+        if not unknown:
+            return self, unknown
+        ids = {item.id for item in unknown}
+        return replace(self, pool=[item for item in self.pool if item.id not in ids]), unknown
+
     def key(self, context: Context, training: StepRecord[Training]) -> str:
         """A hash that changes whenever any signal of the pass may change."""
         return sha256_of_text(
@@ -114,7 +127,7 @@ class ScoringPass:
         Raises:
             UsageError: the task cannot give such a signal.
         """
-        if not (plan.pool_signals | plan.needs_labeled) or not plan.pool:
+        if not plan.has_signals or not plan.pool:
             empty = {name: np.zeros(0) for name in plan.pool_signals}
             return Signals([item.id for item in plan.pool], empty), []
         parts = self.parts(plan)
@@ -131,7 +144,7 @@ class ScoringPass:
     def parts(self, plan: ScorePlan) -> PassParts:
         """The parts of a plan, in the same order on every machine; raises UsageError like ``run``."""
         self._check_signals(plan.pool_signals | plan.needs_labeled)
-        pool = self._parts(plan.pool_signals, plan.pool, POOL) if plan.pool_signals | plan.needs_labeled else []
+        pool = self._parts(plan.pool_signals, plan.pool, POOL) if plan.has_signals else []
         labeled = self._parts(plan.needs_labeled, plan.labeled, LABELED) if plan.needs_labeled and plan.pool else []
         return PassParts(pool, labeled)
 

@@ -1,4 +1,4 @@
-"""Models as trainings left them: of a cycle, of the cycle before, and the one that a training would start from."""
+"""Networks as trainings left them: of a cycle, of the cycle before, and the one that a training would start from."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from alcli.artifacts.configured_task import make_task
 from alcli.artifacts.frozen_features import EMBEDDING, FrozenFeatures, is_pooled
 from alcli.artifacts.predictor import ItemLoss, Part
 from alcli.artifacts.starting_weights import settle_weights
+from alcli.artifacts.trainings import accepted_models
 from alcli.config import Config
 from alcli.context import CACHE, Context
 from alcli.engine import inference
@@ -26,7 +27,7 @@ from alcli.models.weights import load_strictly
 from alcli.strategies import tasks_with_signals
 from alcli.system.progress import Advance
 from alcli.tasks import Example, Task
-from alcli.workspace.records import BUILTIN, Scored, StepRecord, Training
+from alcli.workspace.records import BUILTIN, StepRecord, Training
 
 COMPARING = "output_discrepancy"
 """The one signal that needs the model before."""
@@ -142,24 +143,6 @@ def load_trained(context: Context, record: StepRecord[Training]) -> TrainedModel
     load_strictly(model, state, str(path))
     load_strictly(loss_head, head_state, str(path))
     return TrainedModel(context, task, model, loss_head, record)
-
-
-def newest_training(context: Context, cycle: int) -> StepRecord[Training]:
-    """The newest finished training up to a cycle; raises UsageError when there is none."""
-    record = context.workspace.newest(Training, before=cycle + 1)
-    if record is None:
-        raise UsageError("No training has been finished yet.", do="Run `alcli train`, or the whole `alcli cycle`.")
-    return record
-
-
-def accepted_models(context: Context, cycle: int) -> Iterator[StepRecord[Training]]:
-    """The trainings before a cycle that left a model, the newest first; without models that did not rank."""
-    collapsed = {record.summary.collapse.model_sha256 for record in context.workspace.all_steps(Scored)
-                 if record.summary.collapse}  # fmt: skip
-    collapsed -= {record.summary.model_sha256 for record in context.workspace.all_steps(Scored)}
-    for record in reversed(context.workspace.all_steps(Training)):
-        if record.cycle < cycle and record.file and record.sha256 not in collapsed:
-            yield record
 
 
 def load_previous(context: Context, cycle: int, task: Task, current: str | None = None) -> nn.Module | None:

@@ -126,14 +126,13 @@ def _sample_first(items: Sequence[Item]) -> list[Item]:
 def recall(workspace: Workspace, task: str, title: str = "") -> Inventory:
     """What the last pull saw."""
     from alcli.annotations import object_counts
-    from alcli.items import LABELED
 
-    states = workspace.store.pool().in_state_of_platform(LABELED)
+    labeled = len(workspace.store.labeled())
     newest = workspace.store.newest_annotations(MOST_READ)
     counts = object_counts(newest, joints=task != DETECTION)
     total = sum(workspace.store.counts().values())
-    unusable = len(states) - len(newest) if len(newest) < MOST_READ else 0
-    return Inventory(total, len(states), title if states else "", counts, len(newest) + unusable, unusable)
+    unusable = labeled - len(newest) if len(newest) < MOST_READ else 0
+    return Inventory(total, labeled, title if labeled else "", counts, len(newest) + unusable, unusable)
 
 
 def model_line(config: Config, workspace: Workspace) -> tuple[str, bool]:

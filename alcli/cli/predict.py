@@ -25,7 +25,7 @@ def command(session: options.Session, output: Path, pool_only: bool) -> int:
       alcli predict -w W --pool -o preds.jsonl.gz
     """
     from alcli.artifacts.predictor import load_predictor
-    from alcli.artifacts.trained import newest_training
+    from alcli.artifacts.trainings import newest_training
     from alcli.errors import UsageError
     from alcli.items import LABELED, UNLABELED
     from alcli.review.predictions_file import write_file

@@ -61,11 +61,10 @@ def command(
         if merge or top or output:
             raise click.UsageError("--shard only computes: --merge, --top and -o belong to the run that joins.")
         return _compute_shard(session, shard, wait)
-    from alcli.artifacts.scores import current_list, last_scores
+    from alcli.artifacts.scores import current_list, last_scores, start_of_list
     from alcli.cli.export_csv import check_output, head, write
     from alcli.cycle.export import origin
     from alcli.cycle.score import score
-    from alcli.cycle.shards import check_shards
     from alcli.system.text import quantity
 
     check_output(session.console, output)
@@ -73,19 +72,25 @@ def command(
         cycles = context.workspace.store.cycles()
         number = cycles[-1].number if cycles else 0
         if merge:
+            from alcli.cycle.shards import check_shards
+
             check_shards(context, number)
         result = score(context, number)
         code = session.exit_code(result.problems, result.summary.collapse)
         scored = last_scores(context, number)
-        rows = current_list(context, scored, top)
+        if output is None and top is None:
+            rows, count = start_of_list(context, scored, SHOWN)
+        else:
+            rows = current_list(context, scored, top)
+            count = len(rows)
     session.console.problems(result.problems)
-    document = {"cycle": number, **result.summary.document(), "head": head(rows)}
+    document = {"cycle": number, **result.summary.document(), "head": head(rows, SHOWN)}
     if output is not None:
         write(session.console, output, rows, origin(scored), document)
     else:
         session.console.result(document)
         session.console.table(
-            f"The first {min(SHOWN, len(rows))} of {quantity(len(rows), 'image')}, ranked by "
+            f"The first {min(SHOWN, count)} of {quantity(count, 'image')}, ranked by "
             f"{result.summary.strategy}, cycle {number}",
             ("rank", "name", "score"),
             [(row.rank, row.item.name, f"{row.score:.6g}") for row in rows[:SHOWN]],

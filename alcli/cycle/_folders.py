@@ -51,8 +51,10 @@ def check_label_folders(
         return {}
     folders = context.platform.label_folders()
     record = context.workspace.step(WORKSPACE_CYCLE, LabelFolders)
-    states = {item.id: item for item in items}
     known = [item for item in before.values() if item.state == LABELED]
+    if not known:
+        return folders
+    states = {item.id: item for item in items}
     gone = sum(_lost_its_label(item, states.get(item.id)) for item in known)
     if record is None or record.inputs != sources or TENTH * gone < len(known) or not gone:
         return folders

@@ -16,20 +16,6 @@ from alcli.workspace.measurements import Collapse, Measurement, SameImages
 from alcli.workspace.records import Scored, StepRecord, Training, measurement_of
 
 
-def model_to_keep(context: Context, cycle: int, training: StepRecord[Training]) -> StepRecord[Training] | None:
-    """The training whose model ranked the list before this cycle's.
-
-    None where nobody may be held back by it: it is the same model, it is gone, or ``train.accept_worse`` is set.
-    """
-    scored = context.workspace.newest(Scored, before=cycle)
-    if scored is None or scored.summary.cold_start or context.config.train.accept_worse:
-        return None
-    earlier = context.workspace.intact_step(scored.summary.model_cycle, Training)
-    if earlier is None or earlier.file is None or earlier.sha256 != scored.summary.model_sha256:
-        return None
-    return None if earlier.sha256 == training.sha256 else earlier
-
-
 def find_collapse(
     context: Context,
     predictor: Predictor,

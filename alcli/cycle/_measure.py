@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -13,17 +12,13 @@ from alcli.annotations import Annotation
 from alcli.artifacts.predictor import Predictor
 from alcli.artifacts.scoring_pass import ScoringPass
 from alcli.context import Context
-from alcli.curves.classes import class_numbers
 from alcli.engine import stratified
 from alcli.engine.agreement import agreement
 from alcli.errors import AlcliError, DataError
-from alcli.items import LABELED
 from alcli.signals import Signals
-from alcli.system.files import atomic_write
 from alcli.system.text import quantity
 from alcli.tasks import Example, Task
 from alcli.workspace.measurements import PLAIN, STRATIFIED, Measurement
-from alcli.workspace.records import Scored, Training
 
 CORRELATION = "loss_rank_correlation"
 """Key of Spearman's correlation of predicted and true losses on the held-out images."""
@@ -139,31 +134,3 @@ def _strata(context: Context, signals: Signals, examples: Sequence[Example], the
     known = dict(zip(theirs.item_ids, stratified.uncertainty(theirs, name).tolist(), strict=True))
     held_out = np.array([known.get(example.item.id, np.nan) for example in examples])
     return stratified.make_strata(stratified.uncertainty(signals, name), held_out)
-
-
-def write_metrics(context: Context, cycle: int, training: Training, measurement: Measurement, scored: Scored) -> None:
-    """Write the cycle's ``metrics.json``: what the training says about itself, the measurement with the pool, classes.
-
-    Args:
-        measurement: of the training's model, even if an earlier one has ranked.
-    """
-    if not measurement.metrics:
-        return
-    store = context.workspace.store
-    annotations = store.annotations(item.id for item in store.pool().in_state(LABELED))
-    classes = class_numbers(training.classes, annotations, measurement.metrics, scored.asked_classes)
-    content = {
-        **training.document(),
-        "metrics": measurement.metrics,
-        "metric_method": measurement.method,
-        "metric_images": measurement.images,
-        "metric_interval": measurement.interval,
-        "metrics_plain": training.metrics,
-        "classes": [numbers.document() for numbers in classes],
-        "reliance": scored.reliance and asdict(scored.reliance),
-        "computed_by": scored.computed_by,
-    }
-    if scored.collapse:
-        content["collapse"] = {"kept_cycle": scored.collapse.kept, "differences": scored.collapse.differences}
-    with atomic_write(context.workspace.cycle_folder(cycle) / "metrics.json") as stream:
-        stream.write(json.dumps(content, indent=2) + "\n")

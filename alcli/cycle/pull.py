@@ -13,6 +13,7 @@ from alcli.errors import DataError
 from alcli.items import LABELED, Item, Refusal
 from alcli.platforms import FileBased, Recognizing
 from alcli.system.clock import now
+from alcli.system.garbage import rare_searches
 from alcli.system.hashing import sha256_of_text
 from alcli.system.text import quantity
 from alcli.workspace import Workspace
@@ -22,6 +23,7 @@ from alcli.workspace.store import Store
 
 
 @logged_step
+@rare_searches()
 def pull(context: Context, dry_run: bool = False, accept_shrink: bool = False) -> StepResult[Pulled]:
     """List all items, read new and changed annotations, remember both in one transaction.
 

@@ -15,7 +15,8 @@ from alcli.errors import PlatformError, QueueDiffers, UsageError
 from alcli.items import LABELED, RECHECK, UNLABELED, Item, QueryRow, QueuedItem, Receipt, Refusal
 from alcli.platforms import Dispatching, QueueHashing, QueueSharing
 from alcli.system.files import atomic_write
-from alcli.system.hashing import sha256_of_text
+from alcli.system.garbage import rare_searches
+from alcli.system.hashing import sha256_of_text, sha256_of_texts
 from alcli.system.tables import read, write_rows
 from alcli.system.text import quantity
 from alcli.workspace.records import Pushed, QueueRecord, QueueStored, Restored
@@ -78,6 +79,7 @@ ASSIGNED, VANISHED = "assigned", "vanished"
 
 
 @logged_step
+@rare_searches()
 def push(
     context: Context,
     cycle: int | None = None,
@@ -115,6 +117,7 @@ def push(
 
 
 @logged_step
+@rare_searches()
 def restore(context: Context, dry_run: bool = False) -> StepResult[Pushed]:
     """Put back the queue as others left it before the newest cycle's push; the list itself stays in the workspace.
 
@@ -176,13 +179,12 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
     """Compare the rows with the platform as it is now; raises UsageError if the queue is another workspace's."""
     if isinstance(context.platform, QueueSharing):
         context.platform.check_queue()
-    listed = {row.id: (row.state, row.assignees) for row in context.platform.items() if isinstance(row, Item)}
+    reasons = _reasons_to_leave_out(context, rows)
     kept: list[QueryRow] = []
     again: list[QueryRow] = []
     left_out, states = [], []
     for row in rows:
-        state = _why_left_out(row.item, listed.get(row.item.id))
-        if state:
+        if state := reasons.get(row.item.id):
             states.append(state)
             since = "vanished from the platform" if state == VANISHED else state
             left_out.append(Refusal(row.item.id, row.item.name, f"{since} since the pull"))
@@ -192,15 +194,15 @@ def compare(context: Context, rows: Sequence[QueryRow]) -> Difference:
             rank = len(kept) + 1
             kept.append(row if row.rank == rank else replace(row, rank=rank))
     before = context.platform.queue()
-    queued = {entry.item_id: entry for entry in before}
-    after = {row.item.id for row in kept}
-    moved = [
-        (row, entry.position)
-        for row in kept
-        if (entry := queued.get(row.item.id)) is not None and _has_to_move(entry, row)
-    ]
-    new, leaving = len(after - queued.keys()), len(queued.keys() - after)
-    return Difference(kept, left_out, states, before, new, moved, leaving, again, _was_edited(context))
+    leaving = {entry.item_id: entry for entry in before}
+    moved, new = [], 0
+    for row in kept:
+        entry = leaving.pop(row.item.id, None)
+        if entry is None:
+            new += 1
+        elif _has_to_move(entry, row):
+            moved.append((row, entry.position))
+    return Difference(kept, left_out, states, before, new, moved, len(leaving), again, _was_edited(context))
 
 
 def _was_edited(context: Context) -> bool:
@@ -261,14 +263,17 @@ def _has_to_move(entry: QueuedItem, row: QueryRow) -> bool:
     return entry.position != row.rank or entry.asked not in (None, row.asked)
 
 
-def _why_left_out(pulled: Item, now: tuple[str, str] | None) -> str:
-    """Why an item cannot be queued, by its (state, assignees) in the listing; empty if it can."""
-    if now is None:
-        return VANISHED
-    state, assignees = now
-    if state != pulled.state:
-        return state
-    return ASSIGNED if assignees != pulled.assignees else ""
+def _reasons_to_leave_out(context: Context, rows: Sequence[QueryRow]) -> dict[str, str]:
+    """Why some of the items cannot be queued as the platform lists them now, by their ids."""
+    vanished = {row.item.id: row.item for row in rows}
+    reasons = {}
+    for item in context.platform.items():
+        if isinstance(item, Item) and (pulled := vanished.pop(item.id, None)) is not None:
+            if item.state != pulled.state:
+                reasons[item.id] = item.state
+            elif item.assignees != pulled.assignees:
+                reasons[item.id] = ASSIGNED
+    return reasons | dict.fromkeys(vanished, VANISHED)
 
 
 def _apply(
@@ -301,7 +306,7 @@ def _apply(
 
 def _hash(queue: Sequence[QueuedItem]) -> str:
     """Changes with the queue's items, their order, and what is asked for."""
-    return sha256_of_text(*(text for entry in queue for text in (str(entry.position), entry.item_id, str(entry.asked))))
+    return sha256_of_texts(text for entry in queue for text in (str(entry.position), entry.item_id, str(entry.asked)))
 
 
 def _send(context: Context, cycle: int, difference: Difference) -> dict[str, str]:

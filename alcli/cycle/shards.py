@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from alcli.artifacts.examples import check_reachable
+from alcli.artifacts.inspection import check_reachable
 from alcli.artifacts.predictor import load_predictor
 from alcli.artifacts.scoring_pass import COMPUTED_BY, POOL, PlannedPart, ScoringPass, count_images
 from alcli.artifacts.shard import Shard
 from alcli.context import Context
-from alcli.cycle.score import prepare
+from alcli.cycle._start import prepare
 from alcli.engine.device import has_bfloat16
 from alcli.engine.training_state import environment
 from alcli.errors import DataError, UsageError
@@ -112,7 +112,7 @@ def check_shards(context: Context, cycle: int) -> None:
 def _plan(context: Context, cycle: int) -> tuple[ScoringPass, list[PlannedPart], dict[str, str]]:
     start = prepare(context, cycle)
     predictor = load_predictor(start.context, start.training)
-    plan, _ = start.known(predictor)
+    plan, _ = start.plan.known_to(predictor)
     scoring = ScoringPass(start.context, cycle, predictor)
     if not plan.pool:
         return scoring, [], {}

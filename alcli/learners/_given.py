@@ -14,7 +14,8 @@ import torch
 from alcli.annotations import Annotation
 from alcli.artifacts.kept_predictions import KeptPredictions
 from alcli.artifacts.predictor import ItemLoss, Part
-from alcli.artifacts.trained import TrainedModel, accepted_models, before_any_label
+from alcli.artifacts.trained import TrainedModel, before_any_label
+from alcli.artifacts.trainings import accepted_models
 from alcli.context import Context
 from alcli.errors import AlcliError, DataError, UsageError
 from alcli.images import inspect

@@ -14,7 +14,8 @@ from alcli.artifacts.backends import choose_backend
 from alcli.artifacts.checkpoints import StepCheckpoints
 from alcli.artifacts.examples import Examples
 from alcli.artifacts.starting_weights import settle_weights
-from alcli.artifacts.trained import TrainedModel, accepted_models, load_trained, starting_model
+from alcli.artifacts.trained import TrainedModel, load_trained, starting_model
+from alcli.artifacts.trainings import accepted_models
 from alcli.config import Config, TrainOptions
 from alcli.context import Context
 from alcli.engine import distributed

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcli import images
-from alcli.artifacts.examples import Examples, check_reachable, inspect_images
+from alcli.artifacts.examples import Examples
+from alcli.artifacts.inspection import check_reachable, inspect_images
 from alcli.artifacts.kept_predictions import under_id
 from alcli.context import Context
 from alcli.errors import DataError, Unreadable, UsageError

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from operator import itemgetter
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from alcli.errors import DataError, UsageError
 from alcli.items import QueryRow, QueuedItem, Receipt
@@ -20,7 +21,12 @@ from alcli.system.hashing import sha256_of
 from alcli.system.tables import write_rows
 from alcli.system.text import quantity
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
 QUEUE_COLUMNS = ("position", "name", "entropy_value", "asked")
+ENCODING = ("utf-8-sig", "replace")
+"""Bytes in another encoding make another name, which the next push puts right."""
 
 
 class QueueFile:
@@ -86,10 +92,10 @@ class QueueFile:
                 f"{self._queue} was not written by alcli, or it has been edited.",
                 do="Move it away, then push again.",
             ) from None
-        written = io.StringIO(newline="")
+        written = _Digest()
         _write(written, ((entry.position, entry.name, bool(entry.asked)) for entry in entries), len(entries))
-        self.queue_was_edited = content != written.getvalue().encode()
         self.queue_sha256 = sha256(content).hexdigest()
+        self.queue_was_edited = written.hexdigest() != self.queue_sha256
         return entries
 
     def hash_queue(self) -> str:
@@ -124,7 +130,20 @@ class QueueFile:
             stream.write(os.fsencode(own) + b"\n")
 
 
-def _write(stream: IO[str], entries: Iterable[tuple[int, str, bool]], count: int) -> None:
+class _Digest:
+    """SHA-256 of what is written, of which nothing is kept."""
+
+    def __init__(self) -> None:
+        self._digest = sha256()
+
+    def write(self, text: str) -> None:
+        self._digest.update(text.encode())
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _write(stream: SupportsWrite[str], entries: Iterable[tuple[int, str, bool]], count: int) -> None:
     """Write (position, name, whether it is asked for) of each of ``count`` entries."""
     pairs = zip(entries, priorities(count), strict=True)
     rows = ((rank, name, priority, "yes" if asked else "no") for (rank, name, asked), priority in pairs)
@@ -137,28 +156,38 @@ def _entries(content: bytes, path: Path) -> list[QueuedItem]:
     Raises:
         ValueError, KeyError, csv.Error: it is no queue. DataError: it has columns of somebody's own.
     """
-    # Bytes in another encoding make another name, which the next push puts right.
-    text = content.decode("utf-8-sig", "replace")
-    if not text.strip():
+    separator = _separator(content)
+    if not separator:
         return []
-    separator = next((mark for mark in ";\t" if mark in text.partition("\n")[0]), ",")
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    header, *rows = [line for line in lines if any(line)]
-    header = [cell.strip() for cell in header]
+    rows = _rows(content, separator)
+    header = [cell.strip() for cell in next(rows, [])]
     places = [header.index(name) for name in QUEUE_COLUMNS]
-    if header != list(QUEUE_COLUMNS) or any(len(row) > len(header) for row in rows):
-        _check_columns(header, rows, path)
-    entries, cells, width = [], itemgetter(*places), 1 + max(places)
+    entries, cells, width, longest = [], itemgetter(*places), 1 + max(places), 0
     for number, row in enumerate(rows, 1):
+        longest = max(longest, len(row))
         if len(row) < width:
             row += [""] * (width - len(row))
         position, name, _, asked = cells(row)
         int(position)
         entries.append(QueuedItem(number, name, name, asked == "yes"))
+    if header != list(QUEUE_COLUMNS) or longest > len(header):
+        _check_columns(header, itertools.islice(_rows(content, separator), 1, None), path)
     return entries
 
 
-def _check_columns(header: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> None:
+def _separator(content: bytes) -> str:
+    """What stands between the cells; empty for a file without any."""
+    text = content.decode(*ENCODING)
+    return next((mark for mark in ";\t" if mark in text.partition("\n")[0]), ",") if text.strip() else ""
+
+
+def _rows(content: bytes, separator: str) -> Iterator[list[str]]:
+    """The lines that are not empty, decoded piece by piece: a million of them take less memory as entries."""
+    text = io.TextIOWrapper(io.BytesIO(content), *ENCODING, newline="")
+    return filter(any, csv.reader(text, delimiter=separator, strict=True))
+
+
+def _check_columns(header: Sequence[str], rows: Iterable[Sequence[str]], path: Path) -> None:
     """Raise DataError for columns with content that alcli did not write."""
     own: dict[str, int] = {}
     for row in rows:

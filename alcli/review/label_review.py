@@ -8,7 +8,6 @@ import numpy as np
 
 from alcli.context import Context
 from alcli.items import LABELED, RECHECK, UNLABELED, QueryRow, fingerprint
-from alcli.review.retrospective import outcomes
 from alcli.system.hashing import seed_of, sha256_of_text
 from alcli.workspace.records import Pushed, Scored, StepRecord, Training
 
@@ -31,6 +30,7 @@ def choose_rechecks(context: Context, cycle: int, predictor: Predictor | None) -
     Their score is how far their loss lies above the expected one, in spreads; it compares with no other row's.
     """
     from alcli.review.audit import audit
+    from alcli.review.retrospective import outcomes
 
     options = context.config.selection
     # A share of less than one label is one label now and then.

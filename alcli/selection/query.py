@@ -95,6 +95,8 @@ def insert_rechecks(query: Query, rechecks: Sequence[QueryRow]) -> Query:
 def remove_rows(query: Query, item_ids: Collection[str]) -> Query:
     """Remove rows; as many as before are asked for, as far as there are others. Ranks are 1..n again."""
     kept = [row for row in query.rows if row.item.id not in item_ids]
+    if len(kept) == len(query.rows):
+        return query
     return replace(query, rows=number_rows(kept, sum(row.asked for row in query.rows)))
 
 

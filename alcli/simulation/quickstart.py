@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from alcli.annotations import Annotation, Box
 from alcli.artifacts.predictor import load_predictor
-from alcli.artifacts.trained import newest_training
+from alcli.artifacts.trainings import newest_training
 from alcli.context import Context
 from alcli.cycle import CycleResult, run_cycle
 from alcli.formats import voc

@@ -10,7 +10,7 @@ from typing import Any
 
 from alcli.artifacts.predictor import load_predictor
 from alcli.artifacts.starting_weights import weights_of
-from alcli.artifacts.trained import newest_training
+from alcli.artifacts.trainings import newest_training
 from alcli.config import Config, LearnerOptions, ScoreOptions, TrainOptions, rename_strategy
 from alcli.context import Context
 from alcli.cycle import open_cycle, run_cycle

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from alcli.errors import DataError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 AT_ONCE = 4096
 
@@ -21,7 +24,7 @@ def plain(value: float) -> str:
     return format(Decimal(repr(float(value))), "f")
 
 
-def write_rows(stream: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_rows(stream: SupportsWrite[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a header and rows in RFC 4180; ``read`` returns them unchanged."""
     csv.writer(stream, lineterminator="\n").writerow(header)
     rest = iter(rows)

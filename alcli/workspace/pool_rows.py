@@ -45,7 +45,7 @@ class PoolRows:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._read: tuple[object, Mapping[str, Item]] = (None, {})
+        self._read: tuple[int | None, Mapping[str, Item]] = (None, {})
 
     def pool(self, forgiving: Sequence[str] = ()) -> Pool:
         """All items as the last pull saw them; quarantine of the stages ``forgiving`` does not count."""
@@ -57,17 +57,16 @@ class PoolRows:
         return Pool(self._items(), frozenset(row["item_id"] for row in quarantined))
 
     def _items(self) -> Mapping[str, Item]:
-        """All items by id; the same mapping until the database changes, because reading a million takes seconds."""
-        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        stamp = (version, self._connection.total_changes)
-        if self._read[0] != stamp:
+        """All items by id; the same mapping until they change, because reading a million takes seconds."""
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]  # changes with writes of others
+        if self._read[0] != version:
             cursor = self._connection.cursor()
             cursor.row_factory = None  # plain tuples cost half as much as rows that know their columns
             cursor.execute("SELECT id, name, uri, folder, state, version, assignees FROM items ORDER BY id")
             items = {row[0]: _item(*row) for row in cursor}
             for item_id in self._skip_ids(items.values()):
                 items[item_id] = replace(items[item_id], state=SKIPPED)
-            self._read = (stamp, items)
+            self._read = (version, items)
         return self._read[1]
 
     def listing(self) -> Iterator[tuple[str, str, str]]:
@@ -106,7 +105,7 @@ class PoolRows:
 
     def skip(self, items: Iterable[Item], since: str) -> None:
         """Never ask for these again, whatever the platform calls them later."""
-        with self._transaction():
+        with self._pool_transaction():
             self._connection.executemany(
                 "INSERT OR IGNORE INTO skips VALUES (?, ?, ?, ?)",
                 ((item.id, item.name, item.folder, since) for item in items),
@@ -114,7 +113,7 @@ class PoolRows:
 
     def unskip(self, item_ids: Iterable[str]) -> None:
         """Ask for these again, by the ids that ``skips`` returns."""
-        with self._transaction():
+        with self._pool_transaction():
             self._connection.executemany("DELETE FROM skips WHERE item_id = ?", ((item_id,) for item_id in item_ids))
 
     def _skip_ids(self, items: Collection[Item]) -> list[str]:
@@ -181,7 +180,7 @@ class PoolRows:
             difference: of the same items, if it is known already and nothing was written since.
         """
         items = list(items)
-        with self._transaction() as execute:
+        with self._pool_transaction() as execute:
             difference = self.difference(items) if difference is None else difference
             if difference.known + difference.new - len(difference.gone) < len(items):
                 twice = next(name for name, count in Counter(item.id for item in items).items() if count > 1)
@@ -221,11 +220,20 @@ class PoolRows:
 
     def update_items(self, items: Iterable[Item]) -> None:
         """Remember the present state and assignees of items that are in the pool; nothing else of them changes."""
-        with self._transaction():
+        with self._pool_transaction():
             self._connection.executemany(
                 "UPDATE items SET state = ?, assignees = ? WHERE id = ?",
                 ((item.state, item.assignees, item.id) for item in items),
             )
+
+    @contextlib.contextmanager
+    def _pool_transaction(self) -> Iterator[Any]:
+        """A transaction that may change items or skips, which are read again after it."""
+        try:
+            with self._transaction() as execute:
+                yield execute
+        finally:
+            self._read = (None, {})
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Any]:

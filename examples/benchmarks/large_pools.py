@@ -45,7 +45,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "first line of list": ("list", "items", "--json"),
     "status": ("status",),
     "report": ("report",),
-    "score, random": ("score", "--strategy", "random"),
+    "score, again": ("score", "--strategy", "random"),
+    "score, new list": ("score", "--strategy", "random", "--budget", "77"),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from alcli.annotations import Annotation, Box
 from alcli.errors import DataError
-from alcli.items import LABELED, SKIPPED, UNLABELED, Item, Receipt, Refusal
+from alcli.items import LABELED, SKIPPED, UNLABELED, ImageFacts, Item, Receipt, Refusal
 from alcli.workspace import Workspace
 
 
@@ -46,6 +46,22 @@ def test_an_unchanged_pool_is_recognized_in_any_order(store):
     assert not store.difference(POOL) and not store.difference(POOL[::-1])
     assert store.difference(POOL[1:]) and store.difference([*POOL, item("new")])
     assert store.difference([*POOL[1:], POOL[1]])
+
+
+def test_the_pool_is_read_again_only_after_its_items_or_skips_have_changed(store):
+    store.replace_items(POOL, [])
+    items = store.pool().items
+    store.put_images([(POOL[0], ImageFacts("0" * 64, 8, 8))])
+    store.quarantine("image", [Refusal("b", "b.jpg", "broken", "1")], "now", complete=True)
+    assert store.pool().items is items
+    store.skip([POOL[3]], "now")
+    assert store.pool().items["Z"].state == SKIPPED
+    store.unskip(["Z"])
+    assert store.pool().items == items
+    store.update_items([replace(POOL[1], assignees="9")])
+    assert store.pool().items["a"].assignees == "9"
+    store.replace_items(POOL[1:], [])
+    assert "c" not in store.pool().items
 
 
 @pytest.mark.parametrize("field", ONE_CHANGE)
