@@ -318,7 +318,7 @@ def compute_signals(
 
 
 def _key(context: Context, training: StepRecord[Training], names: frozenset[str], items: Sequence[Item]) -> str:
-    listed = fingerprint(items) if names else ""
+    listed = fingerprint(items) if items else ""  # also without signals: a list by lot depends on them, too
     weights, task, options = _settings(context, training)
     return sha256_of_text(weights, task, options, listed, *sorted(names))
 

@@ -173,3 +173,14 @@ def test_others_take_the_place_of_broken_images(alcli, workspace, photos):
     assert json.loads(out)["steps"]["score"]["asked"] == 1
     asked = [row["name"] for row in read(photos.queue) if row["asked"] == "yes"]
     assert asked == [photos.name(11)]
+
+
+def test_a_list_by_lot_is_made_again_when_the_pool_has_grown(alcli, workspace, photos):
+    options = ("--strategy", "random", "--set", "selection.budget=2")
+    alcli("cycle", "-w", workspace, *options)
+    assert json.loads(alcli("score", "-w", workspace, *options, "--json")[1])["scored"] == 4
+    photos.draw(20, 0)
+    assert alcli("pull", "-w", workspace)[0] == 0
+    code, out, _ = alcli("score", "-w", workspace, *options, "--json")
+    assert (code, json.loads(out)["scored"]) == (0, 12)
+    assert {row["name"] for row in read(workspace / "cycles/0001/scores.csv")} >= {photos.name(19)}
