@@ -188,7 +188,7 @@ def _check_room(room: BoundedFolder, size: float, images: int) -> None:
         return
     needed, allowed = size / GB, room.limit / GB
     raise DataError(
-        f"The features of {images} images take {needed:.1f} GB, and a tenth of cache.max_gb is {allowed:.1f} GB.",
+        f"The features of {images} images take {needed:.2g} GB, and a tenth of cache.max_gb is {allowed:.2g} GB.",
         kept="Nothing was simulated; other features are kept.",
         do=f"Allow more: --set cache.max_gb={math.ceil(needed / SHARE)}. Or simulate smaller images: --set"
         " model.input_size=N.",
