@@ -76,7 +76,5 @@ def _measure_trust(
         signals = replace(signals, temperature=temperature)
     weighs = weighs_by(strategy, signals)
     reliance = measure_reliance(predictor, held_out.signals, held_out.examples, weighs)
-    if reliance is None and weighs:
-        reliance = Reliance(weighs=weighs)
     context.progress.detail(reliance_in_words(reliance))
     return replace(signals, trust=reliance.trust if reliance else {}), reliance

@@ -67,6 +67,8 @@ class Task(Protocol):
         pretrained: whether the ``backbone`` starts from pretrained weights; default: False.
         given_signals: called with an ``ImagePrediction`` that was made elsewhere; the signals that follow from it.
         weigh_classes: called with the training examples before the first step.
+        sums_uncertainty: whether ``class_uncertainty`` is a sum over the objects that the model sees, so that an image
+            in which it sees none has none; default: False.
         seen_from: ``class_scores`` from which on the model sees a class on an image; default: 0.25.
         confusion: called with (examples, predictions); (true class, predicted class, images), as indices, without
             zeros.

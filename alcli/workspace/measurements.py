@@ -63,11 +63,13 @@ class Reliance:
     Attributes:
         images: held-out images whose uncertainty and true loss are known.
         correlations: Spearman's with the true loss, by uncertainty; one that is the same for all images has none.
-        trust: by uncertainty, in [0, 1]; 0 with too few images.
+        trust: by uncertainty, in [0, 1]; 0.95 with too few images.
         weighs: the uncertainty that the strategy weighs images by, if it reads the trust.
+        sums: whether that is a sum over the objects that the model sees, so that its correlation does not count.
     """
 
     images: int = 0
     correlations: dict[str, float] = field(default_factory=dict)
     trust: dict[str, float] = field(default_factory=dict)
     weighs: str = ""
+    sums: bool = False
