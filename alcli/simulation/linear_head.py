@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -121,7 +122,10 @@ class _Head:
     def fit(self, rows: np.ndarray, targets: np.ndarray) -> None:
         self._present = np.unique(targets)
         if len(self._present) > 1:
-            self._fitted = self._new().fit(self._vectors[rows], targets)
+            with warnings.catch_warnings():
+                # With more classes than half of the labels, scikit-learn asks whether these are classes. They are.
+                warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+                self._fitted = self._new().fit(self._vectors[rows], targets)
 
     def probabilities(self, rows: np.ndarray, vectors: np.ndarray | None = None) -> np.ndarray:
         """(k, classes) float64; a class without a label has probability 0."""

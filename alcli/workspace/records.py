@@ -284,7 +284,7 @@ class Scored(Summary):
         measurement: of the model, with the held-out images weighted to stand for the pool.
         collapse: of the cycle's own model, which did not rank; None as a rule.
         asked_classes: in how many of the images asked for the model sees each class; empty where it does not say.
-        reliance: of its uncertainties; None where nothing is held out, or no uncertainty was computed.
+        reliance: of its uncertainties; None where none was computed, or none could be measured or weighed by.
         computed_by: the backend of the model's signals and its precision; empty where alcli computed none.
     """
 

@@ -19,7 +19,7 @@ from alcli.signals import Signals
 from alcli.simulation.features import Features
 from alcli.simulation.frozen import FrozenEngine
 from alcli.simulation.labels import Labels
-from alcli.simulation.linear_head import LinearLearner
+from alcli.simulation.linear_head import LinearLearner, _Head
 from alcli.simulation.plan import Arm, Plan
 from alcli.simulation.runs import Job
 from alcli.strategies.entropy import Entropy
@@ -96,6 +96,13 @@ def test_a_single_class_and_a_single_label_are_no_error(engine, tmp_path):
     assert model.signals(["i010", "i011"], frozenset({"margin"}))["margin"].tolist() == [0, 0]
     assert run(engine, tmp_path, "margin", plan=Plan(1, 5, 2, True))[0].labels == 1
     assert run(engine, tmp_path, "learned-loss", plan=Plan(1, 5, 2, True))[-1].labels == 11
+
+
+def test_with_few_labels_of_many_classes_scikit_learn_does_not_ask_whether_they_are_classes():
+    rows = np.arange(24)
+    head = _Head(np.random.default_rng(0).normal(size=(24, 8)), classes=20, strength=1.0, before=None)
+    head.fit(rows, rows % 16)  # a warning is an error in these tests
+    assert (head.probabilities(rows)[:, 16:] == 0).all()  # classes without a label
 
 
 def test_a_signal_that_is_not_a_number_names_the_item(engine, tmp_path, monkeypatch):
