@@ -63,7 +63,7 @@ def reliance_in_words(reliance: Reliance | None) -> str:
     share = round(100 * reliance.trust.get(reliance.weighs, 0.0))
     kind = reliance.weighs.replace("_", " ")
     if reliance.sums and reliance.correlations:
-        text += f" An image in which the model sees nothing adds up no {kind}: this one does not count."
+        text += f" That of {kind} does not count: where the model sees nothing, it errs most, and {kind} is 0."
     return f"{text} Images weigh {share} % by {kind}, {100 - share} % equally."
 
 

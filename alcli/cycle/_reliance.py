@@ -56,9 +56,9 @@ def correlate(
     """Spearman's correlation of each uncertainty (n,) with the losses, over the images where both are numbers.
 
     Args:
-        sums: whether class uncertainties are sums over objects: where the model sees nothing, it errs most and adds up
-            least, so their correlation is told, but not counted. On FOD-A it was −0.35, and images that weighed by
-            them gained more than images that weighed the same.
+        sums: whether class uncertainties are sums over objects. Where the model sees nothing it errs most and adds up
+            least, so their correlation is told, but not counted: with −0.38 on video frames (FOD-A, 4 seeds), images
+            chosen by them gained no less than those of plain coverage.
     """
     true = np.array([losses.get(item_id, np.nan) for item_id in item_ids])
     known = np.isfinite(true)

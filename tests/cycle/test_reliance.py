@@ -91,7 +91,7 @@ def test_sentences_say_the_share_and_its_reason():
     assert "class uncertainty +0.30 [95 %: -0.08 to +0.60]" in text
     assert text.endswith("+0.60]. Images weigh 88 % by class uncertainty, 12 % equally.")
     sums = reliance_in_words(Reliance(30, shown, trusted, "class_uncertainty", sums=True))
-    assert "An image in which the model sees nothing adds up no class uncertainty: this one does not count." in sums
+    assert "That of class uncertainty does not count: where the model sees nothing, it errs most, and" in sums
 
 
 def test_a_cycle_says_and_records_how_far_uncertainties_are_trusted(alcli, workspace):
