@@ -35,11 +35,11 @@ def test_a_budget_beyond_the_pool_asks_for_all_of_it(alcli, workspace):
     assert len(asked(workspace)) == 4
 
 
-def test_without_a_held_out_image_the_pool_is_covered_evenly(alcli, workspace):
+def test_without_a_held_out_image_uncertainties_weigh_as_at_first(alcli, workspace):
     code, _, err = alcli("cycle", "-w", workspace, "--validation", "0.000001", "-v")
     assert code == 0, err
     assert "No labeled image falls into the held-out share yet: this cycle has no metric." in err
-    assert "unknown with fewer than 10 held-out images: the pool is covered without them." in err
+    assert "unknown with fewer than 10 held-out images. Images weigh 95 % by class uncertainty, 5 % equally." in err
 
 
 def test_one_class_is_said(alcli, workspace, photos):
