@@ -57,8 +57,8 @@ def correlate(
 
     Args:
         sums: whether class uncertainties are sums over objects. Where the model sees nothing it errs most and adds up
-            least, so their correlation is told, but not counted: with −0.38 on video frames (FOD-A, 4 seeds), images
-            chosen by them gained no less than those of plain coverage.
+            least, so their correlation is reported, but does not count. It was −0.38 on video frames (FOD-A, 4 seeds),
+            where images chosen by them gained +1.2 [−2.3, +4.8] AP50 over those of plain coverage.
     """
     true = np.array([losses.get(item_id, np.nan) for item_id in item_ids])
     known = np.isfinite(true)

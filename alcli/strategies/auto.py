@@ -23,9 +23,8 @@ class Auto:
     uncertainty, rare classes counting more: √((mean + 1) / (count + 1)) of the annotated objects of each class;
     likeness is the cosine. No item is worth less than a tenth of the mean. In a cycle, worths count as far as they
     follow the model's errors on the held-out images: where those speak against it, every item is worth the same, and
-    the pool is covered as by `facility-location`. With fewer than 10 of them worths count by 95 %. So they do for
-    boxes: their sum is small where a detector sees nothing, which is where it errs most, and the choice gains all the
-    same.
+    the pool is covered as by `facility-location`. With fewer than 10 of them worths count by 95 %. For boxes they
+    always do: a sum over boxes is smallest where a detector sees nothing, and there it errs most.
     A share of every list (`strategy.random_share`, 5 %) is drawn at random as a control group.
     Needs: embedding (n, d) of the pool and of annotated items, margin (n,), class_uncertainty (n, classes),
     expected_objects (n,). Score: picks first, then by worth. Cost: that of `facility-location`.

@@ -94,7 +94,7 @@ def signals_of(parts: Parts, model: nn.Module, head: LossHead, chosen: Sequence[
     return Signals([example.item.id for example in chosen], arrays)
 
 
-def follow(parts: Parts, model: nn.Module, head: LossHead) -> dict[str, float]:
+def correlations(parts: Parts, model: nn.Module, head: LossHead) -> dict[str, float]:
     """Spearman's correlation of class uncertainty and loss on the test part, and on its images with a box only."""
     signals = signals_of(parts, model, head, parts.test)
     losses, _ = inference.losses(parts.task, model, head, parts.test, SCORE)
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in given.seeds:
         start = random.Random(seed).sample(list(parts.pool), START)
         model, head, seconds = fit(parts.task, start, {}, seed)
-        line = {"seed": seed, "images": START, "cpu_s": round(seconds, 1), **follow(parts, model, head)}
+        line = {"seed": seed, "images": START, "cpu_s": round(seconds, 1), **correlations(parts, model, head)}
         print(json.dumps(line), flush=True)
         picks = choose(parts, start, model, head, seed)
         for recipe in given.recipes:
